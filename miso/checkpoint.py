@@ -1,0 +1,219 @@
+"""Checkpoints: opened by their headers alone, each part loaded when it is first wanted, tensor by tensor from the mapped file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .conditioning import TextEncoder
+from .config import PRESETS, ModelConfig, StackConfig
+from .errors import MisoError
+from .files import Entry, open_tensors, read_header, write_tensors
+from .layouts import detect, ignored
+from .model import Backbone, DepthDecoder
+from .tokenizer import find_tokenizer
+
+FORMAT = "miso.model/1"
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+_STACKS = {Backbone: "backbone.", DepthDecoder: "decoder."}  # what published names put in front of a part's transformer
+_TABLE = "code_table"  # the depth decoder's only tensor that no file holds: audio embeddings, projected
+Progress = Callable[[int, int], None]
+
+
+class Checkpoint:
+    """A model's files, checked whole by their headers: every tensor there, none too many, each of the right shape.
+
+    ``path`` is a .safetensors file, an index of shards, or a folder that holds one of them.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.metadata: dict[str, str] = {}
+        self.entries: dict[str, Entry] = {}
+        self._files: dict[str, Path] = {}  # tensor name -> the file that holds it
+        for file in _shards(self.path):
+            metadata, entries = read_header(file)
+            self.metadata.update(metadata)
+            self.entries.update(entries)
+            self._files.update(dict.fromkeys(entries, file))
+        self.layout = detect(self.entries, self.path.name)
+        self.config = self._config()
+        self._names = self._match()  # canonical name -> name in the file
+        self.fingerprint = self.metadata.get("fingerprint") or self._sample()
+
+    def load_backbone(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, progress: Progress | None = None) -> Backbone:
+        return self._load(Backbone, device, dtype, progress)
+
+    def load_depth(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, progress: Progress | None = None) -> DepthDecoder:
+        return self._load(DepthDecoder, device, dtype, progress)
+
+    def text_encoder(self, tokenizers: Iterable[str | Path] = ()) -> TextEncoder:
+        """The text encoder; ``tokenizers`` are further places where a tokenizer.json may be."""
+        return TextEncoder(self.config, find_tokenizer(self.config.conventions.tokenizer, self.folder, tokenizers))
+
+    @property
+    def folder(self) -> Path:
+        return self.path if self.path.is_dir() else self.path.parent
+
+    def tensor(self, canonical: str) -> Tensor:
+        """One tensor by its published name, as the file has it but for the order of q and k rows."""
+        name = self._names[canonical]
+        with open_tensors(self._files[name]) as file:
+            stack = self.config.depth if canonical.startswith("decoder.") else self.config.backbone
+            return self.layout.convert(canonical, file.get_tensor(name), stack.head_dim)
+
+    def _load(self, kind, device, dtype, progress):
+        with torch.device("meta"):
+            module = kind(self.config, self.fingerprint)
+        names = list(module.state_dict())
+        state = {}
+        for done, name in enumerate(names):
+            if progress:
+                progress(done, len(names))
+            if name == _TABLE:
+                state[name] = self._code_table(device, dtype)
+            else:
+                state[name] = self.tensor(_canonical(kind, name)).to(device, dtype)
+        module.load_state_dict(state, assign=True)
+        if progress:
+            progress(len(names), len(names))
+        return module.to(device).eval().requires_grad_(False)
+
+    def _code_table(self, device, dtype) -> Tensor:
+        """Audio embeddings of codebooks 0..K-2, projected in fp32 a codebook at a time."""
+        projection = self.tensor("projection.weight").to(device, torch.float32)
+        embeddings, size = self.tensor("audio_embeddings.weight"), self.config.audio_vocab
+        parts = embeddings[:(self.config.codebooks - 1) * size].split(size)
+        return torch.cat([(part.to(device, torch.float32) @ projection.T).to(dtype) for part in parts])
+
+    def _config(self) -> ModelConfig:
+        if "config" in self.metadata:
+            return ModelConfig.from_json(self.metadata["config"])
+        return _known_size(self._shape, self.layout.name, self.folder, self.path.name, self.entries)
+
+    def _shape(self, canonical: str) -> tuple[int, ...] | None:
+        return next((self.entries[n].shape for n in self.layout.sources(canonical) if n in self.entries), None)
+
+    def _match(self) -> dict[str, str]:
+        """Find every tensor, or say in one error all that is wrong."""
+        names, wrong = {}, []
+        for canonical, shape in canonical_shapes(self.config).items():
+            sources = self.layout.sources(canonical)
+            found = next((n for n in sources if n in self.entries), None)
+            if found is None:
+                wrong.append(f"missing {sources[0]} {list(shape)}")
+            elif self.entries[found].shape != shape:
+                wrong.append(f"{found} is {list(self.entries[found].shape)}, not {list(shape)}")
+            elif self.entries[found].dtype not in _FLOATS:
+                wrong.append(f"{found} is of the type {self.entries[found].dtype}")
+            else:
+                names[canonical] = found
+        known = {n for canonical in names for n in self.layout.sources(canonical)}
+        wrong += [f"unknown {n} {list(e.shape)}" for n, e in self.entries.items()
+                  if n not in known and not ignored(n) and not any(n in w.split() for w in wrong)]
+        if wrong:
+            more = f"; and {len(wrong) - 12} more" if len(wrong) > 12 else ""
+            raise MisoError(f"{self.path.name} doesn't fit its sizes ({self.layout.name} layout): {'; '.join(wrong[:12])}{more}.",
+                            "The file is of another model, or was cut or changed; download it again.")
+        return names
+
+    def _sample(self) -> str:
+        """A fingerprint without reading all: a hash of every name, type and shape, and of each tensor's first 4 KB."""
+        digest = hashlib.sha256()
+        for name in sorted(self.entries):
+            entry = self.entries[name]
+            digest.update(f"{name} {entry.dtype} {entry.shape}".encode())
+            with self._files[name].open("rb") as file:
+                file.seek(entry.start)
+                digest.update(file.read(min(4096, entry.end - entry.start)))
+        return digest.hexdigest()[:32]
+
+
+def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Published name and shape of every tensor of a model."""
+    shapes = {}
+    for kind in _STACKS:
+        with torch.device("meta"):
+            module = kind(config)
+        shapes.update({_canonical(kind, n): tuple(t.shape) for n, t in module.state_dict().items() if n != _TABLE})
+    return shapes
+
+
+def save_checkpoint(path: str | Path, config: ModelConfig, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
+    """Write tensors by their published names, with the config and a fingerprint of their whole content in the metadata."""
+    digest = hashlib.sha256(config.to_json().encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().view(torch.uint8).numpy())
+    write_tensors(path, tensors, {**(about or {}), "format": FORMAT, "config": config.to_json(), "fingerprint": digest.hexdigest()[:32]})
+
+
+def random_tensors(config: ModelConfig, seed: int, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Iterator[tuple[str, Tensor]]:
+    """Random weights of a model's size by published name, one at a time, at a scale that keeps activations near 1."""
+    generator = torch.Generator(device).manual_seed(seed)
+    for name, shape in canonical_shapes(config).items():
+        if len(shape) == 1:
+            yield name, torch.ones(shape, device=device, dtype=dtype)
+        else:
+            fan_in = 1 if "embeddings" in name else shape[1]
+            yield name, torch.empty(shape, device=device, dtype=dtype).normal_(0, fan_in ** -0.5, generator=generator)
+
+
+def _canonical(kind: type[nn.Module], name: str) -> str:
+    return _STACKS[kind] + name[len("transformer."):] if name.startswith("transformer.") else name
+
+
+def _shards(path: Path) -> list[Path]:
+    """The .safetensors files behind a path."""
+    if path.is_dir():
+        places = [path / "model.safetensors.index.json", path / "model.safetensors", *sorted(path.glob("*.safetensors"))]
+        path = next((p for p in places if p.is_file()), path / "model.safetensors")
+    if path.suffix != ".json":
+        return [path]
+    try:
+        return [path.parent / name for name in sorted(set(json.loads(path.read_text())["weight_map"].values()))]
+    except (OSError, ValueError, KeyError, AttributeError) as e:
+        raise MisoError(f"{path.name} can't be read as an index of shards ({type(e).__name__}).", "Download it again.") from e
+
+
+def _known_size(shape, layout: str, folder: Path, file: str, entries) -> ModelConfig:
+    """The config of a file that carries none: sizes off the tensors, the heads from a config.json beside it or the family's preset."""
+    def need(name):
+        found = shape(name)
+        if found is None:
+            raise MisoError(f"{file} has no tensor for '{name}'.", "The file is cut or of another model; download it again.")
+        return found
+
+    text_vocab, dim = need("text_embeddings.weight")
+    steps, depth_dim, audio_vocab = need("audio_head")
+    heads = _heads_beside(folder) if layout == "transformers" else None
+    preset = next((p for p in PRESETS.values() if (p.backbone.dim, p.depth.dim) == (dim, depth_dim)), None)
+    if heads is None:
+        if preset is None:
+            raise MisoError(f"{file} is {dim} / {depth_dim} wide, which is no known size, and carries no config: its head counts can't be told.",
+                            "Use a checkpoint with a config in its metadata, or with Hugging Face's config.json beside it.")
+        heads = preset.backbone.heads, preset.depth.heads
+
+    def stack(prefix, dim, heads):
+        layers = next(i for i in range(10_000) if shape(f"{prefix}layers.{i}.sa_norm.scale") is None)
+        head_dim = dim // heads
+        return StackConfig(layers, heads, need(f"{prefix}layers.0.attn.k_proj.weight")[0] // head_dim, dim, need(f"{prefix}layers.0.mlp.w1.weight")[0])
+
+    family = preset.family if preset else "csm"
+    return replace(PRESETS["8b"], backbone=stack("backbone.", dim, heads[0]), depth=stack("decoder.", depth_dim, heads[1]), text_vocab=text_vocab,
+                   audio_vocab=audio_vocab, codebooks=steps + 1, codebook_size=audio_vocab - 3, family=family)
+
+
+def _heads_beside(folder: Path) -> tuple[int, int] | None:
+    """Head counts from Hugging Face's config.json, if there is one of a CSM model."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        return int(config["num_attention_heads"]), int(config["depth_decoder_config"]["num_attention_heads"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,40 @@
+"""The published training loss: codebook 0 on every frame, the other codebooks on a sample of frames."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..model import Backbone, DepthDecoder
+
+
+class Loss(NamedTuple):
+    """Mean cross-entropies, in nats; ``total`` weighs the two by their numbers of targets."""
+
+    total: Tensor
+    codebook0: Tensor
+    depth: Tensor
+
+
+def loss(backbone: Backbone, depth: DepthDecoder, rows: Tensor, mask: Tensor, targets: Tensor, targets_mask: Tensor, picked: Tensor) -> Loss:
+    """Loss of rows [B, S, K+1] against targets [B, S, K], both masked alike, the targets being those of the next frame.
+
+    The depth decoder is trained on the frames ``picked`` [B, n] (compute amortisation, as Sesame describes for CSM), from the
+    backbone's hidden states.
+    """
+    hidden = backbone(backbone.embed(rows, mask))
+    c0 = F.cross_entropy(backbone.codebook0_head(hidden).float().flatten(0, 1), _masked(targets[..., 0], targets_mask[..., 0]).flatten())
+    batch = torch.arange(len(rows), device=rows.device)[:, None]
+    frames = targets[batch, picked].flatten(0, 1)  # [B * n, K]
+    logits = depth.teacher_forced(hidden[batch, picked].flatten(0, 1), frames)
+    valid = targets_mask[batch, picked].flatten(0, 1)[:, 1:]
+    rest = F.cross_entropy(logits.float().flatten(0, 1), _masked(frames[:, 1:], valid).flatten())
+    n0, n = targets_mask[..., 0].sum(), valid.sum()
+    return Loss((c0 * n0 + rest * n) / (n0 + n), c0, rest)
+
+
+def _masked(targets: Tensor, mask: Tensor) -> Tensor:
+    return targets.long().masked_fill(~mask, -100)  # cross_entropy's ignore_index

@@ -1,0 +1,164 @@
+"""The Llama-style decoder stack that both the backbone and the depth decoder are made of.
+
+Architecture: Llama 3 (Dubey et al. 2024, arXiv 2407.21783). Module names are those of the published checkpoints, and RoPE
+rotates interleaved pairs as they do, so that a published tensor is used as it is.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import StackConfig
+
+
+class KVCache:
+    """Keys and values of every layer, [L, B, KV heads, capacity, head dim], at native KV heads; rows are written by position."""
+
+    def __init__(self, config: StackConfig, batch: int, capacity: int, *, device: torch.device, dtype: torch.dtype):
+        shape = (config.layers, batch, config.kv_heads, capacity, config.head_dim)
+        # zeros, not empty: rows not yet written are masked, but 0 * NaN would still be NaN
+        self.keys, self.values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[3]
+
+    def write(self, layer: int, positions: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k, v [B, KV, S, H] at positions [S]; returns the layer's whole cache [B, KV, capacity, H]."""
+        self.keys[layer].index_copy_(2, positions, k)
+        self.values[layer].index_copy_(2, positions, v)
+        return self.keys[layer], self.values[layer]
+
+    def repeat(self, batch: int) -> KVCache:
+        """A cache for ``batch`` takes that start from this one's single prompt."""
+        copy = object.__new__(KVCache)
+        copy.keys, copy.values = self.keys.repeat(1, batch, 1, 1, 1), self.values.repeat(1, batch, 1, 1, 1)
+        return copy
+
+
+class Rope(nn.Module):
+    """Rotary positions with Llama-3 scaling (factor 32, low 1, high 4, original context 8192), tables in fp32 whatever the model's dtype."""
+
+    def __init__(self, head_dim: int, positions: int, base: float):
+        super().__init__()
+        # computed on the CPU even while the model is built on the meta device: they are not in any checkpoint
+        freqs = base ** -(torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu") / head_dim)
+        turns = 8192 * freqs / (2 * math.pi)  # full rotations over the original context
+        smooth = ((turns - 1) / (4 - 1)).clamp(0, 1)
+        angles = torch.outer(torch.arange(positions, dtype=torch.float32, device="cpu"), freqs * (smooth + (1 - smooth) / 32))
+        self.register_buffer("table", torch.stack((angles.cos(), angles.sin())), persistent=False)  # [2, P, head_dim / 2]
+
+    def _apply(self, fn, recurse=True):
+        # follow the model to its device, never to its dtype: bf16 tables are wrong by 1e-3
+        self.table = self.table.to(fn(self.table).device)
+        return self
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """cos and sin [2, S, head_dim / 2] at positions [S]."""
+        return self.table[:, positions]
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Rotate interleaved pairs of x [B, heads, S, H] by angles [2, S, H / 2], in fp32."""
+    cos, sin = angles
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), -1).flatten(-2).type_as(x)
+
+
+class RMSNorm(nn.Module):
+    """Root mean square norm computed in fp32 (Zhang and Sennrich 2019)."""
+
+    def __init__(self, dim: int, eps: float):
+        super().__init__()
+        self.scale, self.eps = nn.Parameter(torch.ones(dim)), eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).type_as(x) * self.scale
+
+
+class Attention(nn.Module):
+    """Grouped-query attention."""
+
+    def __init__(self, config: StackConfig):
+        super().__init__()
+        self.head_dim, self.kv_heads = config.head_dim, config.kv_heads
+        kv_dim = config.kv_heads * config.head_dim
+        self.q_proj = nn.Linear(config.dim, config.dim, bias=False)
+        self.k_proj = nn.Linear(config.dim, kv_dim, bias=False)
+        self.v_proj = nn.Linear(config.dim, kv_dim, bias=False)
+        self.output_proj = nn.Linear(config.dim, config.dim, bias=False)
+
+    def forward(self, x: Tensor, angles: Tensor, allowed: Tensor, cache: KVCache | None, layer: int, positions: Tensor, window: int) -> Tensor:
+        B, S, _ = x.shape
+        q, k, v = (p(x).view(B, S, -1, self.head_dim).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+        q, k = rotate(q, angles), rotate(k, angles)
+        if cache is not None:
+            k, v = (t[:, :, :window] for t in cache.write(layer, positions, k, v))
+        # query heads of one KV head as extra queries: the KV heads are never expanded
+        group = q.shape[1] // self.kv_heads
+        q = q.reshape(B, self.kv_heads, group * S, self.head_dim)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed.repeat(group, 1))
+        return self.output_proj(y.view(B, -1, S, self.head_dim).transpose(1, 2).reshape(B, S, -1))
+
+
+class MLP(nn.Module):
+    """SwiGLU: w2(silu(w1 x) * w3 x)."""
+
+    def __init__(self, config: StackConfig):
+        super().__init__()
+        self.w1 = nn.Linear(config.dim, config.inter, bias=False)
+        self.w2 = nn.Linear(config.inter, config.dim, bias=False)
+        self.w3 = nn.Linear(config.dim, config.inter, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class Layer(nn.Module):
+    def __init__(self, config: StackConfig, eps: float):
+        super().__init__()
+        self.sa_norm, self.attn = RMSNorm(config.dim, eps), Attention(config)
+        self.mlp_norm, self.mlp = RMSNorm(config.dim, eps), MLP(config)
+
+    def forward(self, x: Tensor, *attention_args) -> Tensor:
+        x = x + self.attn(self.sa_norm(x), *attention_args)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Transformer(nn.Module):
+    """A causal stack over embedded rows."""
+
+    def __init__(self, config: StackConfig, *, positions: int, rope_base: float, norm_eps: float):
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(Layer(config, norm_eps) for _ in range(config.layers))
+        self.norm = RMSNorm(config.dim, norm_eps)
+        self.rope = Rope(config.head_dim, positions, rope_base)
+
+    def forward(self, x: Tensor, positions: Tensor | None = None, cache: KVCache | None = None, window: int | None = None) -> Tensor:
+        """Hidden states [B, S, D] of rows x [B, S, D].
+
+        With a cache the rows stand at ``positions`` [S] and see what it holds up to themselves; ``window`` (a host integer, at
+        least the last position + 1) says how much of it is looked at, so that shapes stay static inside a CUDA graph while a CPU
+        needn't read all of it. Without a cache they are positions 0..S-1 of a sequence of their own.
+        """
+        if positions is None:
+            positions = torch.arange(x.shape[1], device=x.device)
+        if cache is None:
+            window = x.shape[1]
+        elif window is None:
+            window = cache.capacity
+        allowed = torch.arange(window, device=x.device) <= positions[:, None]  # [S, window]
+        angles = self.rope(positions)
+        for i, layer in enumerate(self.layers):
+            x = layer(x, angles, allowed, cache, i, positions, window)
+        return self.norm(x)
+
+    def cache(self, batch: int, capacity: int) -> KVCache:
+        weight = self.norm.scale
+        return KVCache(self.config, batch, capacity, device=weight.device, dtype=weight.dtype)
