@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .conditioning import TextEncoder
 from .config import PRESETS, ModelConfig, StackConfig
@@ -18,12 +18,10 @@ from .files import Entry, open_tensors, read_header, write_tensors
 from .layouts import detect, ignored
 from .model import Backbone, DepthDecoder
 from .tokenizer import find_tokenizer
+from .weights import Progress, build, canonical_shapes
 
 FORMAT = "miso.model/1"
 _FLOATS = {"F64", "F32", "F16", "BF16"}
-_STACKS = {Backbone: "backbone.", DepthDecoder: "decoder."}  # what published names put in front of a part's transformer
-_TABLE = "code_table"  # the depth decoder's only tensor that no file holds: audio embeddings, projected
-Progress = Callable[[int, int], None]
 
 
 class Checkpoint:
@@ -48,10 +46,10 @@ class Checkpoint:
         self.fingerprint = self.metadata.get("fingerprint") or self._sample()
 
     def load_backbone(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, progress: Progress | None = None) -> Backbone:
-        return self._load(Backbone, device, dtype, progress)
+        return build(Backbone, self.config, self.fingerprint, self.tensor, device=device, dtype=dtype, progress=progress)
 
     def load_depth(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, progress: Progress | None = None) -> DepthDecoder:
-        return self._load(DepthDecoder, device, dtype, progress)
+        return build(DepthDecoder, self.config, self.fingerprint, self.tensor, device=device, dtype=dtype, progress=progress)
 
     def text_encoder(self, tokenizers: Iterable[str | Path] = ()) -> TextEncoder:
         """The text encoder; ``tokenizers`` are further places where a tokenizer.json may be."""
@@ -67,30 +65,6 @@ class Checkpoint:
         with open_tensors(self._files[name]) as file:
             stack = self.config.depth if canonical.startswith("decoder.") else self.config.backbone
             return self.layout.convert(canonical, file.get_tensor(name), stack.head_dim)
-
-    def _load(self, kind, device, dtype, progress):
-        with torch.device("meta"):
-            module = kind(self.config, self.fingerprint)
-        names = list(module.state_dict())
-        state = {}
-        for done, name in enumerate(names):
-            if progress:
-                progress(done, len(names))
-            if name == _TABLE:
-                state[name] = self._code_table(device, dtype)
-            else:
-                state[name] = self.tensor(_canonical(kind, name)).to(device, dtype)
-        module.load_state_dict(state, assign=True)
-        if progress:
-            progress(len(names), len(names))
-        return module.to(device).eval().requires_grad_(False)
-
-    def _code_table(self, device, dtype) -> Tensor:
-        """Audio embeddings of codebooks 0..K-2, projected in fp32 a codebook at a time."""
-        projection = self.tensor("projection.weight").to(device, torch.float32)
-        embeddings, size = self.tensor("audio_embeddings.weight"), self.config.audio_vocab
-        parts = embeddings[:(self.config.codebooks - 1) * size].split(size)
-        return torch.cat([(part.to(device, torch.float32) @ projection.T).to(dtype) for part in parts])
 
     def _config(self) -> ModelConfig:
         if "config" in self.metadata:
@@ -135,16 +109,6 @@ class Checkpoint:
         return digest.hexdigest()[:32]
 
 
-def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Published name and shape of every tensor of a model."""
-    shapes = {}
-    for kind in _STACKS:
-        with torch.device("meta"):
-            module = kind(config)
-        shapes.update({_canonical(kind, n): tuple(t.shape) for n, t in module.state_dict().items() if n != _TABLE})
-    return shapes
-
-
 def save_checkpoint(path: str | Path, config: ModelConfig, tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> None:
     """Write tensors by their published names, with the config and a fingerprint of their whole content in the metadata."""
     digest = hashlib.sha256(config.to_json().encode())
@@ -152,21 +116,6 @@ def save_checkpoint(path: str | Path, config: ModelConfig, tensors: Mapping[str,
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().view(torch.uint8).numpy())
     write_tensors(path, tensors, {**(about or {}), "format": FORMAT, "config": config.to_json(), "fingerprint": digest.hexdigest()[:32]})
-
-
-def random_tensors(config: ModelConfig, seed: int, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Iterator[tuple[str, Tensor]]:
-    """Random weights of a model's size by published name, one at a time, at a scale that keeps activations near 1."""
-    generator = torch.Generator(device).manual_seed(seed)
-    for name, shape in canonical_shapes(config).items():
-        if len(shape) == 1:
-            yield name, torch.ones(shape, device=device, dtype=dtype)
-        else:
-            fan_in = 1 if "embeddings" in name else shape[1]
-            yield name, torch.empty(shape, device=device, dtype=dtype).normal_(0, fan_in ** -0.5, generator=generator)
-
-
-def _canonical(kind: type[nn.Module], name: str) -> str:
-    return _STACKS[kind] + name[len("transformer."):] if name.startswith("transformer.") else name
 
 
 def _shards(path: Path) -> list[Path]:

@@ -146,3 +146,14 @@ def as_takes(parts: Sequence[Codes]) -> Codes:
     frames = max(p.frames for p in parts)
     tensor = torch.cat([torch.nn.functional.pad(p.tensor, (0, frames - p.frames)) for p in parts])
     return first.like(tensor, torch.cat([p.lengths for p in parts]), [t for p in parts for t in p.takes])
+
+
+def join_spans(*groups: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Spans in a row. Neighbours that say one thing become one again, so that cutting and joining gives back the original."""
+    out: list[Span] = []
+    for span in (s for group in groups for s in group):
+        if out and (out[-1].end, out[-1].text, out[-1].speaker) == (span.start, span.text, span.speaker):
+            out[-1] = replace(out[-1], end=span.end)
+        else:
+            out.append(span)
+    return tuple(out)

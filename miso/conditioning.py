@@ -82,7 +82,7 @@ class TextEncoder:
 
 def check_codes(codes: Codes, config: ModelConfig, input: str = "codes") -> Tensor:
     """The frames [T, k] of codes holding one take of a model's codec; anything else is an error that says why."""
-    codec = config.conventions.codec
+    codec = config.codec
     if codes.codec != codec:
         raise MisoError(f"The codes are of the codec '{codes.codec}', the model speaks '{codec}'.",
                         "Encode the audio with a vocoder of the model's codec.", input=input)

@@ -35,13 +35,12 @@ class Family:
     prompt: str  # text of a segment, from speaker and text
     strip: bool  # whether a segment's text is left-stripped first
     tokenizer: str  # "llama3" or "bytes"
-    codec: str
 
 
 FAMILIES = {
-    "miso": Family("[{speaker}] {text}", True, "llama3", MIMI),
-    "csm": Family("[{speaker}]{text}", False, "llama3", MIMI),
-    "nano": Family("[{speaker}] {text}", True, "bytes", "nano"),
+    "miso": Family("[{speaker}] {text}", True, "llama3"),
+    "csm": Family("[{speaker}]{text}", False, "llama3"),
+    "nano": Family("[{speaker}] {text}", True, "bytes"),
 }
 
 
@@ -55,6 +54,7 @@ class ModelConfig:
     audio_vocab: int  # rows a codebook in the embedding and head tables
     codebooks: int
     codebook_size: int  # ids a codec knows; ids from here to audio_vocab - 1 are never drawn
+    codec: str = MIMI  # codec id of the codes it speaks
     family: str = "miso"
     positions: int = 2048  # rows of prompt + frames the backbone was trained for
     frame_rate: float = 12.5
@@ -80,7 +80,7 @@ class ModelConfig:
             config = ModelConfig(
                 backbone, depth, int(raw["text_vocab"]), audio_vocab, int(raw.get("codebooks") or raw["K"]),
                 int(raw.get("codebook_size", audio_vocab)),
-                **{k: raw[k] for k in ("family", "positions", "frame_rate", "rope_base", "norm_eps", "temperature", "top_k") if k in raw})
+                **{k: raw[k] for k in ("codec", "family", "positions", "frame_rate", "rope_base", "norm_eps", "temperature", "top_k") if k in raw})
         except (KeyError, TypeError, ValueError) as e:
             raise MisoError(f"The checkpoint's config can't be read ({type(e).__name__}: {e}).",
                             "Write it again with this version of Miso.") from e
@@ -95,7 +95,7 @@ def _stack(raw: dict) -> StackConfig:
 
 
 PRESETS = {
-    "8b": ModelConfig(StackConfig(32, 32, 8, 4096, 14336), StackConfig(8, 24, 6, 1536, 6912), 128_256, 2051, 32, 2048, "miso"),
-    "csm-1b": ModelConfig(StackConfig(16, 32, 8, 2048, 8192), StackConfig(4, 8, 2, 1024, 8192), 128_256, 2051, 32, 2048, "csm"),
-    "nano": ModelConfig(StackConfig(8, 6, 2, 384, 1024), StackConfig(4, 4, 2, 256, 768), 258, 2051, 8, 2048, "nano"),
+    "8b": ModelConfig(StackConfig(32, 32, 8, 4096, 14336), StackConfig(8, 24, 6, 1536, 6912), 128_256, 2051, 32, 2048, MIMI, "miso"),
+    "csm-1b": ModelConfig(StackConfig(16, 32, 8, 2048, 8192), StackConfig(4, 8, 2, 1024, 8192), 128_256, 2051, 32, 2048, MIMI, "csm"),
+    "nano": ModelConfig(StackConfig(8, 6, 2, 384, 1024), StackConfig(4, 4, 2, 256, 768), 258, 2051, 8, 2048, "nano", "nano"),
 }

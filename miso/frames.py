@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from .codes import Codes, Span, Take
+from .codes import Codes, Span, Take, join_spans
 from .conditioning import Prompt, check_codes, frame_rows
 from .depth import DepthSampler
 from .errors import MisoError
@@ -144,9 +144,10 @@ class FrameLoop:
         line, takes = self.prompt.line, []
         for seed, running, length in zip(self.seeds, self._running.tolist(), self._lengths.tolist()):
             stop = "eos" if not running else "limit" if self._finished else "interrupted"
-            takes.append(Take(seed, stop, _with_span(self._given_spans, Span(self.first, length, line.text, line.speaker))))
+            said = (Span(self.first, length, line.text, line.speaker),) if length > self.first else ()
+            takes.append(Take(seed, stop, join_spans(self._given_spans, said)))
         source = {"model": self.backbone.fingerprint, "sampling": asdict(self.sampling), "depth_sampling": asdict(self.depth.sampling)}
-        return Codes(tensor, self._lengths, self.config.conventions.codec, self.config.frame_rate, self.config.codebook_size,
+        return Codes(tensor, self._lengths, self.config.codec, self.config.frame_rate, self.config.codebook_size,
                      tuple(takes), source)
 
     @property
@@ -157,15 +158,6 @@ class FrameLoop:
         frames = self.first + len(self._made)
         tensor = torch.cat(self._states, 1)[:, :frames].cpu() if frames else torch.empty(len(self.seeds), 0, self.config.backbone.dim)
         return Hidden(tensor, self._lengths.clone(), self.backbone.fingerprint)
-
-
-def _with_span(spans: tuple[Span, ...], new: Span) -> tuple[Span, ...]:
-    """Spans and a new one after them, joined where it only continues the last."""
-    if new.end <= new.start:
-        return spans
-    if spans and (spans[-1].end, spans[-1].text, spans[-1].speaker) == (new.start, new.text, new.speaker):
-        return (*spans[:-1], Span(spans[-1].start, new.end, new.text, new.speaker))
-    return (*spans, new)
 
 
 def _to_host(codes: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:

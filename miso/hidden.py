@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from torch import Tensor
+
+from .errors import MisoError
+from .files import open_tensors, read_header, write_tensors
+
+FORMAT = "miso.hidden/1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,3 +21,14 @@ class Hidden:
     tensor: Tensor
     lengths: Tensor
     fingerprint: str
+
+    def save(self, path: str | Path) -> None:
+        write_tensors(path, {"hidden": self.tensor, "lengths": self.lengths}, {"format": FORMAT, "fingerprint": self.fingerprint})
+
+    @staticmethod
+    def load(path: str | Path) -> Hidden:
+        metadata, _ = read_header(path)
+        if metadata.get("format") != FORMAT:
+            raise MisoError(f"{Path(path).name} holds no hidden states.", "`say --hidden FILE` writes them.")
+        with open_tensors(path) as file:
+            return Hidden(file.get_tensor("hidden"), file.get_tensor("lengths").to(torch.int64), metadata["fingerprint"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -60,15 +60,23 @@ class Layout:
         return tensor
 
 
+_MARKS = {"codebook0_head.weight": Layout("published"), "depth_decoder.codebooks_head.weight": Layout("transformers", half_rotation=True)}
+
+
+def is_model(names: Iterable[str]) -> bool:
+    """Whether tensors of these names look like a model of the family, whole or not."""
+    return any(name == mark or name.endswith("." + mark) for name in names for mark in _MARKS)
+
+
 def detect(names: Iterable[str], file: str) -> Layout:
     """The layout of a file with tensors of these names; MisoError if it isn't of this family."""
     names = list(names)
-    for mark, layout in (("codebook0_head.weight", Layout("published")), ("depth_decoder.codebooks_head.weight", Layout("transformers", "", True))):
+    for mark, layout in _MARKS.items():
         for name in names:
             if name == mark or name.endswith("." + mark):
-                return Layout(layout.name, name[:-len(mark)], layout.half_rotation)
-    raise MisoError(f"{file} is no checkpoint of the Miso / CSM family: it has neither 'codebook0_head.weight' nor "
-                    f"'depth_decoder.codebooks_head.weight' (it begins with {', '.join(sorted(names)[:3]) or 'no tensor at all'}).",
+                return replace(layout, prefix=name[:-len(mark)])
+    begins = ", ".join(sorted(names)[:3]) or "no tensor at all"
+    raise MisoError(f"{file} is no checkpoint of the Miso / CSM family: no tensor is named {' or '.join(_MARKS)} (it begins with {begins}).",
                     "`python -m miso info FILE` says what a file is.")
 
 

@@ -1,0 +1,85 @@
+"""Sound files, mono, through PyAV; and resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import MisoError, missing_package
+from .files import replacing
+
+CODECS = {".flac": "flac", ".wav": "pcm_s16le", ".mp3": "libmp3lame", ".opus": "libopus"}
+
+
+def write_audio(path: str | Path, wave: Tensor, sample_rate: int, metadata: Mapping[str, str] | None = None) -> None:
+    """Write wave [N] or [1, N] in [-1, 1] as 16-bit mono FLAC or WAV, MP3 or Opus, by the suffix of ``path``.
+
+    The same samples give the same bytes. ``metadata`` goes into the file's tags (ComfyUI's ``workflow`` restores the graph).
+    """
+    av = _av()
+    path, wave = Path(path), wave.reshape(-1)
+    if path.suffix.lower() not in CODECS:
+        raise MisoError(f"'{path.name}' has no suffix of a sound file that can be written.", f"Use one of {', '.join(CODECS)}.", input="output")
+    samples = (wave.detach().cpu().float().clamp(-1, 1) * 32767).round().to(torch.int16)
+    with replacing(path) as temporary:
+        try:
+            with av.open(str(temporary), "w") as file:
+                file.metadata.update(metadata or {})
+                stream = file.add_stream(CODECS[path.suffix.lower()], rate=sample_rate, layout="mono")
+                for part in samples.split(sample_rate):
+                    frame = av.AudioFrame.from_ndarray(part[None].numpy(), format="s16", layout="mono")
+                    frame.sample_rate = sample_rate
+                    file.mux(stream.encode(frame))
+                file.mux(stream.encode(None))
+        except (av.error.FFmpegError, OSError) as e:
+            raise MisoError(f"{path} can't be written: {e.strerror or e}.", "Choose another place or format, or free some room.", input="output") from e
+
+
+def read_audio(path: str | Path) -> tuple[Tensor, int]:
+    """Sound of any file FFmpeg reads, mixed to mono: ([N] float32, sample rate)."""
+    av = _av()
+    try:
+        with av.open(str(path)) as file:
+            stream = file.streams.audio[0]
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=stream.rate)
+            parts = [r.to_ndarray()[0] for frame in file.decode(stream) for r in resampler.resample(frame)]
+            parts += [r.to_ndarray()[0] for r in resampler.resample(None)]
+            rate = stream.rate
+    except (av.error.FFmpegError, OSError, IndexError) as e:
+        raise MisoError(f"{path} can't be read as sound ({getattr(e, 'strerror', None) or e or type(e).__name__}).", "Choose a sound file.") from e
+    wave = torch.cat([torch.from_numpy(p) for p in parts]) if parts else torch.empty(0)
+    if not len(wave):
+        raise MisoError(f"{path} holds no sound.", "Choose another file.")
+    return wave, rate
+
+
+def resample(wave: Tensor, source: int, target: int) -> Tensor:
+    """wave [..., N] from one sample rate to another, through torchaudio where it imports, else SciPy."""
+    if source == target:
+        return wave
+    try:
+        from torchaudio.functional import resample as torchaudio_resample
+    except (ImportError, OSError):  # newest ComfyUI no longer brings it; a build for another torch fails on its libraries
+        return _scipy_resample(wave, source, target)
+    return torchaudio_resample(wave, source, target, lowpass_filter_width=64, rolloff=0.95)
+
+
+def _scipy_resample(wave: Tensor, source: int, target: int) -> Tensor:
+    try:
+        from scipy.signal import resample_poly
+    except ImportError:
+        raise missing_package("torchaudio", f"Resampling from {source} to {target} Hz", "pip install scipy (or torchaudio)") from None
+    ratio = Fraction(target, source)
+    return torch.from_numpy(resample_poly(wave.cpu().double().numpy(), ratio.numerator, ratio.denominator, axis=-1)).to(wave)
+
+
+def _av():
+    try:
+        import av
+    except ImportError:
+        raise missing_package("av", "Reading and writing sound") from None
+    return av

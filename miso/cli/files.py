@@ -1,0 +1,47 @@
+"""Commands about files and machines: fetch, info, parity, bench."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..devices import pick_device, pick_precision
+from ..files import replacing
+from ..places import models_folder
+
+
+def fetch(args) -> None:
+    from ..download import fetch as fetch_known
+
+    print(fetch_known(args.name, args.models or models_folder()))
+
+
+def info(args) -> None:
+    from ..info import info as about
+
+    print(about(args.file))
+
+
+def parity(args) -> int:
+    from ..parity import parity as compare
+
+    device = pick_device("cpu" if args.device == "auto" else args.device)  # the reference was computed on one
+    result = compare(args.model, args.expected, device, pick_precision("fp32" if args.precision == "auto" else args.precision, device))
+    for name, difference in result.differences.items():
+        print(f"{name:<18} greatest difference {difference:.2e}")
+    print(f"{'greedy codes':<18} {result.codes - result.wrong_codes} of {result.codes} the same")
+    good = result.within(args.tolerance)
+    print("parity holds" if good else f"NO parity (tolerance {args.tolerance:g})")
+    return 0 if good else 1
+
+
+def bench(args) -> None:
+    from ..bench import bench as measure
+
+    device = pick_device(args.device)
+    result = measure(args.size, device, pick_precision(args.precision, device), frames=args.frames, prompt_rows=args.prompt_rows, takes=args.takes)
+    for name, value in result.items():
+        print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")
+    if args.json:
+        with replacing(Path(args.json)) as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")

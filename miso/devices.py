@@ -1,0 +1,28 @@
+"""Which device, and which number format of weights on it."""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import MisoError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name; ``auto`` takes CUDA, else Apple's MPS, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as e:
+        raise MisoError(f"The device '{name}' can't be used here ({str(e).splitlines()[0]}).", "Use auto, cuda, mps or cpu.", input="device") from e
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of that name; ``auto`` is bf16 on a GPU and fp32 on the CPU, whose bf16 is slower."""
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if name not in PRECISIONS:
+        raise MisoError(f"There is no precision '{name}'.", f"Use auto, {', '.join(PRECISIONS)}.", input="precision")
+    return PRECISIONS[name]

@@ -1,0 +1,52 @@
+"""Where checkpoints are, for those who give a name instead of a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from .config import MIMI
+from .download import KNOWN
+from .errors import MisoError
+
+PACK = Path(__file__).parents[1]
+BUNDLED = PACK / "miso" / "weights_nano"  # the embedded checkpoint, once it is trained
+
+
+def models_folder() -> Path:
+    """ComfyUI's models folder where the pack is in its custom_nodes, else the one of the demo's ComfyUI."""
+    if PACK.parent.name == "custom_nodes":
+        return PACK.parent.parent / "models"
+    return PACK / ".miso" / "base" / "models"
+
+
+def find_checkpoint(name: str, models: Path) -> Path:
+    """The checkpoint of a name: a path that exists, or a known name whose file is in the models folder."""
+    if (path := Path(name)).exists():
+        return path
+    if name == "nano":
+        if (path := BUNDLED / "nano.safetensors").is_file():
+            return path
+        raise MisoError("The embedded checkpoint 'nano' is not in this version yet.", "Name a checkpoint file.", input="checkpoint")
+    if name in KNOWN:
+        if (path := KNOWN[name].path(models)).is_file():
+            return path
+        raise MisoError(f"'{name}' ({KNOWN[name].size}) is not in {models}.", f"Get it with: python -m miso fetch {name}", input="checkpoint")
+    raise MisoError(f"There is no checkpoint at {name}.", f"Give a path, or one of: nano, {', '.join(n for n in KNOWN if KNOWN[n].tokenizer)}.",
+                    input="checkpoint")
+
+
+def find_codec(codec: str, folders: Iterable[Path]) -> Path:
+    """The first codec file under ``folders`` that knows codes of the codec id ``codec``."""
+    from .mimi.weights import inspect_mimi
+
+    folders = [Path(f) for f in folders]
+    for folder in folders:
+        for path in sorted(folder.rglob("*.safetensors")):
+            try:
+                if inspect_mimi(path).codec == codec:
+                    return path
+            except MisoError:
+                continue  # something else
+    hint = "Get it with: python -m miso fetch mimi" if codec == MIMI else "Name its file."
+    raise MisoError(f"No codec file for '{codec}' is in {' or '.join(map(str, folders))}.", hint, input="vocoder")

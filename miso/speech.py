@@ -1,0 +1,72 @@
+"""The chain as one object, for programs: a loaded checkpoint that samples codes. The nodes and the command use the same pieces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from .checkpoint import Checkpoint
+from .codes import Codes
+from .conditioning import Segment, TextEncoder
+from .depth import DepthSampler
+from .devices import pick_device, pick_precision
+from .errors import MisoError
+from .frames import FrameLoop
+from .model import Backbone, DepthDecoder
+from .sampling import Sampling
+
+
+class Miso:
+    """A checkpoint on a device; its parts are loaded when first used.
+
+    >>> miso = Miso("nano.safetensors")
+    >>> loop = miso.sample([Segment("Hello there.")], seeds=[7], max_seconds=10)
+    >>> for frame in loop: ...                      # or list(loop)
+    >>> loop.codes.save("hello.safetensors")
+    """
+
+    def __init__(self, path: str | Path, *, device: str = "auto", precision: str = "auto", tokenizers: Iterable[str | Path] = ()):
+        self.checkpoint, self.device = Checkpoint(path), pick_device(device)
+        self.dtype, self._tokenizers = pick_precision(precision, self.device), tuple(tokenizers)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        return self.checkpoint.load_backbone(self.device, self.dtype)
+
+    @cached_property
+    def depth(self) -> DepthDecoder:
+        return self.checkpoint.load_depth(self.device, self.dtype)
+
+    @cached_property
+    def text(self) -> TextEncoder:
+        return self.checkpoint.text_encoder(self._tokenizers)
+
+    @property
+    def sampling(self) -> Sampling:
+        """The checkpoint's own defaults."""
+        return Sampling(self.checkpoint.config.temperature, self.checkpoint.config.top_k)
+
+    def sample(self, segments: Sequence[Segment], *, seeds: list[int], max_seconds: float = 30, sampling: Sampling | None = None,
+               depth: DepthSampler | None = None, prefix: Codes | None = None, keep_hidden: bool = False) -> FrameLoop:
+        """A frame loop over the last segment's text, the others being what was said before."""
+        conditioning = self.text.conditioning(segments)
+        frames = frames_for(max_seconds, self.checkpoint.config.frame_rate)
+        sampling = sampling or self.sampling
+        return FrameLoop(self.backbone, depth or DepthSampler(self.depth, sampling), conditioning.prompt(frames + (prefix.frames if prefix else 0)),
+                         seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix, keep_hidden=keep_hidden)
+
+
+def frames_for(seconds: float, frame_rate: float) -> int:
+    """Frames in a time limit, rounded up."""
+    if not 0 < seconds < math.inf:
+        raise MisoError(f"max_seconds is {seconds}.", "Use more than 0.", input="max_seconds")
+    return math.ceil(round(seconds * frame_rate, 6))
+
+
+def take_seeds(seed: int, takes: int) -> list[int]:
+    """Seeds of takes made at once: the first has the seed itself, so that it is the one a single take would be."""
+    if takes < 1:
+        raise MisoError(f"takes is {takes}.", "Use 1 or more.", input="takes")
+    return [seed + i for i in range(takes)]

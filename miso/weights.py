@@ -1,0 +1,71 @@
+"""From named tensors to the modules of ``model``: which tensors a size needs, and how each part is built of them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from .config import ModelConfig
+from .model import Backbone, DepthDecoder
+
+Progress = Callable[[int, int], None]
+Part = TypeVar("Part", Backbone, DepthDecoder)
+
+_STACKS = {Backbone: "backbone.", DepthDecoder: "decoder."}  # what published names put in front of a part's transformer
+_TABLE = "code_table"  # the only tensor that no file holds: the audio embeddings as the depth decoder sees them
+
+
+def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Published name and shape of every tensor of a model."""
+    shapes = {}
+    for kind in _STACKS:
+        with torch.device("meta"):
+            module = kind(config)
+        shapes.update({_canonical(kind, n): tuple(t.shape) for n, t in module.state_dict().items() if n != _TABLE})
+    return shapes
+
+
+def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Callable[[str], Tensor], *, device: str | torch.device,
+          dtype: torch.dtype, progress: Progress | None = None) -> Part:
+    """A part of the model, made on the meta device and filled from ``tensor(published name)`` one tensor at a time."""
+    with torch.device("meta"):
+        module = kind(config, fingerprint)
+    names, state = list(module.state_dict()), {}
+    for done, name in enumerate(names):
+        if progress:
+            progress(done, len(names))
+        state[name] = _code_table(config, tensor, device, dtype) if name == _TABLE else tensor(_canonical(kind, name)).to(device, dtype)
+    module.load_state_dict(state, assign=True)
+    if progress:
+        progress(len(names), len(names))
+    return module.to(device).eval().requires_grad_(False)
+
+
+def random_tensors(config: ModelConfig, seed: int, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Callable[[str], Tensor]:
+    """Random weights by published name, made where they are used, at a scale that keeps activations near 1."""
+    shapes = canonical_shapes(config)
+
+    def tensor(name: str) -> Tensor:
+        shape = shapes[name]
+        if len(shape) == 1:
+            return torch.ones(shape, device=device, dtype=dtype)
+        generator = torch.Generator(device).manual_seed(seed ^ zlib.crc32(name.encode()))  # the same each time it is asked for
+        fan_in = 1 if "embeddings" in name else shape[1]
+        return torch.empty(shape, device=device, dtype=dtype).normal_(0, fan_in ** -0.5, generator=generator)
+
+    return tensor
+
+
+def _code_table(config: ModelConfig, tensor: Callable[[str], Tensor], device, dtype) -> Tensor:
+    """Audio embeddings of codebooks 0..K-2, projected in fp32 a codebook at a time."""
+    projection = tensor("projection.weight").to(device, torch.float32)
+    parts = tensor("audio_embeddings.weight")[:(config.codebooks - 1) * config.audio_vocab].split(config.audio_vocab)
+    return torch.cat([(part.to(device, torch.float32) @ projection.T).to(dtype) for part in parts])
+
+
+def _canonical(kind: type, name: str) -> str:
+    return _STACKS[kind] + name[len("transformer."):] if name.startswith("transformer.") else name
