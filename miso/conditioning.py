@@ -122,6 +122,11 @@ class Conditioning:
         before.insert(place, segment)
         return replace(self, segments=(*before, line))
 
+    def said(self, codes: Codes | None) -> tuple[Segment, ...]:
+        """The segments as history for the next line, this line with the codes it became; without them it is left out."""
+        *before, line = self.segments
+        return (*before, replace(line, codes=codes)) if codes is not None else tuple(before)
+
     def prompt(self, frames: int) -> Prompt:
         """The prompt rows, leaving room for ``frames`` more; drops the oldest history where there isn't, and says so.
 

@@ -10,13 +10,14 @@ from .codes import Codes, Span, Take, as_takes, join_spans
 from .errors import MisoError
 
 
-def trim(codes: Codes, start: int = 0, end: int | None = None) -> Codes:
-    """Frames start..end-1 of each take. Negative numbers count from the take's own end; None is its end."""
+def trim(codes: Codes, start: int = 0, frames: int | None = None) -> Codes:
+    """At most ``frames`` frames of each take from frame ``start`` on (all to its end if None); a negative start counts from its end."""
+    if frames is not None and frames < 0:
+        raise MisoError(f"{frames} frames can't be kept.", "Use 0 or more.", input="frames")
     parts = []
     for i, length in enumerate(codes.lengths.tolist()):
-        first, last = (_frame(length, f, name) for f, name in ((start, "start"), (length if end is None else end, "end")))
-        if first > last:
-            raise MisoError(f"The range {first} to {last} ends before it starts (take {i} has {length} frames).", "Swap start and end.", input="end")
+        first = _frame(length, start, "start")
+        last = length if frames is None else min(first + frames, length)
         spans = tuple(Span(max(s.start, first) - first, min(s.end, last) - first, s.text, s.speaker)
                       for s in codes.takes[i].spans if s.start < last and s.end > first)
         cut = first > 0 or last < length

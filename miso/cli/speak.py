@@ -7,8 +7,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
 from ..audio import read_audio, resample, write_audio
-from ..codes import Codes, Span, Take
+from ..codes import Codes
 from ..conditioning import Segment
 from ..depth import DepthSampler
 from ..depth import redecode as redecode_codes
@@ -20,6 +22,7 @@ from ..places import BUNDLED, find_checkpoint, find_codec, models_folder
 from ..sampling import Sampling
 from ..speech import Miso, take_seeds
 from ..vocoder import Vocoder, decode_codes, load_vocoder
+from ..vocoder.encode import encode_codes
 from .progress import Progress
 
 
@@ -54,10 +57,7 @@ def say(args) -> None:
 
 def encode(args) -> None:
     vocoder = load_vocoder(args.backend, args.vocoder, device=pick_device(args.device))
-    wave, rate = read_audio(args.input)
-    tensor = vocoder.encode(resample(wave, rate, vocoder.sample_rate)[None, None], args.codebooks)
-    spans = (Span(0, tensor.shape[2], args.text, args.speaker),) if args.text else ()
-    _codes(tensor, vocoder, spans).save(args.output)
+    encode_codes(vocoder, _sound(args.input, vocoder), codebooks=args.codebooks, text=args.text, speaker=args.speaker).save(args.output)
 
 
 def decode(args) -> None:
@@ -96,17 +96,17 @@ def _voice(args, vocoder: Vocoder) -> Segment:
     if Path(args.voice).suffix == ".safetensors":
         codes = Codes.load(args.voice)
     else:
-        wave, rate = read_audio(args.voice)
-        codes = _codes(vocoder.encode(resample(wave, rate, vocoder.sample_rate)[None, None]), vocoder)
+        codes = encode_codes(vocoder, _sound(args.voice, vocoder))
     text = args.voice_text or " ".join(s.text for s in codes.takes[0].spans)
     if not text.strip():
         raise MisoError(f"What {args.voice} says is not known.", "Give its words with --voice-text.")
     return Segment(text, args.speaker, codes, voice=True)
 
 
-def _codes(tensor, vocoder: Vocoder, spans: tuple[Span, ...] = ()) -> Codes:
-    lengths = [tensor.shape[2]] * tensor.shape[0]
-    return Codes(tensor, lengths, vocoder.codec, vocoder.frame_rate, vocoder.codebook_size, tuple(Take(spans=spans) for _ in lengths))
+def _sound(path: str, vocoder: Vocoder) -> Tensor:
+    """A sound file as [1, 1, N] at the vocoder's rate."""
+    wave, rate = read_audio(path)
+    return resample(wave, rate, vocoder.sample_rate)[None, None]
 
 
 def _write(codes: Codes, vocoder: Vocoder, output: Path) -> None:

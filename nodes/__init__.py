@@ -1,0 +1,14 @@
+"""The blocks. Thin: sockets, widgets, tooltips, progress and memory management; every idea lives in ``miso``."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import codes, conditioning, editing, loaders, sampling, sound
+
+
+class MisoExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [*loaders.NODES, *conditioning.NODES, *sampling.NODES, *codes.NODES, *editing.NODES, *sound.NODES]
+
+
+async def comfy_entrypoint() -> MisoExtension:
+    return MisoExtension()

@@ -1,0 +1,85 @@
+"""Load Miso Model and Load Vocoder."""
+
+import os
+
+import comfy.model_management as mm
+import folder_paths
+from comfy_api.latest import io
+
+from ..miso.checkpoint import Checkpoint
+from ..miso.devices import PRECISIONS, pick_precision
+from ..miso.vocoder import backends, load_vocoder
+from . import folders, sockets
+from .memory import Part
+from .sampling import Depth
+from .sockets import CATEGORY, in_words
+
+folders.register()
+
+
+class LoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MisoLoadModel", display_name="Load Miso Model", category=CATEGORY,
+            description="Opens a checkpoint of the Miso / CSM family. Its parts are loaded when a block first needs them.",
+            inputs=[
+                io.Combo.Input("checkpoint", options=folders.choices(folders.MODELS),
+                               tooltip="A file in models/miso, or a known checkpoint, which is downloaded if it isn't there."),
+                io.Combo.Input("precision", options=["auto", *PRECISIONS], default="auto",
+                               tooltip="Number format of the weights. auto: bf16 on a GPU, fp32 on the CPU."),
+            ],
+            outputs=[
+                sockets.Backbone.Output("backbone", display_name="backbone", tooltip="Draws codebook 0 of every frame."),
+                sockets.Depth.Output("depth", display_name="depth", tooltip="Draws the other codebooks within a frame."),
+                sockets.Text.Output("text", display_name="text", tooltip="Makes text into prompt rows."),
+            ])
+
+    @classmethod
+    @in_words
+    def execute(cls, checkpoint: str, precision: str):
+        opened = Checkpoint(folders.find(folders.MODELS, checkpoint, "checkpoint"))
+        dtype, device = pick_precision(precision, mm.get_torch_device()), mm.unet_offload_device()
+        backbone = Part(lambda progress: opened.load_backbone(device, dtype, progress))
+        depth = Part(lambda progress: opened.load_depth(device, dtype, progress))
+        return io.NodeOutput(backbone, Depth(depth), opened.text_encoder([folders.TOKENIZER]))
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: str, precision: str):
+        return _changed(folders.MODELS, checkpoint)
+
+
+class LoadVocoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MisoLoadVocoder", display_name="Load Vocoder", category=CATEGORY,
+            description="Opens what turns codes into sound. Change it and nothing is sampled again.",
+            inputs=[
+                io.Combo.Input("backend", options=list(backends()), default="mimi",
+                               tooltip="mimi: our own, exact and streaming. moshi and transformers need their packages."),
+                io.Combo.Input("checkpoint", options=folders.choices(folders.VOCODERS),
+                               tooltip="A codec file in models/miso_vocoders, or a known one, which is downloaded if it isn't there."),
+            ],
+            outputs=[sockets.Vocoder.Output("vocoder", display_name="vocoder")])
+
+    @classmethod
+    @in_words
+    def execute(cls, backend: str, checkpoint: str):
+        path, device = folders.find(folders.VOCODERS, checkpoint, "checkpoint"), mm.vae_offload_device()
+        part = Part(lambda progress: load_vocoder(backend, path, device=device), lambda vocoder: vocoder.module)
+        part.patcher()  # small enough to load now, so that what is wrong with it is this block's error
+        return io.NodeOutput(part)
+
+    @classmethod
+    def fingerprint_inputs(cls, backend: str, checkpoint: str):
+        return _changed(folders.VOCODERS, checkpoint)
+
+
+def _changed(folder: str, choice: str):
+    """A file replaced under the same name is another model."""
+    path = folder_paths.get_full_path(folder, choice)
+    return path and os.stat(path).st_mtime_ns
+
+
+NODES = [LoadModel, LoadVocoder]

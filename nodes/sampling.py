@@ -1,0 +1,112 @@
+"""Depth Decoder, Backbone Sampler and Depth Redecode."""
+
+from dataclasses import dataclass
+
+from comfy_api.latest import io
+
+from ..miso.depth import DepthSampler, redecode
+from ..miso.frames import FrameLoop
+from ..miso.sampling import Sampling
+from ..miso.speech import frames_for, take_seeds
+from . import sockets
+from .memory import Part, on_device, progress
+from .sockets import CATEGORY, in_words
+
+SEED_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What goes through a MISO_DEPTH socket: the decoder's weights, and its own settings where a block gave it some."""
+
+    part: Part
+    sampling: Sampling | None = None
+    codebooks: int | None = None
+
+    def sampler(self, decoder, otherwise: Sampling) -> DepthSampler:
+        codebooks = self.codebooks and min(self.codebooks, decoder.config.codebooks)
+        return DepthSampler(decoder, self.sampling or otherwise, codebooks)
+
+
+def _sampling_inputs() -> list:
+    return [
+        io.Float.Input("temperature", default=0.9, min=0.0, max=5.0, step=0.01, tooltip="0 is greedy. Lower is steadier, higher livelier."),
+        io.Int.Input("top_k", default=50, min=0, max=4096, tooltip="How many of the likeliest codes to choose among; 0 for all."),
+    ]
+
+
+class DepthDecoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MisoDepthDecoder", display_name="Depth Decoder", category=CATEGORY,
+            description="Gives the depth decoder its own sampling, or fewer codebooks: faster and coarser.",
+            inputs=[sockets.Depth.Input("depth"), *_sampling_inputs(),
+                    io.Int.Input("codebooks", default=32, min=1, max=32, tooltip="Codebooks to make; at most what the model has.")],
+            outputs=[sockets.Depth.Output("decoder", display_name="depth")])
+
+    @classmethod
+    @in_words
+    def execute(cls, depth: Depth, temperature: float, top_k: int, codebooks: int):
+        return io.NodeOutput(Depth(depth.part, Sampling(temperature, top_k), codebooks))
+
+
+class BackboneSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MisoBackboneSampler", display_name="Backbone Sampler", category=CATEGORY,
+            description="Samples codes frame by frame: the backbone draws codebook 0, the depth decoder the others.",
+            inputs=[
+                sockets.Backbone.Input("backbone"), sockets.Depth.Input("depth"), sockets.Conditioning.Input("conditioning"),
+                io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True, tooltip="The same seed gives the same take."),
+                io.Int.Input("takes", default=1, min=1, max=64, tooltip="Alternatives at once, with the seeds seed, seed + 1, ..."),
+                io.Float.Input("max_seconds", default=30.0, min=0.08, max=163.0, step=0.08, tooltip="Limit of each take; speech ends by itself before."),
+                *_sampling_inputs(),
+                sockets.Codes.Input("prefix", optional=True, tooltip="A beginning to continue: one take."),
+            ],
+            outputs=[sockets.Codes.Output("codes", display_name="codes"),
+                     sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode.")])
+
+    @classmethod
+    @in_words
+    def execute(cls, backbone: Part, depth: Depth, conditioning, seed: int, takes: int, max_seconds: float, temperature: float, top_k: int, prefix=None):
+        config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
+        frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
+        prompt = conditioning.prompt(frames + (prefix.frames if prefix is not None else 0))
+        stack = config.backbone
+        rows = len(prompt.rows) + frames + (prefix.frames if prefix is not None else 0)
+        cache_bytes = 4 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim * 2
+        model, decoder = on_device(backbone, depth.part, memory=cache_bytes)
+        loop = FrameLoop(model, depth.sampler(decoder, sampling), prompt, seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix, keep_hidden=True)
+        report = progress()
+        report(0, frames)
+        for frame in loop:
+            report(frame.index - loop.first + 1, frames)
+        return io.NodeOutput(loop.codes, loop.hidden)
+
+
+class DepthRedecode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="MisoDepthRedecode", display_name="Depth Redecode", category=CATEGORY,
+            description="Draws the acoustic codebooks of all frames again. The backbone isn't needed: words and rhythm stay, sound detail changes.",
+            inputs=[
+                sockets.Depth.Input("depth"), sockets.Hidden.Input("hidden"),
+                sockets.Codes.Input("codes", tooltip="Of the same run as hidden, unedited."),
+                io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True, tooltip="The run's own seed gives its own codes again."),
+                io.Int.Input("keep", default=1, min=1, max=32, tooltip="How many codebooks stay as they are; 1 keeps the words and the rhythm."),
+                *_sampling_inputs(),
+            ],
+            outputs=[sockets.Codes.Output("redecoded", display_name="codes")])
+
+    @classmethod
+    @in_words
+    def execute(cls, depth: Depth, hidden, codes, seed: int, keep: int, temperature: float, top_k: int):
+        decoder, = on_device(depth.part)
+        sampler = depth.sampler(decoder, Sampling(temperature, top_k))
+        return io.NodeOutput(redecode(sampler, hidden, codes, keep=keep, seeds=take_seeds(seed, codes.batch), progress=progress()))
+
+
+NODES = [DepthDecoder, BackboneSampler, DepthRedecode]

@@ -1,0 +1,186 @@
+"""The blocks in ComfyUI: the chain runs, what is downstream changes alone, results are what the engine gives."""
+
+import json
+
+import pytest
+from safetensors import safe_open
+
+NODES = {"MisoLoadModel", "MisoLoadVocoder", "MisoEncodeText", "MisoVoicePrompt", "MisoAddSegment", "MisoEncodeAudio", "MisoDepthDecoder",
+         "MisoBackboneSampler", "MisoDepthRedecode", "MisoSaveCodes", "MisoLoadCodes", "MisoPreviewCodes", "MisoPickTake", "MisoTrimCodes",
+         "MisoSpliceCodes", "MisoKeepCodebooks", "MisoVocoderDecode"}
+
+
+def graph(**changes) -> dict:
+    """model (1) -> text (2) -> sampler (3) -> decode (5, vocoder 4) -> save (6) and codes (7); ``changes`` by 'node__input'."""
+    prompt = {
+        "1": {"class_type": "MisoLoadModel", "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"}},
+        "2": {"class_type": "MisoEncodeText", "inputs": {"text_encoder": ["1", 2], "text": "Hello there.", "speaker": 0}},
+        "3": {"class_type": "MisoBackboneSampler", "inputs": {
+            "backbone": ["1", 0], "depth": ["1", 1], "conditioning": ["2", 0], "seed": 3, "takes": 2, "max_seconds": 0.8, "temperature": 0.9, "top_k": 50}},
+        "4": {"class_type": "MisoLoadVocoder", "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"}},
+        "5": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["3", 0], "vocoder": ["4", 0]}},
+        "6": {"class_type": "SaveAudio", "inputs": {"audio": ["5", 0], "filename_prefix": "miso"}},
+        "7": {"class_type": "MisoSaveCodes", "inputs": {"codes": ["3", 0], "filename_prefix": "codes/test"}},
+    }
+    for key, value in changes.items():
+        node, name = key.removeprefix("n").split("__")
+        prompt[node]["inputs"][name] = value
+    return prompt
+
+
+@pytest.fixture
+def fresh(comfy):
+    comfy.reset()
+    return comfy
+
+
+def test_all_blocks_are_there(fresh):
+    assert {name for name in fresh.nodes.NODE_CLASS_MAPPINGS if name.startswith("Miso")} == NODES
+
+
+def test_chain(fresh):
+    done = fresh.run(graph())
+    assert done.ok, done.error
+    codes = fresh.value(3)
+    assert codes.tensor.shape == (2, 8, 10) and [t.stop for t in codes.takes] == ["limit", "limit"]
+    audio = fresh.value(5)
+    assert audio["waveform"].shape == (2, 1, 10 * 1920) and audio["sample_rate"] == 24000
+    assert audio["waveform"].abs().max() > 0.01
+    steps = [d for e, d in done.events if e == "progress" and d["max"] == 10]
+    assert [s["value"] for s in steps] == [*range(11), 10]  # the sampler's frames, then the vocoder's one chunk
+
+
+def test_same_seed_same_codes(fresh):
+    assert fresh.run(graph()).ok
+    first = fresh.value(3).tensor
+    fresh.reset()
+    assert fresh.run(graph(n3__takes=1)).ok
+    assert fresh.value(3).tensor.equal(first[:1])
+
+
+def test_only_what_follows_a_change_runs_again(fresh):
+    assert fresh.run(graph()).ok
+    assert set(fresh.run(graph(n4__backend="moshi")).ran) == {"4", "5", "6"}
+    assert set(fresh.run(graph(n4__backend="moshi", n3__seed=4)).ran) == {"3", "5", "6", "7"}
+    assert set(fresh.run(graph(n4__backend="moshi", n3__seed=4, n7__filename_prefix="codes/other")).ran) == {"7"}
+
+
+def test_saved_codes_carry_the_workflow_and_load_again(fresh):
+    prompt = graph()
+    done = fresh.run(prompt)
+    entry = done.outputs["7"]["codes"][0]
+    path = fresh.base / "output" / entry["subfolder"] / entry["filename"]
+    with safe_open(path, "pt") as file:
+        saved = json.loads(file.metadata()["prompt"])
+    for node in saved.values():
+        node.pop("is_changed", None)  # ComfyUI's own note
+    assert saved == prompt
+    made = fresh.value(3)
+    loaded = {"1": {"class_type": "MisoLoadCodes", "inputs": {"file": f"codes/{entry['filename']} [output]"}},
+              "2": {"class_type": "MisoPreviewCodes", "inputs": {"codes": ["1", 0]}}}
+    done = fresh.run(loaded)
+    assert done.ok, done.error
+    assert fresh.value(1).tensor.equal(made.tensor) and fresh.value(1).takes == made.takes
+    image = fresh.value(2)
+    assert image.shape[0] == 2 and image.shape[3] == 3 and image.std() > 0.1
+    assert len(done.outputs["2"]["images"]) == 2
+
+
+def test_voice_prompt_history_and_depth_settings(fresh):
+    prompt = graph(n3__conditioning=["11", 0], n3__depth=["12", 0], n3__takes=1)
+    prompt |= {
+        "10": {"class_type": "MisoBackboneSampler", "inputs": {**prompt["3"]["inputs"], "conditioning": ["2", 0], "depth": ["1", 1], "seed": 9}},
+        "13": {"class_type": "MisoEncodeText", "inputs": {"text_encoder": ["1", 2], "text": "And then?", "speaker": 1, "history": ["2", 0], "history_codes": ["10", 0]}},
+        "14": {"class_type": "MisoEncodeAudio", "inputs": {"audio": ["15", 0], "vocoder": ["4", 0], "transcript": "Hello there.", "speaker": 1}},
+        "15": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["10", 0], "vocoder": ["4", 0]}},
+        "11": {"class_type": "MisoVoicePrompt", "inputs": {"conditioning": ["13", 0], "codes": ["14", 0], "transcript": "", "speaker": 1}},
+        "12": {"class_type": "MisoDepthDecoder", "inputs": {"depth": ["1", 1], "temperature": 0.5, "top_k": 5, "codebooks": 8}},
+    }
+    done = fresh.run(prompt)
+    assert done.ok, done.error
+    voice, said, line = fresh.value(11).segments
+    assert (voice.voice, voice.text, voice.codes.frames) == (True, "Hello there.", 10)
+    assert (said.voice, said.text, said.speaker) == (False, "Hello there.", 0) and said.codes.tensor.equal(fresh.value(10).tensor)
+    assert (line.text, line.codes) == ("And then?", None)
+    assert fresh.value(3).source["depth_sampling"] == {"temperature": 0.5, "top_k": 5}
+
+
+def test_redecode_gives_the_runs_own_codes_and_needs_no_backbone(fresh):
+    prompt = graph()
+    prompt["8"] = {"class_type": "MisoDepthRedecode", "inputs": {
+        "depth": ["1", 1], "hidden": ["3", 1], "codes": ["3", 0], "seed": 3, "keep": 1, "temperature": 0.9, "top_k": 50}}
+    prompt["9"] = {"class_type": "MisoSaveCodes", "inputs": {"codes": ["8", 0], "filename_prefix": "codes/again"}}
+    assert fresh.run(prompt).ok
+    assert fresh.value(8).tensor.equal(fresh.value(3).tensor)
+    prompt["8"]["inputs"]["seed"] = 77
+    assert set(fresh.run(prompt).ran) == {"8", "9"}
+    assert fresh.value(8).tensor[:, 0].equal(fresh.value(3).tensor[:, 0])
+    assert not fresh.value(8).tensor.equal(fresh.value(3).tensor)
+
+
+def test_editing_blocks(fresh):
+    prompt = graph()
+    prompt |= {
+        "8": {"class_type": "MisoPickTake", "inputs": {"codes": ["3", 0], "take": 1}},
+        "9": {"class_type": "MisoTrimCodes", "inputs": {"codes": ["8", 0], "start": 2, "frames": 3}},
+        "10": {"class_type": "MisoSpliceCodes", "inputs": {"codes": ["8", 0], "other": ["9", 0], "at": 4}},
+        "11": {"class_type": "MisoKeepCodebooks", "inputs": {"codes": ["10", 0], "count": 2}},
+        "12": {"class_type": "MisoSaveCodes", "inputs": {"codes": ["11", 0], "filename_prefix": "codes/edited"}},
+    }
+    done = fresh.run(prompt)
+    assert done.ok, done.error
+    take, edited = fresh.value(3).tensor[1], fresh.value(11).tensor[0]
+    assert edited.shape == (2, 13) and edited[:, 4:7].equal(take[:2, 2:5]) and edited[:, :4].equal(take[:2, :4]) and edited[:, 7:].equal(take[:2, 4:])
+
+
+def test_interrupt_stops_within_a_frame(fresh):
+    def stop(value, total):
+        if total == 10 and value == 4:
+            fresh.model_management.interrupt_current_processing()
+
+    fresh.on_progress = stop
+    try:
+        done = fresh.run(graph())
+    finally:
+        fresh.on_progress = lambda value, total: None
+    assert done.end == "execution_interrupted"
+    assert max(d["value"] for e, d in done.events if e == "progress" and d["max"] == 10) <= 5
+    assert fresh.run(graph()).ok  # and nothing is broken
+
+
+def test_weights_are_comfyuis_to_unload(fresh):
+    assert fresh.run(graph()).ok
+    names = [type(m.model.model.module).__name__ for m in fresh.model_management.current_loaded_models]
+    assert {"Backbone", "DepthDecoder"} <= set(names)
+    fresh.model_management.unload_all_models()
+    assert fresh.run(graph(n3__seed=5)).ok
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"n2__text": "   "}, ["Encode Text, text", "empty"]),
+    ({"n2__text": "word " * 500}, ["Backbone Sampler, max_seconds", "2048 positions"]),
+    ({"n1__checkpoint": "gone.safetensors"}, ["Load Miso Model, checkpoint", "gone.safetensors"]),
+    ({"n1__checkpoint": "../../../etc/passwd"}, ["Load Miso Model, checkpoint"]),
+    ({"n1__checkpoint": "tiny-codec.safetensors"}, ["Load Miso Model", "tiny-codec.safetensors"]),
+    ({"n4__backend": "wavenet"}, ["Load Vocoder", "wavenet", "mimi"]),
+    ({"n3__temperature": 5.0, "n3__top_k": 0, "n3__max_seconds": 163.0}, ["Backbone Sampler, max_seconds"]),
+    ({"n7__filename_prefix": "../outside"}, ["outside the output folder"]),
+])
+def test_bad_input_is_explained(fresh, change, words):
+    done = fresh.run(graph(**change))
+    assert not done.ok
+    assert all(word in done.error for word in words), done.error
+
+
+def test_codes_of_another_codec_are_refused(fresh):
+    codes = fresh.module("miso.codes")
+    import torch
+
+    other = codes.Codes(torch.zeros(1, 8, 5, dtype=torch.int64), [5], "mimi-e351c8d8", codebook_size=64)
+    other.save(fresh.base / "input" / "other.safetensors")
+    prompt = graph(n5__codes=["8", 0])
+    prompt["8"] = {"class_type": "MisoLoadCodes", "inputs": {"file": "other.safetensors"}}
+    done = fresh.run(prompt)
+    assert not done.ok and all(w in done.error for w in ("Vocoder Decode", "mimi-e351c8d8", "tiny")), done.error
+    prompt["8"]["inputs"]["file"] = "../models/miso/tiny.safetensors"
+    assert "outside" in fresh.run(prompt).error
