@@ -1,0 +1,24 @@
+"""From sound to the container of codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..codes import Codes
+    from .base import Vocoder
+
+
+def encode_codes(vocoder: Vocoder, wave: Tensor, *, codebooks: int | None = None, text: str = "", speaker: int = 0) -> Codes:
+    """Codes of sound [B, 1, N] at the vocoder's rate; ``text`` and ``speaker`` are what they say and who, kept as their span.
+
+    Raises MisoError as ``Vocoder.encode`` does.
+    """
+    from ..codes import Codes, Span, Take
+
+    tensor = vocoder.encode(wave, codebooks)
+    takes, _, frames = tensor.shape
+    spans = (Span(0, frames, text, speaker),) if text else ()
+    return Codes(tensor, [frames] * takes, vocoder.codec, vocoder.frame_rate, vocoder.codebook_size, (Take(spans=spans),) * takes)

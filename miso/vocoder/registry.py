@@ -1,0 +1,53 @@
+"""Vocoder backends by name. A backend is a function that makes a vocoder from a checkpoint; its module loads on first use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ..errors import MisoError
+
+if TYPE_CHECKING:
+    import torch
+
+    from .base import Vocoder
+
+Loader = Callable[[str | os.PathLike, "str | torch.device", "torch.dtype | None"], "Vocoder"]
+
+
+def _lazy(module: str) -> Loader:
+    def load(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Vocoder:
+        return import_module(module, __package__).load(checkpoint, device, dtype)
+
+    return load
+
+
+DEFAULT = "mimi"
+_BUILT_IN = {"mimi": _lazy(".mimi"), "moshi": _lazy(".mimi_moshi"), "transformers": _lazy(".mimi_transformers")}
+_registered: dict[str, Loader] = {}
+
+
+def backends() -> dict[str, Loader]:
+    """All backends by name, the default first. A name here doesn't promise that an optional package is installed."""
+    return {**_BUILT_IN, **_registered}
+
+
+def register(name: str, loader: Loader) -> None:
+    """Add a backend, or replace one registered before: ``loader(checkpoint, device, dtype)`` returns a ``Vocoder``."""
+    if name in _BUILT_IN:
+        raise MisoError(f"The vocoder backend '{name}' is built in and can't be replaced.", "Register yours under another name.")
+    _registered[name] = loader
+
+
+def load_vocoder(backend: str, checkpoint: str | os.PathLike, device: str | torch.device = "cpu",
+                 dtype: torch.dtype | None = None) -> Vocoder:
+    """A vocoder of the named backend. ``dtype`` is that of decoding (None: fp32); encoding is fp32 at any rate.
+
+    Raises MisoError on an unknown backend, a missing package, or a checkpoint that doesn't fit.
+    """
+    known = backends()
+    if backend not in known:
+        raise MisoError(f"There is no vocoder backend '{backend}'.", f"Choose one of: {', '.join(known)}.", input="backend")
+    return known[backend](checkpoint, device, dtype)

@@ -1,0 +1,118 @@
+"""Fixtures for a real ComfyUI, as cheap as the test allows: in this process, as a live server, in a browser.
+
+``comfy`` runs most graphs; ``server`` and ``client`` are for what needs HTTP, events or flags; ``browser_page`` for the page.
+"""
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from miso.bootstrap import HOME
+from miso.bootstrap.comfyui import PACK, make_base
+from miso.bootstrap.demo import ensure_checkpoint
+from miso.bootstrap.server import Server
+
+seconds_by_layer: dict[str, float] = defaultdict(float)
+
+
+@pytest.fixture(scope="session")
+def comfyui() -> Path:
+    """ComfyUI's folder."""
+    folder = HOME / "ComfyUI"
+    if not folder.is_dir():
+        pytest.fail("There is no ComfyUI to test in: run `python -m miso test`, which fetches one.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base directory of this session, with the pack in custom_nodes and tiny checkpoints in models."""
+    folder = make_base(tmp_path_factory.mktemp("comfyui"))
+    ensure_checkpoint(Path(sys.executable), folder / "models")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def comfy(comfyui, base):
+    """ComfyUI in this process: ``comfy.run(prompt)``, ``comfy.value(node)``. Keep ``reset`` in mind: results stay cached."""
+    from harness.in_process import InProcess
+
+    return InProcess(comfyui, base, base / "custom_nodes" / PACK)
+
+
+@pytest.fixture(scope="session")
+def start_server(comfyui, base, tmp_path_factory):
+    """``with start_server("--cache-lru", "20") as server`` for servers with flags of their own."""
+
+    def start(*flags: str) -> Server:
+        log = tmp_path_factory.mktemp("server") / "comfyui.log"
+        return Server(Path(sys.executable), comfyui, base, log, "--cpu", *flags)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def server(start_server):
+    """A live server: ``server.url``, ``server.log``, ``server.base``."""
+    with start_server() as server:
+        log = server.log.read_text(encoding="utf-8", errors="replace")
+        if "IMPORT FAILED" in log:
+            pytest.fail(f"The pack does not load in ComfyUI:\n{log}")
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    """``client.run(prompt)`` on the live server; also get, post, view, upload."""
+    from harness.client import Client
+
+    return Client(server.url)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Playwright's browser, on a Chromium that is already installed."""
+    from harness.page import ARGUMENTS, find_browser
+
+    path = find_browser()
+    if not path:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser_page(browser, server):
+    """A fresh page on the live server, ready for use."""
+    from harness.page import Page
+
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    yield Page(context.new_page(), server.url)
+    context.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    needy = [item for item in items if item.get_closest_marker("gpu")]
+    if needy:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in needy:
+                item.add_marker(pytest.mark.skip(reason="no CUDA here"))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    seconds_by_layer[report.nodeid.split("::")[0].removeprefix("tests/").split("/")[0]] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Fixtures count for the test that first asked for them: a server's start is part of its layer."""
+    terminalreporter.section("seconds by layer")
+    for layer, seconds in sorted(seconds_by_layer.items(), key=lambda entry: -entry[1]):
+        terminalreporter.write_line(f"{seconds:8.1f}  {layer}")

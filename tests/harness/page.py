@@ -1,0 +1,85 @@
+"""ComfyUI's page in a real browser: ready to use, graphs dropped on it, the Run button pressed."""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import TimeoutError
+
+from miso.bootstrap.comfyui import PACK
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
+# acting while the start-up mask is up leaves the page stuck
+STATE = """() => ({graph: !!window.app?.graph, workflow: !!window.app?.extensionManager?.workflow?.activeWorkflow,
+  unmasked: !document.querySelector('.p-blockui-mask'),
+  blocks: Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100})"""
+READY = f"() => Object.values(({STATE})()).every(Boolean)"
+DROP = """({name, mime, bytes}) => {
+  const data = new DataTransfer(), canvas = document.querySelector('#graph-canvas');
+  data.items.add(new File([Uint8Array.from(atob(bytes), c => c.charCodeAt(0))], name, {type: mime}));
+  const options = {bubbles: true, cancelable: true, dataTransfer: data, clientX: 700, clientY: 500};
+  for (const kind of ['dragenter', 'dragover', 'drop']) canvas.dispatchEvent(new DragEvent(kind, options)); }"""
+ARM = """() => { window.misoTestEnd = new Promise(done => {
+  for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
+    window.comfyAPI.api.api.addEventListener(kind, e => done([kind, e.detail]), {once: true}); }) }"""
+MIMES = {".json": "application/json", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".opus": "audio/ogg", ".wav": "audio/wav",
+         ".safetensors": "application/octet-stream", ".png": "image/png"}
+
+
+def find_browser() -> str | None:
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+class Page:
+    """``page`` is Playwright's own, for everything that has no shorthand here."""
+
+    def __init__(self, page: Any, url: str):
+        self.page, self.errors = page, []  # errors: those that come from this pack's scripts
+        console = []
+        page.on("console", lambda m: console.append(f"{m.type}: {m.text}"))
+        page.on("pageerror", lambda e: self._note(e.message, e.stack or ""))
+        page.on("console", lambda m: m.type == "error" and self._note(m.text, m.location.get("url", "")))
+        page.route("**/*", lambda r: r.continue_() if r.request.url.startswith((url, "data:", "blob:")) else r.abort())
+        page.goto(url)
+        try:
+            page.wait_for_function(READY, timeout=90_000)  # 5 s on an idle machine
+        except TimeoutError as e:
+            raise AssertionError("\n".join([f"the page did not become ready: {page.evaluate(STATE)}", *console])) from e
+
+    def drop(self, path: Path, nodes: int | None = None) -> None:
+        """Drop a file on the canvas; with ``nodes``, wait until the graph has that many."""
+        content = base64.b64encode(path.read_bytes()).decode()
+        self.page.evaluate(DROP, {"name": path.name, "mime": MIMES[path.suffix], "bytes": content})
+        if nodes is not None:
+            self.page.wait_for_function("n => app.graph.nodes.length === n", arg=nodes)
+
+    def load(self, workflow: dict | Path) -> None:
+        """Load a workflow without dropping it."""
+        if isinstance(workflow, Path):
+            workflow = json.loads(workflow.read_text(encoding="utf-8"))
+        self.page.evaluate("w => app.loadGraphData(w)", workflow)
+        self.page.wait_for_function("n => app.graph.nodes.length === n", arg=len(workflow["nodes"]))
+
+    def prompt(self, object_info: dict) -> dict:
+        """The prompt that the page would queue, less what it adds to inputs for its own use (players, upload buttons)."""
+        prompt = self.page.evaluate("async () => (await app.graphToPrompt()).output")
+        for node in prompt.values():
+            node.pop("_meta")
+            declared = [name for kind in object_info[node["class_type"]]["input"].values() for name in kind]
+            node["inputs"] = {name: value for name, value in node["inputs"].items() if name in declared}
+        return prompt
+
+    def run(self) -> tuple[str, dict]:
+        """Press Run; the end event and its detail."""
+        self.page.evaluate(ARM)
+        button = self.page.get_by_test_id("queue-button").or_(self.page.get_by_role("button", name="Run", exact=True))
+        button.first.click()
+        return tuple(self.page.evaluate("() => window.misoTestEnd"))
+
+    def _note(self, message: str, origin: str) -> None:
+        if f"/extensions/{PACK}/" in origin:
+            self.errors.append(message)
