@@ -24,7 +24,7 @@ def write_audio(path: str | Path, wave: Tensor, sample_rate: int, metadata: Mapp
     path, wave = Path(path), wave.reshape(-1)
     if path.suffix.lower() not in CODECS:
         raise MisoError(f"'{path.name}' has no suffix of a sound file that can be written.", f"Use one of {', '.join(CODECS)}.", input="output")
-    samples = (wave.detach().cpu().float().clamp(-1, 1) * 32767).round().to(torch.int16)
+    samples = (wave.detach().cpu().float() * 32768).round().clamp(-32768, 32767).to(torch.int16)
     with replacing(path) as temporary:
         try:
             with av.open(str(temporary), "w") as file:

@@ -6,6 +6,7 @@ A row has K + 1 columns, the K codes of a frame and one text id, and a mask of t
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -141,7 +142,7 @@ class Conditioning:
             oldest = next((i for i, (s, _) in enumerate(kept[:-1]) if not s.voice), None)
             if oldest is None:
                 voice = sum(len(rows) for s, (rows, _) in kept if s.voice)
-                seconds = (positions - used) / self.encoder.config.frame_rate
+                seconds = math.floor(10 * (positions - used) / self.encoder.config.frame_rate) / 10  # down: the advice must work
                 raise MisoError(
                     f"The prompt and the frames to make are {used + frames - positions} rows too many: {used - voice} of text + {voice} of "
                     f"voice prompt + {frames} frames = {used + frames}, and the model has {positions} positions.",

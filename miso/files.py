@@ -39,9 +39,6 @@ def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entr
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
-            if start[:4] == _PICKLES[0] or start[:2] in _PICKLES[1:]:
-                raise MisoError(f"{path.name} is a pickle: opening it could run any program, so it is never loaded.",
-                                "Get the same weights as .safetensors.")
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             text = file.read(length) if 2 <= length <= min(_MAX_HEADER, size - 8) else b""
     except OSError as e:
@@ -52,6 +49,9 @@ def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entr
         data = 8 + length
         entries = {name: Entry(e["dtype"], tuple(e["shape"]), *(data + o for o in e["data_offsets"])) for name, e in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
+        if start.startswith(_PICKLES):  # asked last: a sound header may be as long as these bytes say
+            raise MisoError(f"{path.name} is a pickle: opening it could run any program, so it is never loaded.",
+                            "Get the same weights as .safetensors.") from e
         raise MisoError(f"{path.name} is not a safetensors file, or its start is damaged ({size:,} bytes).",
                         "Choose a .safetensors file, or download it again.") from e
     end = max((e.end for e in entries.values()), default=data)

@@ -66,7 +66,7 @@ def hugging_face(tmp_path_factory):
                        rope_parameters={**rope, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
                        codec_config={"num_filters": 4, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
                                      "intermediate_size": 32, "codebook_dim": 8, "codebook_size": 64, "num_quantizers": 8, "head_dim": 16,
-                                     "vector_quantization_hidden_dimension": 8, "upsampling_ratios": [8, 6, 5, 4]})
+                                     "vector_quantization_hidden_dimension": 8, "upsample_groups": 32, "upsampling_ratios": [8, 6, 5, 4]})
     torch.manual_seed(0)
     model = CsmForConditionalGeneration(config).eval()
     folder = tmp_path_factory.mktemp("csm")
