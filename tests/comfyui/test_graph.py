@@ -184,3 +184,16 @@ def test_codes_of_another_codec_are_refused(fresh):
     assert not done.ok and all(w in done.error for w in ("Vocoder Decode", "mimi-e351c8d8", "tiny")), done.error
     prompt["8"]["inputs"]["file"] = "../models/miso/tiny.safetensors"
     assert "outside" in fresh.run(prompt).error
+
+
+def test_folders_of_extra_model_paths_count(fresh, tmp_path):
+    """What ``extra_model_paths.yaml`` does: one more folder under the pack's name."""
+    from shutil import copy
+
+    import folder_paths
+
+    copy(fresh.base / "models" / "miso" / "tiny.safetensors", tmp_path / "elsewhere.safetensors")
+    folder_paths.add_model_folder_path("miso", str(tmp_path))
+    assert "elsewhere.safetensors" in fresh.nodes.NODE_CLASS_MAPPINGS["MisoLoadModel"].INPUT_TYPES()["required"]["checkpoint"][1]["options"]
+    done = fresh.run(graph(n1__checkpoint="elsewhere.safetensors"))
+    assert done.ok, done.error
