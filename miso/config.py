@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from .errors import MisoError
 
-MIMI = "mimi-e351c8d8"  # codec id: Kyutai's Mimi, named by the checksum in its published file name
+MIMI = "mimi-e351c8d8"  # codec id of the Mimi that Miso, CSM, Marvis, Moshi and Kyutai's TTS share; the number is in its published file name
 
 
 @dataclass(frozen=True)

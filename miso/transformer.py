@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import StackConfig
+from .rotary import rotate
 
 
 class KVCache:
@@ -62,13 +63,6 @@ class Rope(nn.Module):
         return self.table[:, positions]
 
 
-def rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """Rotate interleaved pairs of x [B, heads, S, H] by angles [2, S, H / 2], in fp32."""
-    cos, sin = angles
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), -1).flatten(-2).type_as(x)
-
-
 class RMSNorm(nn.Module):
     """Root mean square norm computed in fp32 (Zhang and Sennrich 2019)."""
 
@@ -96,7 +90,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, angles: Tensor, allowed: Tensor, cache: KVCache | None, layer: int, positions: Tensor, window: int) -> Tensor:
         B, S, _ = x.shape
         q, k, v = (p(x).view(B, S, -1, self.head_dim).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
-        q, k = rotate(q, angles), rotate(k, angles)
+        q, k = rotate(q, *angles), rotate(k, *angles)
         if cache is not None:
             k, v = (t[:, :, :window] for t in cache.write(layer, positions, k, v))
         # query heads of one KV head as extra queries: the KV heads are never expanded

@@ -1,6 +1,6 @@
 """Mimi's transformers: causal, 250 tokens of context, rotary positions; the keys and values of the past handed in and out.
 
-Rotary positions: Su et al. 2021, arXiv 2104.09864. Layer scale: Touvron et al. 2021, arXiv 2103.17239.
+Layer scale: Touvron et al. 2021, arXiv 2103.17239.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..rotary import rotate
 from .config import MimiConfig
 
 KeysValues = tuple[Tensor, Tensor]  # each [B, H, P, head dim], the last P <= window - 1 tokens
@@ -34,13 +35,6 @@ def rotation(position: int, tokens: int, head_dim: int, base: float, device: tor
     frequencies = torch.exp(torch.arange(0, head_dim, 2, **exact) * (-math.log(base) / head_dim))
     angles = torch.arange(position, position + tokens, **exact)[:, None] * frequencies
     return angles.cos().to(device, torch.float32), angles.sin().to(device, torch.float32)
-
-
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn neighbouring pairs (2i, 2i + 1) of each head: [B, H, T, head dim] -> the same, computed in fp32."""
-    real, imaginary = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack([real * cosine - imaginary * sine, real * sine + imaginary * cosine], -1)
-    return turned.flatten(-2).to(x.dtype)
 
 
 def window_mask(past: int, tokens: int, window: int, device: torch.device) -> Tensor | None:
