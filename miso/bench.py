@@ -11,13 +11,14 @@ import torch
 from .conditioning import Prompt, Segment, frame_rows
 from .config import PRESETS
 from .depth import DepthSampler
+from .devices import Precision
 from .errors import MisoError
 from .frames import FrameLoop
 from .model import Backbone, DepthDecoder
 from .weights import build, random_tensors
 
 
-def bench(size: str, device: torch.device, dtype: torch.dtype, *, frames: int = 50, prompt_rows: int = 128, takes: int = 1) -> dict:
+def bench(size: str, device: torch.device, precision: Precision, *, frames: int = 50, prompt_rows: int = 128, takes: int = 1) -> dict:
     """Milliseconds a frame (median), split into backbone and depth; prefill; build time; memory. For a JSON file.
 
     The parts are timed one after the other with the device waited for in between, so they add up to a little more than a frame
@@ -26,8 +27,9 @@ def bench(size: str, device: torch.device, dtype: torch.dtype, *, frames: int = 
     if size not in PRESETS:
         raise MisoError(f"There is no size '{size}'.", f"Use {', '.join(PRESETS)}.", input="size")
     config, begin = PRESETS[size], time.perf_counter()
+    dtype = precision.dtype
     tensor = random_tensors(config, 0, device=device, dtype=dtype)
-    backbone, depth = (build(kind, config, "random", tensor, device=device, dtype=dtype) for kind in (Backbone, DepthDecoder))
+    backbone, depth = (build(kind, config, "random", tensor, device=device, precision=precision) for kind in (Backbone, DepthDecoder))
     _wait(device)
     build_s = time.perf_counter() - begin
     rows = torch.randint(1, config.codebook_size, (prompt_rows, config.codebooks), generator=torch.Generator().manual_seed(0))
@@ -44,7 +46,7 @@ def bench(size: str, device: torch.device, dtype: torch.dtype, *, frames: int = 
     with torch.inference_mode():
         result = {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
-            "torch": torch.__version__, "size": size, "precision": str(dtype).removeprefix("torch."), "takes": takes,
+            "torch": torch.__version__, "size": size, "precision": "int8" if precision.int8 else str(dtype).removeprefix("torch."), "takes": takes,
             "prompt_rows": prompt_rows, "frames": len(stamps), "frame_ms": statistics.median(per_frame),
             "depth_ms": _median_ms(lambda: sampler(hidden, code, u), device),
             "backbone_ms": _median_ms(lambda: backbone(backbone.embed_frame(code.expand(-1, config.codebooks)), at, cache, window=prompt_rows + 1), device),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from torch import Tensor
 
 from .conditioning import TextEncoder
 from .config import PRESETS, ModelConfig, StackConfig
+from .devices import Precision
 from .errors import MisoError
 from .files import Entry, open_tensors, read_header, write_tensors
 from .layouts import detect, ignored
 from .model import Backbone, DepthDecoder
+from .quantize import dequantize, scale_name
 from .tokenizer import find_tokenizer
 from .weights import Progress, build, canonical_shapes
 
@@ -45,11 +47,11 @@ class Checkpoint:
         self._names = self._match()  # canonical name -> name in the file
         self.fingerprint = self.metadata.get("fingerprint") or self._sample()
 
-    def load_backbone(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, progress: Progress | None = None) -> Backbone:
-        return build(Backbone, self.config, self.fingerprint, self.tensor, device=device, dtype=dtype, progress=progress)
+    def load_backbone(self, device: str | torch.device = "cpu", precision: Precision = Precision(), progress: Progress | None = None) -> Backbone:
+        return build(Backbone, self.config, self.fingerprint, self.tensor, device=device, precision=precision, progress=progress)
 
-    def load_depth(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, progress: Progress | None = None) -> DepthDecoder:
-        return build(DepthDecoder, self.config, self.fingerprint, self.tensor, device=device, dtype=dtype, progress=progress)
+    def load_depth(self, device: str | torch.device = "cpu", precision: Precision = Precision(), progress: Progress | None = None) -> DepthDecoder:
+        return build(DepthDecoder, self.config, self.fingerprint, self.tensor, device=device, precision=precision, progress=progress)
 
     def text_encoder(self, tokenizers: Iterable[str | Path] = ()) -> TextEncoder:
         """The text encoder; ``tokenizers`` are further places where a tokenizer.json may be."""
@@ -60,11 +62,30 @@ class Checkpoint:
         return self.path if self.path.is_dir() else self.path.parent
 
     def tensor(self, canonical: str) -> Tensor:
-        """One tensor by its published name, as the file has it but for the order of q and k rows."""
+        """One tensor by its published name, as the file has it but for the order of q and k rows; int8 weights become fp32."""
         name = self._names[canonical]
         with open_tensors(self._files[name]) as file:
+            if self.entries[name].dtype == "I8":
+                return dequantize(file.get_tensor(name), file.get_tensor(scale_name(name)))
             stack = self.config.depth if canonical.startswith("decoder.") else self.config.backbone
             return self.layout.convert(canonical, file.get_tensor(name), stack.head_dim)
+
+    def pieces(self, canonical: str, numbers: int) -> Iterator[Tensor]:
+        """The same tensor, about so many numbers of its first dimension's rows at a time; the file is closed in between, so that memory isn't held."""
+        name = self._names[canonical]
+        shape, as_it_is = self.entries[name].shape, self.entries[name].dtype != "I8" and not self.layout.half_rotation
+        rows = max(1, numbers * shape[0] // max(1, torch.Size(shape).numel()))
+        if rows >= shape[0] or not as_it_is:  # q and k rows, and what has scales, are small enough
+            yield self.tensor(canonical)
+            return
+        for start in range(0, shape[0], rows):
+            with open_tensors(self._files[name]) as file:
+                yield file.get_slice(name)[start:start + rows]
+
+    @property
+    def int8(self) -> bool:
+        """Whether the file holds int8 weights."""
+        return any(entry.dtype == "I8" for entry in self.entries.values())
 
     def _config(self) -> ModelConfig:
         if "config" in self.metadata:
@@ -84,11 +105,14 @@ class Checkpoint:
                 wrong.append(f"missing {sources[0]} {list(shape)}")
             elif self.entries[found].shape != shape:
                 wrong.append(f"{found} is {list(self.entries[found].shape)}, not {list(shape)}")
+            elif self.entries[found].dtype == "I8" and self._scaled(found, shape):
+                names[canonical] = found
             elif self.entries[found].dtype not in _FLOATS:
                 wrong.append(f"{found} is of the type {self.entries[found].dtype}")
             else:
                 names[canonical] = found
         known = {n for canonical in names for n in self.layout.sources(canonical)}
+        known |= {scale_name(n) for n in names.values() if self.entries[n].dtype == "I8"}
         wrong += [f"unknown {n} {list(e.shape)}" for n, e in self.entries.items()
                   if n not in known and not ignored(n) and not any(n in w.split() for w in wrong)]
         if wrong:
@@ -96,6 +120,10 @@ class Checkpoint:
             raise MisoError(f"{self.path.name} doesn't fit its sizes ({self.layout.name} layout): {'; '.join(wrong[:12])}{more}.",
                             "The file is of another model, or was cut or changed; download it again.")
         return names
+
+    def _scaled(self, name: str, shape: tuple[int, ...]) -> bool:
+        scale = self.entries.get(scale_name(name))
+        return self.layout.name == "published" and len(shape) == 2 and scale is not None and (scale.dtype, scale.shape) == ("F32", shape[:1])
 
     def _sample(self) -> str:
         """A fingerprint without reading all: a hash of every name, type and shape, and of each tensor's first 4 KB."""

@@ -71,7 +71,7 @@ def redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, *, keep: int = 1
         return codes
     if seeds is None:
         seeds = [take.seed or 0 for take in codes.takes]
-    weight = depth.decoder.projection.weight
+    weight = depth.decoder.code_table  # stands for the decoder's device and dtype, whatever its matrices are held in
     u = uniforms(seeds, codes.frames, depth.decoder.config.codebooks).flatten(0, 1)
     states, known = hidden.tensor.flatten(0, 1), codes.tensor.transpose(1, 2).flatten(0, 1)[:, :keep]
     made = []

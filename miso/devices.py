@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from .errors import MisoError
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = (*DTYPES, "int8")
+
+
+class Precision(NamedTuple):
+    """What is computed in, and whether the matrices are held as int8."""
+
+    dtype: torch.dtype = torch.float32
+    int8: bool = False
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -19,10 +29,11 @@ def pick_device(name: str = "auto") -> torch.device:
         raise MisoError(f"The device '{name}' can't be used here ({str(e).splitlines()[0]}).", "Use auto, cuda, mps or cpu.", input="device") from e
 
 
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of that name; ``auto`` is bf16 on a GPU and fp32 on the CPU, whose bf16 is slower."""
+def pick_precision(name: str, device: torch.device, stored_int8: bool = False) -> Precision:
+    """The precision of that name. ``auto`` keeps a file of int8 weights as it is; else it is bf16 on a GPU, fp32 on the CPU, whose bf16 is slower."""
+    usual = torch.float32 if device.type == "cpu" else torch.bfloat16
     if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
+        return Precision(usual, stored_int8)
     if name not in PRECISIONS:
         raise MisoError(f"There is no precision '{name}'.", f"Use auto, {', '.join(PRECISIONS)}.", input="precision")
-    return PRECISIONS[name]
+    return Precision(usual, True) if name == "int8" else Precision(DTYPES[name])

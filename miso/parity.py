@@ -10,6 +10,7 @@ import torch
 from .checkpoint import Checkpoint
 from .conditioning import Prompt, Segment
 from .depth import DepthSampler
+from .devices import Precision
 from .errors import MisoError
 from .files import open_tensors, read_header
 from .frames import FrameLoop
@@ -34,7 +35,7 @@ class Parity:
 
 
 @torch.inference_mode()
-def parity(model: str | Path, expected: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Parity:
+def parity(model: str | Path, expected: str | Path, device: str = "cpu", precision: Precision = Precision()) -> Parity:
     """Run the model of one file on the inputs of the other."""
     missing = EXPECTED - read_header(expected)[1].keys()
     if missing:
@@ -42,12 +43,12 @@ def parity(model: str | Path, expected: str | Path, device: str = "cpu", dtype: 
     with open_tensors(expected) as file:
         want = {name: file.get_tensor(name).to(device) for name in EXPECTED}
     checkpoint = Checkpoint(model)
-    backbone, depth = checkpoint.load_backbone(device, dtype), checkpoint.load_depth(device, dtype)
+    backbone, depth = checkpoint.load_backbone(device, precision), checkpoint.load_depth(device, precision)
     got = {}
     rows, mask = want["prompt_tokens"].long()[None], want["prompt_mask"][None]
     got["backbone_hidden"] = backbone(backbone.embed(rows, mask))[0]
     got["c0_logits"] = backbone.codebook0_head(got["backbone_hidden"])
-    got["depth_logits"] = depth.teacher_forced(want["depth_backbone_hidden"].to(dtype), want["depth_frames"].long())
+    got["depth_logits"] = depth.teacher_forced(want["depth_backbone_hidden"].to(precision.dtype), want["depth_frames"].long())
     losses = loss(backbone, depth, want["train_tokens"].long(), want["train_mask"], want["train_targets"].long(), want["train_targets_mask"],
                   want["train_depth_idx"].long())
     got["train_loss"], got["train_c0_loss"], got["train_depth_loss"] = losses

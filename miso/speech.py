@@ -29,15 +29,15 @@ class Miso:
 
     def __init__(self, path: str | Path, *, device: str = "auto", precision: str = "auto", tokenizers: Iterable[str | Path] = ()):
         self.checkpoint, self.device = Checkpoint(path), pick_device(device)
-        self.dtype, self._tokenizers = pick_precision(precision, self.device), tuple(tokenizers)
+        self.precision, self._tokenizers = pick_precision(precision, self.device, self.checkpoint.int8), tuple(tokenizers)
 
     @cached_property
     def backbone(self) -> Backbone:
-        return self.checkpoint.load_backbone(self.device, self.dtype)
+        return self.checkpoint.load_backbone(self.device, self.precision)
 
     @cached_property
     def depth(self) -> DepthDecoder:
-        return self.checkpoint.load_depth(self.device, self.dtype)
+        return self.checkpoint.load_depth(self.device, self.precision)
 
     @cached_property
     def text(self) -> TextEncoder:

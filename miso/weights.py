@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from .config import ModelConfig
+from .devices import Precision
 from .model import Backbone, DepthDecoder
+from .quantize import quantize, scale_name, use_int8
 
 Progress = Callable[[int, int], None]
 Part = TypeVar("Part", Backbone, DepthDecoder)
@@ -30,15 +32,28 @@ def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Callable[[str], Tensor], *, device: str | torch.device,
-          dtype: torch.dtype, progress: Progress | None = None) -> Part:
-    """A part of the model, made on the meta device and filled from ``tensor(published name)`` one tensor at a time."""
+          precision: Precision = Precision(), progress: Progress | None = None) -> Part:
+    """A part of the model, made on the meta device and filled from ``tensor(published name)`` one tensor at a time.
+
+    With int8 the matrices are quantised; embeddings, norms and what is computed stay in the precision's dtype.
+    """
+    dtype = precision.dtype
     with torch.device("meta"):
         module = kind(config, fingerprint)
+        if precision.int8:
+            use_int8(module)
     names, state = list(module.state_dict()), {}
     for done, name in enumerate(names):
         if progress:
             progress(done, len(names))
-        state[name] = _code_table(config, tensor, device, dtype) if name == _TABLE else tensor(_canonical(kind, name)).to(device, dtype)
+        if name in state:
+            continue  # the scale of an int8 weight, which came with it
+        if name == _TABLE:
+            state[name] = _code_table(config, tensor, device, dtype)
+        elif name.endswith(".weight") and scale_name(name) in names:
+            state[name], state[scale_name(name)] = quantize(tensor(_canonical(kind, name)).to(device))
+        else:
+            state[name] = tensor(_canonical(kind, name)).to(device, dtype)
     module.load_state_dict(state, assign=True)
     if progress:
         progress(len(names), len(names))

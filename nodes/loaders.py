@@ -27,7 +27,7 @@ class LoadModel(io.ComfyNode):
                 io.Combo.Input("checkpoint", options=folders.choices(folders.MODELS),
                                tooltip="A file in models/miso, or a known checkpoint, which is downloaded if it isn't there."),
                 io.Combo.Input("precision", options=["auto", *PRECISIONS], default="auto",
-                               tooltip="Number format of the weights. auto: bf16 on a GPU, fp32 on the CPU."),
+                               tooltip="Number format of the weights. auto: as the file has it if int8, else bf16 on a GPU, fp32 on the CPU."),
             ],
             outputs=[
                 sockets.Backbone.Output("backbone", display_name="backbone", tooltip="Draws codebook 0 of every frame."),
@@ -39,9 +39,9 @@ class LoadModel(io.ComfyNode):
     @in_words
     def execute(cls, checkpoint: str, precision: str):
         opened = Checkpoint(folders.find(folders.MODELS, checkpoint, "checkpoint"))
-        dtype, device = pick_precision(precision, mm.get_torch_device()), mm.unet_offload_device()
-        backbone = Part(lambda progress: opened.load_backbone(device, dtype, progress))
-        depth = Part(lambda progress: opened.load_depth(device, dtype, progress))
+        chosen, device = pick_precision(precision, mm.get_torch_device(), opened.int8), mm.unet_offload_device()
+        backbone = Part(lambda progress: opened.load_backbone(device, chosen, progress))
+        depth = Part(lambda progress: opened.load_depth(device, chosen, progress))
         return io.NodeOutput(backbone, Depth(depth), opened.text_encoder([folders.TOKENIZER]))
 
     @classmethod

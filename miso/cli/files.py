@@ -8,6 +8,7 @@ from pathlib import Path
 from ..devices import pick_device, pick_precision
 from ..files import replacing
 from ..places import models_folder
+from .progress import Progress
 
 
 def fetch(args) -> None:
@@ -20,6 +21,14 @@ def info(args) -> None:
     from ..info import info as about
 
     print(about(args.file))
+
+
+def convert(args) -> None:
+    from ..convert import convert as write
+
+    with Progress("converting", 0) as progress:
+        write(args.input, args.output, args.precision, progress)
+    print(args.output)
 
 
 def parity(args) -> int:

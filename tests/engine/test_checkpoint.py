@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from miso.checkpoint import Checkpoint, save_checkpoint
 from miso.config import PRESETS, ModelConfig
+from miso.devices import Precision
 from miso.errors import MisoError
 from miso.files import replacing
 from miso.weights import build, canonical_shapes, random_tensors
@@ -53,7 +54,7 @@ def test_parts_share_nothing_and_are_what_was_saved(tmp_path):
     assert torch.allclose(depth.code_table, table, atol=1e-5)
     assert not {p.data_ptr() for p in backbone.parameters()} & {p.data_ptr() for p in depth.parameters()}
     assert not any(p.requires_grad for p in [*backbone.parameters(), *depth.parameters()])
-    again = build(type(depth), config, "x", tensor, device="cpu", dtype=torch.bfloat16)
+    again = build(type(depth), config, "x", tensor, device="cpu", precision=Precision(torch.bfloat16))
     assert again.audio_head.dtype == torch.bfloat16 and again.transformer.rope.table.dtype == torch.float32
 
 

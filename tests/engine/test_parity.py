@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from miso.checkpoint import Checkpoint
 from miso.cli import main
+from miso.devices import Precision
 from miso.errors import MisoError
 from miso.parity import parity
 
@@ -45,7 +46,7 @@ def test_prefix_and_bf16_of_the_published_layout(golden_paths, checkpoint, tmp_p
     save_file({f"module.{n}": t for n, t in tensors.items()}, tmp_path / "wrapped.safetensors", metadata)
     _models_equal(Checkpoint(tmp_path / "wrapped.safetensors"), checkpoint)
     save_file({n: t.bfloat16() for n, t in tensors.items()}, tmp_path / "bf16.safetensors", metadata)
-    half = Checkpoint(tmp_path / "bf16.safetensors").load_backbone(dtype=torch.bfloat16)
+    half = Checkpoint(tmp_path / "bf16.safetensors").load_backbone(precision=Precision(torch.bfloat16))
     assert half.codebook0_head.weight.equal(tensors["codebook0_head.weight"].bfloat16())
     assert half.transformer.rope.table.dtype == torch.float32  # whatever the weights are
 

@@ -1,0 +1,119 @@
+"""Other precisions: what they cost in exactness, and files written without holding them."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from make_tiny import MODEL
+from safetensors.torch import load_file, save_file
+
+from miso.checkpoint import Checkpoint, save_checkpoint
+from miso.config import StackConfig
+from miso.convert import convert
+from miso.devices import Precision, pick_precision
+from miso.errors import MisoError
+from miso.model import Backbone, DepthDecoder
+from miso.quantize import dequantize, quantize
+from miso.weights import build, canonical_shapes, random_tensors
+
+# wide enough for rounding errors to average as they do in a real model
+WIDE = replace(MODEL, backbone=StackConfig(6, 4, 2, 512, 1408), depth=StackConfig(4, 4, 2, 256, 704))
+CPU = torch.device("cpu")
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a.float() - b.float()).norm() / b.float().norm())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("precision, most", [(Precision(torch.bfloat16), 1e-2), (Precision(int8=True), 3e-2), (Precision(torch.bfloat16, True), 3e-2)])
+def test_logits_stay_close_to_fp32(precision, most):
+    tensor = random_tensors(WIDE, 3)
+    rows = torch.randint(0, 64, (1, 60, 9), generator=torch.Generator().manual_seed(0))
+    hidden, logits = {}, {}
+    for p in (Precision(), precision):
+        backbone, depth = (build(kind, WIDE, "", tensor, device="cpu", precision=p) for kind in (Backbone, DepthDecoder))
+        hidden[p] = backbone(backbone.embed(rows, torch.ones_like(rows, dtype=torch.bool)))
+        logits[p] = backbone.codebook0_head(hidden[p]), depth.teacher_forced(hidden[Precision()][0].to(p.dtype), rows[0, :, :8])
+    for got, want in zip(logits[precision], logits[Precision()]):
+        assert 0 < relative(got, want) < most
+
+
+def test_quantising_is_to_nearest_and_stays():
+    weight = torch.randn(30, 200, generator=torch.Generator().manual_seed(1)) * torch.logspace(-6, 3, 30)[:, None]
+    weight[7] = 0
+    q, scale = quantize(weight)
+    back = dequantize(q, scale)
+    assert ((back - weight).abs() <= scale[:, None] * 0.5001).all() and back[7].eq(0).all()
+    again, _ = quantize(back)
+    assert torch.equal(again, q)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    path = tmp_path_factory.mktemp("convert") / "fp32.safetensors"
+    tensor = random_tensors(MODEL, 3)
+    save_checkpoint(path, MODEL, {n: tensor(n) for n in canonical_shapes(MODEL)})
+    return Checkpoint(path)
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "int8"])
+def test_a_converted_file_loads_as_if_converted_in_memory(original, name, tmp_path, monkeypatch):
+    monkeypatch.setattr("miso.convert._PIECE", 1000)  # many pieces, even of small tensors
+    steps = []
+    convert(original.path, tmp_path / "x.safetensors", name, lambda *s: steps.append(s))
+    converted = Checkpoint(tmp_path / "x.safetensors")
+    assert converted.config == original.config and converted.int8 == (name == "int8") and steps[-1][0] == steps[-1][1]
+    assert re.fullmatch("[0-9a-f]{32}", converted.fingerprint) and converted.fingerprint not in ("0" * 32, original.fingerprint)
+    precision = pick_precision(name, CPU)
+    for load in ("load_backbone", "load_depth"):
+        direct, via_file = getattr(original, load)("cpu", precision).state_dict(), getattr(converted, load)("cpu", precision).state_dict()
+        for n in direct:
+            # the file's own embeddings are bf16 where the matrices are int8
+            close = 1e-2 if name == "int8" and direct[n].dtype == torch.float32 else 0
+            assert torch.equal(direct[n], via_file[n]) or relative(via_file[n], direct[n]) <= close, n
+    assert pick_precision("auto", CPU, converted.int8).int8 == (name == "int8")
+
+
+def test_the_same_content_has_the_same_fingerprint(original, tmp_path):
+    for name in ("a", "b"):
+        convert(original.path, tmp_path / name, "int8")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    convert(tmp_path / "a", tmp_path / "c", "int8")
+    assert Checkpoint(tmp_path / "c").tensor("projection.weight").equal(Checkpoint(tmp_path / "a").tensor("projection.weight"))
+
+
+def test_bad_requests(original, tmp_path):
+    with pytest.raises(MisoError, match="'int3'"):
+        convert(original.path, tmp_path / "x.safetensors", "int3")
+    with pytest.raises(MisoError, match="can't be written"):
+        (tmp_path / "file").touch()
+        convert(original.path, tmp_path / "file" / "x.safetensors", "bf16")
+    convert(original.path, tmp_path / "int8.safetensors", "int8")
+    tensors = load_file(tmp_path / "int8.safetensors")
+    del tensors["projection.scale"]
+    save_file(tensors, tmp_path / "bad.safetensors", {"config": MODEL.to_json()})
+    with pytest.raises(MisoError, match="projection.weight is of the type I8"):
+        Checkpoint(tmp_path / "bad.safetensors")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    """A 700 MB file (one embedding table holds nearly all of it) in far less."""
+    config = replace(MODEL, text_vocab=700_000, backbone=StackConfig(1, 4, 2, 256, 64))
+    tensor = random_tensors(config, 0)
+    save_checkpoint(tmp_path / "large.safetensors", config, {n: tensor(n) for n in canonical_shapes(config)})
+    code = """import sys
+from miso.convert import convert
+def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) // 1024
+before = peak()
+convert(sys.argv[1], sys.argv[2], 'int8')
+print(peak() - before)"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "large.safetensors"), str(tmp_path / "small.safetensors")], capture_output=True,
+                          text=True, cwd=__file__.rsplit("/tests/", 1)[0])
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 400
+    assert (tmp_path / "small.safetensors").stat().st_size < 0.55 * (tmp_path / "large.safetensors").stat().st_size
