@@ -72,8 +72,8 @@ def test_a_converted_file_loads_as_if_converted_in_memory(original, name, tmp_pa
     for load in ("load_backbone", "load_depth"):
         direct, via_file = getattr(original, load)("cpu", precision).state_dict(), getattr(converted, load)("cpu", precision).state_dict()
         for n in direct:
-            # the file's own embeddings are bf16 where the matrices are int8
-            close = 1e-2 if name == "int8" and direct[n].dtype == torch.float32 else 0
+            # one is computed from rounded weights; and where the matrices are int8 the file's own embeddings are bf16
+            close = 1e-2 if n == "code_table" or name == "int8" and direct[n].dtype == torch.float32 else 0
             assert torch.equal(direct[n], via_file[n]) or relative(via_file[n], direct[n]) <= close, n
     assert pick_precision("auto", CPU, converted.int8).int8 == (name == "int8")
 
