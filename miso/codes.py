@@ -34,6 +34,7 @@ class Take:
     seed: int | None = None
     stop: str | None = None  # one of STOPS, or None where it wasn't sampled (encoded audio, an edit)
     spans: tuple[Span, ...] = ()
+    log_probability: float | None = None  # mean over its sampled frames of the model's own for codebook 0 (natural, temperature 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ class Codes:
             raise MisoError(f"{Path(path).name} holds no Miso codes.", "`python -m miso info FILE` says what a file is.")
         try:
             about = json.loads(metadata["about"])
-            takes = tuple(Take(t["seed"], t["stop"], tuple(Span(**s) for s in t["spans"])) for t in about["takes"])
+            takes = tuple(Take(t["seed"], t["stop"], tuple(Span(**s) for s in t["spans"]), t.get("log_probability")) for t in about["takes"])
             with open_tensors(path) as file:
                 return Codes(file.get_tensor("codes"), file.get_tensor("lengths"), about["codec"], about["frame_rate"],
                              about["codebook_size"], takes, about["source"])

@@ -67,6 +67,7 @@ class FrameLoop:
         self._lengths = torch.full((len(seeds),), self.first)
         self._finished = False
         self._made: list[Tensor] = []  # [B, K] each, on the CPU
+        self._log_p: list[Tensor] = []  # [B] each, on the device: of codebook 0
         self._states: list[Tensor] | None = [] if keep_hidden else None  # [B, n, D] each, on the device
         # The end test reads codes this many frames late on a GPU, so that the host never waits for the frame in flight.
         self._lag = 2 if self.device.type == "cuda" else 0
@@ -117,7 +118,9 @@ class FrameLoop:
         u = self._u[:, t]
         if self._states is not None:
             self._states.append(hidden[:, None])
-        c0 = draw(self.backbone.codebook0_head(hidden), u[:, 0], self.sampling, self.config.codebook_size)
+        logits = self.backbone.codebook0_head(hidden)
+        c0 = draw(logits, u[:, 0], self.sampling, self.config.codebook_size)
+        self._log_p.append(logits.float().log_softmax(-1).gather(1, c0[:, None])[:, 0])
         return self.depth(hidden, c0[:, None], u)
 
     @torch.inference_mode()
@@ -142,10 +145,13 @@ class FrameLoop:
         given = self._given.T.expand(len(self.seeds), -1, -1)
         tensor = torch.cat((given, torch.stack(self._made, 2)), 2) if self._made else given
         line, takes = self.prompt.line, []
-        for seed, running, length in zip(self.seeds, self._running.tolist(), self._lengths.tolist()):
+        sampled = torch.arange(len(self._made))[:, None] < self._lengths - self.first  # [made, B]
+        log_p = torch.stack(self._log_p[:len(self._made)]).cpu() if self._made else torch.zeros(0, len(self.seeds))
+        means = (log_p * sampled).sum(0) / sampled.sum(0)  # NaN where nothing was sampled
+        for seed, running, length, mean in zip(self.seeds, self._running.tolist(), self._lengths.tolist(), means.tolist()):
             stop = "eos" if not running else "limit" if self._finished else "interrupted"
             said = (Span(self.first, length, line.text, line.speaker),) if length > self.first else ()
-            takes.append(Take(seed, stop, join_spans(self._given_spans, said)))
+            takes.append(Take(seed, stop, join_spans(self._given_spans, said), mean if said else None))
         source = {"model": self.backbone.fingerprint, "sampling": asdict(self.sampling), "depth_sampling": asdict(self.depth.sampling)}
         return Codes(tensor, self._lengths, self.config.codec, self.config.frame_rate, self.config.codebook_size,
                      tuple(takes), source)

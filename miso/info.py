@@ -56,7 +56,7 @@ def _codes(path: Path, metadata: dict[str, str]) -> str:
     stops = {"eos": "ended by itself", "limit": "stopped at the limit", "interrupted": "interrupted", None: "not sampled as it is (encoded or edited)"}
     for i, (take, length, seconds) in enumerate(zip(codes.takes, codes.lengths.tolist(), codes.seconds)):
         seed = f", seed {take.seed}" if take.seed is not None else ""
-        lines.append(f"Take {i}: {length} frames, {seconds:.2f} s{seed}, {stops[take.stop]}.")
+        lines.append(f"Take {i}: {length} frames, {seconds:.2f} s{seed}, {stops[take.stop]}{_likelihood(take.log_probability)}.")
         lines += [f"  {s.start / codes.frame_rate:.2f} to {s.end / codes.frame_rate:.2f} s, speaker {s.speaker}: {s.text}" for s in take.spans]
     if codes.batch == 1 and codes.takes[0].spans:
         lines.append("Can serve as a voice prompt: its text is known.")
@@ -65,6 +65,10 @@ def _codes(path: Path, metadata: dict[str, str]) -> str:
     if "workflow" in metadata:
         lines.append("Carries its ComfyUI workflow: drop the file on the canvas to get the graph back.")
     return "\n".join(lines)
+
+
+def _likelihood(log_probability: float | None) -> str:
+    return "" if log_probability is None else f", mean log-probability {log_probability:.2f}"
 
 
 def _codec(path: Path, entries: dict[str, Entry]) -> str:

@@ -100,9 +100,18 @@ def test_the_loop_stops_when_all_have_ended(run, decoder):
     assert loop.codes.frames == 7 and sampler.frame == 7
 
 
+def test_log_probabilities_are_the_models_own(run, backbone, prompt):
+    loop = run([5, 6], 12)
+    with torch.inference_mode():
+        logits = backbone.codebook0_head(loop.hidden.tensor).log_softmax(-1)  # [B, T, V]
+    want = logits.gather(2, loop.codes.tensor[:, 0, :, None])[..., 0].mean(1)
+    assert torch.allclose(torch.tensor([t.log_probability for t in loop.codes.takes]), want, atol=1e-4)
+
+
 def test_an_immediate_end_is_no_crash(run, decoder):
     loop = run([1], 10, depth=Scripted(DepthSampler(decoder), [0]))
     assert loop.codes.tensor.shape == (1, 32, 0) and loop.codes.takes[0].stop == "eos" and loop.codes.takes[0].spans == ()
+    assert loop.codes.takes[0].log_probability is None
     assert loop.hidden.tensor.shape[:2] == (1, 0)
     assert redecode(DepthSampler(decoder), loop.hidden, loop.codes).frames == 0
 
