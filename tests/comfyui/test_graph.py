@@ -7,7 +7,8 @@ from safetensors import safe_open
 
 NODES = {"MisoLoadModel", "MisoLoadVocoder", "MisoEncodeText", "MisoVoicePrompt", "MisoAddSegment", "MisoEncodeAudio", "MisoDepthDecoder",
          "MisoBackboneSampler", "MisoDepthRedecode", "MisoSaveCodes", "MisoLoadCodes", "MisoPreviewCodes", "MisoPickTake", "MisoTrimCodes",
-         "MisoSpliceCodes", "MisoKeepCodebooks", "MisoVocoderDecode"}
+         "MisoSpliceCodes", "MisoKeepCodebooks", "MisoVocoderDecode", "MisoCodeEditor", "MisoDeleteCodes", "MisoInsertSilence", "MisoRepeatCodes",
+         "MisoReplaceCodebooks", "MisoPrefix", "MisoStoredCodes", "MisoTakePicker"}
 
 
 def graph(**changes) -> dict:
@@ -133,7 +134,7 @@ def test_editing_blocks(fresh):
     assert edited.shape == (2, 13) and edited[:, 4:7].equal(take[:2, 2:5]) and edited[:, :4].equal(take[:2, :4]) and edited[:, 7:].equal(take[:2, 4:])
 
 
-def test_interrupt_stops_within_a_frame(fresh):
+def test_interrupt_stops_within_a_frame_and_hands_on_what_was_made(fresh):
     def stop(value, total):
         if total == 10 and value == 4:
             fresh.model_management.interrupt_current_processing()
@@ -143,9 +144,12 @@ def test_interrupt_stops_within_a_frame(fresh):
         done = fresh.run(graph())
     finally:
         fresh.on_progress = lambda value, total: None
-    assert done.end == "execution_interrupted"
-    assert max(d["value"] for e, d in done.events if e == "progress" and d["max"] == 10) <= 5
-    assert fresh.run(graph()).ok  # and nothing is broken
+    assert done.ok, done.error
+    codes = fresh.value(3)
+    assert 4 <= codes.frames <= 5 and {t.stop for t in codes.takes} == {"interrupted"}
+    assert fresh.value(5)["waveform"].shape[-1] == codes.frames * 1920
+    again = fresh.run(graph())  # what was interrupted isn't what was asked for: it is sampled again
+    assert again.ok and "3" in again.ran and fresh.value(3).frames == 10
 
 
 def test_weights_are_comfyuis_to_unload(fresh):
