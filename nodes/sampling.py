@@ -1,8 +1,11 @@
 """Depth Decoder, Backbone Sampler and Depth Redecode."""
 
+from collections import Counter
 from dataclasses import dataclass
 
+import comfy.model_management as mm
 from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
 
 from ..miso.depth import DepthSampler, redecode
 from ..miso.frames import FrameLoop
@@ -10,9 +13,11 @@ from ..miso.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
 from . import sockets
 from .memory import Part, on_device, progress
+from .preview import Preview
 from .sockets import CATEGORY, in_words
 
 SEED_MAX = 2**63 - 1
+_interruptions: Counter[str] = Counter()  # by node id
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ class BackboneSampler(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="MisoBackboneSampler", display_name="Backbone Sampler", category=CATEGORY,
-            description="Samples codes frame by frame: the backbone draws codebook 0, the depth decoder the others.",
+            description="Samples codes frame by frame: the backbone draws codebook 0, the depth decoder the others. "
+                        "Interrupt it, and what was made so far goes on to the blocks after it.",
             inputs=[
                 sockets.Backbone.Input("backbone"), sockets.Depth.Input("depth"), sockets.Conditioning.Input("conditioning"),
                 io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True, tooltip="The same seed gives the same take."),
@@ -64,26 +70,42 @@ class BackboneSampler(io.ComfyNode):
                 io.Float.Input("max_seconds", default=30.0, min=0.08, max=163.0, step=0.08, tooltip="Limit of each take; speech ends by itself before."),
                 *_sampling_inputs(),
                 sockets.Codes.Input("prefix", optional=True, tooltip="A beginning to continue: one take."),
+                sockets.Vocoder.Input("preview", optional=True, tooltip="A vocoder that streams, such as mimi: see and hear the first take while it is made."),
             ],
             outputs=[sockets.Codes.Output("codes", display_name="codes"),
                      sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode.")])
 
     @classmethod
     @in_words
-    def execute(cls, backbone: Part, depth: Depth, conditioning, seed: int, takes: int, max_seconds: float, temperature: float, top_k: int, prefix=None):
+    def execute(cls, backbone: Part, depth: Depth, conditioning, seed: int, takes: int, max_seconds: float, temperature: float, top_k: int,
+                prefix=None, preview: Part | None = None):
         config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
         frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
         prompt = conditioning.prompt(frames + (prefix.frames if prefix is not None else 0))
         stack = config.backbone
         rows = len(prompt.rows) + frames + (prefix.frames if prefix is not None else 0)
         cache_bytes = 4 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim * 2
-        model, decoder = on_device(backbone, depth.part, memory=cache_bytes)
+        model, decoder, *vocoder = on_device(backbone, depth.part, *([preview] if preview else []), memory=cache_bytes)
         loop = FrameLoop(model, depth.sampler(decoder, sampling), prompt, seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix, keep_hidden=True)
-        report = progress()
-        report(0, frames)
-        for frame in loop:
-            report(frame.index - loop.first + 1, frames)
-        return io.NodeOutput(loop.codes, loop.hidden)
+        report, live = progress(), Preview(loop, *vocoder, prefix=prefix)
+        try:
+            report(0, frames)
+            for frame in loop:
+                live.frame(frame)
+                report(frame.index - loop.first + 1, frames)
+        except mm.InterruptProcessingException:
+            # ComfyUI forgets the interrupt as it raises it, so the blocks after this one run, on what there is
+            _interruptions[get_executing_context().node_id] += 1
+            if loop.codes.frames == loop.first:
+                raise
+        codes = loop.codes
+        live.end(codes)
+        return io.NodeOutput(codes, loop.hidden)
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs):
+        """What an interrupted run gave isn't what its inputs stand for: the next run samples again."""
+        return _interruptions[get_executing_context().node_id]
 
 
 class DepthRedecode(io.ComfyNode):

@@ -1,0 +1,25 @@
+/**
+ * What the pack adds to the page.
+ *
+ * ComfyUI loads every .js file here as an entry. Only this one does anything; the others are modules, and not called .mjs because
+ * ComfyUI tells browsers to look for a newer .js and not for a newer .mjs: after an update, old and new ones would be mixed.
+ */
+
+import { app } from "../../scripts/app.js";
+import { restoreTakes, takesWidget } from "./picker.js";
+import { LIVE_NODE, addLiveView, listen } from "./preview.js";
+
+document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("./miso.css", import.meta.url) }));
+
+app.registerExtension({
+  name: "miso",
+  setup: listen,
+  getCustomWidgets: () => ({ MISO_TAKES: takesWidget }),
+  nodeCreated(node) {
+    if (node.comfyClass === LIVE_NODE) addLiveView(node);
+  },
+  /** The page has put back what nodes gave, of a workflow in another tab. */
+  onNodeOutputsUpdated() {
+    for (const node of app.graph?.nodes ?? []) restoreTakes(node);
+  },
+});

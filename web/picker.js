@@ -1,0 +1,151 @@
+/** The Take Picker's rows. What they show: see nodes/picker.py. */
+
+import { button, el, fitted, onceAFrame, seconds, stopWords } from "./lib/dom.js";
+import { addElement, after, changed, lastOutput } from "./lib/graph.js";
+import { Player } from "./lib/player.js";
+import { RATE, loadSound } from "./lib/sound.js";
+import { theme } from "./lib/theme.js";
+import { Peaks, drawWaveform } from "./lib/waveform.js";
+
+const ROW = 44, MOST_ROWS = 6; // pixels; more rows than that scroll
+
+class Picker {
+  constructor(node, name, value) {
+    this.value = value;
+    this.takes = [];
+    this.rows = [];
+    this.player = new Player(RATE);
+    this.list = el("div", { className: "miso-takes", role: "group", "aria-label": "Takes", "data-capture-wheel": "true" });
+    this.note = el("div", { className: "miso-faint" });
+    this.root = el("div", { className: "miso", role: "group", "aria-label": "Take picker" }, this.list, this.note);
+    this.draw = onceAFrame(() => this.rows.forEach((row) => this.drawRow(row)));
+    this.resized = new ResizeObserver(this.draw);
+    this.resized.observe(this.root);
+    this.widget = addElement(node, name, "miso_takes", this.root, {
+      height: 60, saved: true, getValue: () => this.value, setValue: (next) => this.setValue(next) });
+    this.widget.options.getMinHeight = () => this.height + 20;
+    after(node, "onExecuted", (output) => this.show(output));
+    after(node, "onConfigure", () => this.show(lastOutput(node)));
+    after(node, "onRemoved", () => this.close());
+    this.describe();
+  }
+
+  get height() {
+    return Math.max(60, ROW * Math.min(MOST_ROWS, this.takes.length) + 30);
+  }
+
+  get chosen() {
+    return this.value.split(",").map(Number);
+  }
+
+  setValue(value) {
+    this.value = String(value || "0");
+    this.describe();
+  }
+
+  /** From the page: choose these, and have the workflow note it. */
+  choose(numbers) {
+    if (!numbers.length) return this.describe(); // one take at least: the last one can't be unchecked
+    this.widget.value = [...new Set(numbers)].sort((a, b) => a - b).join(",");
+    changed();
+  }
+
+  describe() {
+    const { chosen } = this, missing = this.takes.length && chosen.filter((n) => n >= this.takes.length);
+    for (const { take, row, box } of this.rows) {
+      box.checked = chosen.includes(take.take);
+      row.classList.toggle("chosen", box.checked);
+    }
+    const names = chosen.map((n) => n + 1).join(", ");
+    this.note.textContent = !this.takes.length ? `Run to see the takes. Chosen: ${names}`
+      : missing.length ? `There is no take ${missing[0] + 1} any more: choose again`
+      : `Chosen: ${names} of ${this.takes.length}`;
+  }
+
+  /** @param {object} output what the node has shown */
+  show(output) {
+    if (!Array.isArray(output?.miso_takes)) return;
+    this.player.stop();
+    const known = new Map(this.rows.filter((row) => row.take.sound).map((row) => [row.take.sound.filename, row.peaks]));
+    this.takes = output.miso_takes;
+    this.rows = this.takes.map((take) => this.makeRow(take, known.get(take.sound?.filename)));
+    this.list.replaceChildren(...this.rows.map(({ row }) => row));
+    this.root.style.minHeight = `${this.height}px`;
+    this.describe();
+    this.draw();
+  }
+
+  makeRow(take, peaks) {
+    const name = `Take ${take.take + 1}`;
+    const play = button("▶", `Play take ${take.take + 1}`, () => this.play(made), { disabled: !take.sound });
+    const box = el("input", { type: "checkbox", onchange: () =>
+      this.choose(box.checked ? [...this.chosen, take.take] : this.chosen.filter((n) => n !== take.take)) });
+    const canvas = el("canvas", { role: "img", "aria-label": `Waveform of take ${take.take + 1}`, title: "Choose this take alone",
+      onclick: () => this.choose([take.take]) });
+    const about = [seconds(take.seconds), stopWords([take.stop]), take.seed == null ? "" : `seed ${take.seed}`].filter(Boolean).join(" · ");
+    const row = el("div", { className: "miso-take" }, play, el("label", { title: about }, box, el("span", {}, name)),
+      el("div", { className: "miso-take-about" }, el("div", { className: "miso-faint miso-grow", textContent: about }), canvas));
+    const made = { take, row, box, play, canvas, peaks };
+    if (take.sound && !peaks) this.loadPeaks(made);
+    return made;
+  }
+
+  async loadPeaks(row) {
+    const samples = await loadSound(row.take.sound);
+    if (!samples || !this.rows.includes(row)) return;
+    row.peaks = new Peaks();
+    row.peaks.append(samples);
+    this.draw();
+  }
+
+  async play(row) {
+    const again = row.play.getAttribute("aria-pressed") !== "true";
+    this.silence();
+    if (!again) return;
+    row.play.setAttribute("aria-pressed", "true");
+    row.play.textContent = "■";
+    // read again, from the browser's cache: samples of every take would be a lot to keep
+    const samples = await loadSound(row.take.sound);
+    if (row.play.getAttribute("aria-pressed") !== "true") return; // stopped meanwhile
+    if (samples) this.player.play(samples, () => this.silence());
+    else this.silence();
+  }
+
+  silence() {
+    this.player.stop();
+    for (const { play } of this.rows) {
+      play.setAttribute("aria-pressed", "false");
+      play.textContent = "▶";
+    }
+  }
+
+  drawRow({ canvas, peaks }) {
+    const fit = fitted(canvas);
+    if (!fit) return;
+    const { context, width, height } = fit, colours = theme(this.root);
+    context.fillStyle = colours.empty;
+    context.fillRect(0, 0, width, height);
+    if (!peaks?.length) return;
+    const longest = Math.max(...this.rows.map((row) => row.peaks?.length ?? 0)); // one scale for all, so that lengths compare
+    drawWaveform(context, { x: 0, y: 0, width: Math.round((width * peaks.length) / longest), height }, peaks, 0, peaks.length, colours.wave);
+  }
+
+  close() {
+    this.draw.cancel();
+    this.resized.disconnect();
+    this.player.close();
+    this.rows = [];
+  }
+}
+
+const pickers = new WeakMap(); // node -> Picker
+
+/** The widget of the type MISO_TAKES, as ComfyUI asks for it. */
+export function takesWidget(node, name, data) {
+  const picker = new Picker(node, name, data[1]?.default ?? "0");
+  pickers.set(node, picker);
+  return { widget: picker.widget, minWidth: 320, minHeight: 60 };
+}
+
+/** Show what nodes gave before the page rebuilt them. */
+export const restoreTakes = (node) => pickers.get(node)?.show(lastOutput(node));
