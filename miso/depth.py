@@ -51,9 +51,9 @@ class DepthSampler:
 
 
 @torch.inference_mode()
-def redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, *, keep: int = 1, seeds: list[int] | None = None,
+def redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, *, keep: int = 1, start: int = 0, seeds: list[int] | None = None,
              progress: Callable[[int, int], None] | None = None, at_once: int = 256) -> Codes:
-    """Codebooks ``keep``..K-1 of all frames drawn again from the backbone's hidden states and codebooks 0..keep-1.
+    """Codebooks ``keep``..K-1 of the frames from ``start`` on, drawn again from the backbone's hidden states and codebooks 0..keep-1.
 
     Frames are the batch, ``at_once`` of them; the backbone isn't needed. With the seeds of the run that made them (the default)
     the run's own codes come back. ``progress(frames done, of all)`` may raise to interrupt.
@@ -67,19 +67,22 @@ def redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, *, keep: int = 1
                         "Use hidden states and codes of one run; edited codes fit no hidden states.", input="hidden")
     if not 1 <= keep <= codes.codebooks:
         raise MisoError(f"keep is {keep}; the codes have {codes.codebooks} codebooks.", f"Use 1 to {codes.codebooks}.", input="keep")
-    if codes.frames == 0:
+    if not 0 <= start <= codes.frames:
+        raise MisoError(f"start is {start}; the codes have {codes.frames} frames.", f"Use 0 to {codes.frames}.", input="start")
+    if start == codes.frames:
         return codes
     if seeds is None:
         seeds = [take.seed or 0 for take in codes.takes]
     weight = depth.decoder.code_table  # stands for the decoder's device and dtype, whatever its matrices are held in
-    u = uniforms(seeds, codes.frames, depth.decoder.config.codebooks).flatten(0, 1)
-    states, known = hidden.tensor.flatten(0, 1), codes.tensor.transpose(1, 2).flatten(0, 1)[:, :keep]
+    u = uniforms(seeds, codes.frames, depth.decoder.config.codebooks)[:, start:].flatten(0, 1)
+    states, known = hidden.tensor[:, start:].flatten(0, 1), codes.tensor[:, :keep, start:].transpose(1, 2).flatten(0, 1)
     made = []
-    for start in range(0, len(known), at_once):
-        part = slice(start, start + at_once)
+    for first in range(0, len(known), at_once):
+        part = slice(first, first + at_once)
         made.append(depth(states[part].to(weight), known[part].to(weight.device), u[part].to(weight.device)).cpu())
         if progress:
-            progress(min(start + at_once, len(known)), len(known))
-    tensor = torch.cat(made).unflatten(0, (codes.batch, codes.frames)).transpose(1, 2)
+            progress(min(first + at_once, len(known)), len(known))
+    again = torch.cat(made).unflatten(0, (codes.batch, -1)).transpose(1, 2)
+    tensor = torch.cat((codes.tensor[:, :depth.codebooks, :start], again), 2)
     takes = [replace(t, seed=seed) for t, seed in zip(codes.takes, seeds)]
     return codes.like(tensor, codes.lengths, takes)

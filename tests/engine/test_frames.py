@@ -48,6 +48,14 @@ def test_redecode_with_other_numbers_keeps_what_it_is_told(run, decoder):
     assert other.takes[0].seed == 99
 
 
+def test_redecode_from_a_frame_on(run, decoder):
+    loop = run([1, 2])
+    whole, late = (redecode(DepthSampler(decoder), loop.hidden, loop.codes, start=start, seeds=[98, 99]) for start in (0, 25))
+    assert torch.equal(late.tensor[:, :, :25], loop.codes.tensor[:, :, :25]) and torch.equal(late.tensor[:, :, 25:], whole.tensor[:, :, 25:])
+    with pytest.raises(MisoError, match="start is 41"):
+        redecode(DepthSampler(decoder), loop.hidden, loop.codes, start=41)
+
+
 def test_redecode_refuses_what_does_not_belong_together(run, decoder):
     loop, short = run([1]), run([1], 10)
     with pytest.raises(MisoError, match="one run"):
