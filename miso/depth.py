@@ -69,6 +69,9 @@ def redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, *, keep: int = 1
         raise MisoError(f"keep is {keep}; the codes have {codes.codebooks} codebooks.", f"Use 1 to {codes.codebooks}.", input="keep")
     if not 0 <= start <= codes.frames:
         raise MisoError(f"start is {start}; the codes have {codes.frames} frames.", f"Use 0 to {codes.frames}.", input="start")
+    if start and depth.codebooks > codes.codebooks:
+        raise MisoError(f"The frames before {start} have {codes.codebooks} codebooks, those after it would have {depth.codebooks}.",
+                        "Limit the depth decoder to as many, or redecode all frames.", input="start")
     if start == codes.frames:
         return codes
     if seeds is None:

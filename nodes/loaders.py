@@ -40,8 +40,9 @@ class LoadModel(io.ComfyNode):
     def execute(cls, checkpoint: str, precision: str):
         opened = Checkpoint(folders.find(folders.MODELS, checkpoint, "checkpoint"))
         chosen, device = pick_precision(precision, mm.get_torch_device(), opened.int8), mm.unet_offload_device()
-        backbone = Part(lambda progress: opened.load_backbone(device, chosen, progress))
-        depth = Part(lambda progress: opened.load_depth(device, chosen, progress))
+        about = {"fingerprint": opened.fingerprint, "precision": str(chosen)}
+        backbone = Part(lambda progress: opened.load_backbone(device, chosen, progress), **about)
+        depth = Part(lambda progress: opened.load_depth(device, chosen, progress), **about)
         return io.NodeOutput(backbone, Depth(depth), opened.text_encoder([folders.TOKENIZER]))
 
     @classmethod

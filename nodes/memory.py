@@ -18,10 +18,11 @@ class Part:
     """Something with weights that isn't loaded until a block needs it.
 
     ``load(progress)`` gives it; ``module(it)`` is the ``nn.Module`` that holds its weights. A failed load is tried again the next time.
+    ``fingerprint`` and ``precision`` say what the weights are without loading them.
     """
 
-    def __init__(self, load, module=lambda loaded: loaded):
-        self._load, self._module = load, module
+    def __init__(self, load, module=lambda loaded: loaded, fingerprint: str = "", precision: str = ""):
+        self._load, self._module, self.fingerprint, self.precision = load, module, fingerprint, precision
         self.loaded = self._patcher = None
 
     def patcher(self) -> ModelPatcher:

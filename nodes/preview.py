@@ -3,7 +3,7 @@
 Like ComfyUI's own previews, the events go to the browser that queued the prompt; without one nothing is sent or decoded.
 
 ``miso.preview``: ``{node, prompt_id, frame, frames_max, seconds, speed, stops}``, some ten times a second. ``speed`` is in times
-real time; ``stops`` is null until the end, then the stop reason of each take.
+real time, or null where nothing was sampled because the codes were kept; ``stops`` is null until the end, then the stop reason of each take.
 
 ``miso.preview.audio``: ``{node, prompt_id, sequence, start, end, given, sample_rate, pcm}``, take 0 as base64 of 16-bit samples,
 little end first. ``start`` and ``end`` count samples; the first ``given`` of them are those of the prefix. Put together, the
@@ -84,6 +84,13 @@ class Preview:
         _send("miso.preview.audio", {**self._about, "sequence": self._sequence, "start": start, "end": self._sent, "given": self._given,
                                      "sample_rate": self._stream.vocoder.sample_rate, "pcm": base64.b64encode(pcm).decode()})
         self._sequence += 1
+
+
+def send_kept(codes: Codes, frames_max: int) -> None:
+    """The counters of a run whose codes were kept from an earlier one."""
+    context = get_executing_context()
+    _send("miso.preview", {"node": context.node_id, "prompt_id": context.prompt_id, "frame": codes.frames, "frames_max": frames_max,
+                           "seconds": max(codes.seconds), "speed": None, "stops": [take.stop for take in codes.takes]})
 
 
 def _stream(vocoder: Vocoder, loop: FrameLoop):

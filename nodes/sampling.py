@@ -11,10 +11,12 @@ from ..miso.depth import DepthSampler, redecode
 from ..miso.frames import FrameLoop
 from ..miso.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
+from ..miso.store import Store
 from . import sockets
 from .memory import Part, on_device, progress
-from .preview import Preview
+from .preview import Preview, send_kept
 from .sockets import CATEGORY, in_words
+from .store import store
 
 SEED_MAX = 2**63 - 1
 _interruptions: Counter[str] = Counter()  # by node id
@@ -69,6 +71,8 @@ class BackboneSampler(io.ComfyNode):
                 io.Int.Input("takes", default=1, min=1, max=64, tooltip="Alternatives at once, with the seeds seed, seed + 1, ..."),
                 io.Float.Input("max_seconds", default=30.0, min=0.08, max=163.0, step=0.08, tooltip="Limit of each take; speech ends by itself before."),
                 *_sampling_inputs(),
+                io.Boolean.Input("keep", default=True, optional=True,
+                                 tooltip="Keep the codes on disk, and use kept ones: what was sampled before, even before a restart, loads no model."),
                 sockets.Codes.Input("prefix", optional=True, tooltip="A beginning to continue: one take."),
                 sockets.Vocoder.Input("preview", optional=True, tooltip="A vocoder that streams, such as mimi: see and hear the first take while it is made."),
             ],
@@ -78,12 +82,18 @@ class BackboneSampler(io.ComfyNode):
     @classmethod
     @in_words
     def execute(cls, backbone: Part, depth: Depth, conditioning, seed: int, takes: int, max_seconds: float, temperature: float, top_k: int,
-                prefix=None, preview: Part | None = None):
+                keep: bool = True, prefix=None, preview: Part | None = None):
         config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
         frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
-        prompt = conditioning.prompt(frames + (prefix.frames if prefix is not None else 0))
-        stack = config.backbone
-        rows = len(prompt.rows) + frames + (prefix.frames if prefix is not None else 0)
+        room = frames + (prefix.frames if prefix is not None else 0)
+        prompt = conditioning.prompt(room)
+        key = Store.key(fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}", precision=f"{backbone.precision} {depth.part.precision}",
+                        prompt=prompt, sampling=sampling, depth_sampling=depth.sampling or sampling, seeds=seeds, max_frames=frames,
+                        codebooks=depth.codebooks or config.codebooks, prefix=prefix)
+        if keep and (found := store().get(key)) and found[1] is not None:
+            send_kept(found[0], frames)
+            return io.NodeOutput(*found, ui={"miso_kept": (True,)})
+        stack, rows = config.backbone, len(prompt.rows) + room
         cache_bytes = 4 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim * 2
         model, decoder, *vocoder = on_device(backbone, depth.part, *([preview] if preview else []), memory=cache_bytes)
         loop = FrameLoop(model, depth.sampler(decoder, sampling), prompt, seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix, keep_hidden=True)
@@ -98,9 +108,11 @@ class BackboneSampler(io.ComfyNode):
             _interruptions[get_executing_context().node_id] += 1
             if loop.codes.frames == loop.first:
                 raise
-        codes = loop.codes
+        codes, hidden = loop.codes, loop.hidden
         live.end(codes)
-        return io.NodeOutput(codes, loop.hidden)
+        if keep:
+            store().put(key, codes, hidden)
+        return io.NodeOutput(codes, hidden, ui={"miso_kept": (False,)})
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
@@ -120,15 +132,16 @@ class DepthRedecode(io.ComfyNode):
                 io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True, tooltip="The run's own seed gives its own codes again."),
                 io.Int.Input("keep", default=1, min=1, max=32, tooltip="How many codebooks stay as they are; 1 keeps the words and the rhythm."),
                 *_sampling_inputs(),
+                io.Int.Input("start", default=0, min=0, max=100_000, optional=True, tooltip="Frames before this one stay as they are; the Code Editor's redecode_from fits."),
             ],
             outputs=[sockets.Codes.Output("redecoded", display_name="codes")])
 
     @classmethod
     @in_words
-    def execute(cls, depth: Depth, hidden, codes, seed: int, keep: int, temperature: float, top_k: int):
+    def execute(cls, depth: Depth, hidden, codes, seed: int, keep: int, temperature: float, top_k: int, start: int = 0):
         decoder, = on_device(depth.part)
         sampler = depth.sampler(decoder, Sampling(temperature, top_k))
-        return io.NodeOutput(redecode(sampler, hidden, codes, keep=keep, seeds=take_seeds(seed, codes.batch), progress=progress()))
+        return io.NodeOutput(redecode(sampler, hidden, codes, keep=keep, start=start, seeds=take_seeds(seed, codes.batch), progress=progress()))
 
 
 NODES = [DepthDecoder, BackboneSampler, DepthRedecode]

@@ -3,6 +3,7 @@
 ``comfy`` runs most graphs; ``server`` and ``client`` are for what needs HTTP, events or flags; ``browser_page`` for the page.
 """
 
+import shutil
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -32,6 +33,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_base(tmp_path_factory.mktemp("comfyui"))
     ensure_checkpoint(Path(sys.executable), folder / "models")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(request: pytest.FixtureRequest) -> None:
+    """Codes that samplers keep on disk would let the next test sample nothing."""
+    if "base" in request.fixturenames:
+        shutil.rmtree(request.getfixturevalue("base") / "user" / "miso_store", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ class LiveView {
     if (prompt_id !== this.prompt) this.begin(prompt_id);
     [this.frames, this.most] = [frame, frames_max];
     this.counts.textContent = `${frame}${stops ? "" : ` of ${frames_max}`} frames · ${seconds(length)}${stops ? ` · ${stopWords(stops)}` : ""}`;
-    this.pace.textContent = `${speed.toFixed(speed < 1 ? 2 : 1)}× real time`;
+    this.pace.textContent = speed == null ? "kept from an earlier run" : `${speed.toFixed(speed < 1 ? 2 : 1)}× real time`;
     if (stops) this.player?.finish();
     this.draw();
   }

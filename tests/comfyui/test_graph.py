@@ -201,3 +201,44 @@ def test_folders_of_extra_model_paths_count(fresh, tmp_path):
     assert "elsewhere.safetensors" in fresh.nodes.NODE_CLASS_MAPPINGS["MisoLoadModel"].INPUT_TYPES()["required"]["checkpoint"][1]["options"]
     done = fresh.run(graph(n1__checkpoint="elsewhere.safetensors"))
     assert done.ok, done.error
+
+
+def _kept(done) -> bool:
+    """Whether the sampler says that its codes were kept from before; it says so or not in each run."""
+    return {(True,): True, (False,): False}[tuple(done.outputs["3"]["miso_kept"])]
+
+
+def test_what_was_sampled_before_a_restart_loads_no_model(fresh):
+    first = fresh.run(graph())
+    assert not _kept(first)
+    codes, hidden = fresh.value(3), fresh.value(3, 1)
+    fresh.reset()  # as a restart does, this leaves the disk alone
+    again = fresh.run(graph())
+    assert again.ok and "3" in again.ran and _kept(again)
+    assert not [d for e, d in again.events if e == "progress" and d["value"] < d["max"]]  # only the vocoder's one chunk
+    assert fresh.value(3).tensor.equal(codes.tensor) and fresh.value(3).takes == codes.takes and fresh.value(3, 1).tensor.equal(hidden.tensor)
+    assert fresh.value(1).loaded is None and fresh.value(1, 1).part.loaded is None
+    for change in ({"n3__seed": 4}, {"n2__text": "Another line."}, {"n3__temperature": 0.8}, {"n3__max_seconds": 0.72}, {"n1__precision": "bf16"},
+                   {"n3__keep": False}):
+        fresh.reset()
+        assert not _kept(fresh.run(graph(**change))), change
+
+
+def test_damaged_codes_are_sampled_again(fresh):
+    assert fresh.run(graph()).ok
+    codes = fresh.value(3)
+    entry = next(p for p in (fresh.base / "user" / "miso_store").glob("*.safetensors") if "hidden" not in p.name)
+    content = bytearray(entry.read_bytes())
+    content[-30] ^= 1
+    entry.write_bytes(content)
+    fresh.reset()
+    again = fresh.run(graph())
+    assert again.ok and not _kept(again) and fresh.value(3).tensor.equal(codes.tensor)
+    fresh.reset()
+    assert _kept(fresh.run(graph()))
+
+
+def test_over_a_real_restart(start_server):
+    for kept in (False, True):
+        with start_server() as server:
+            assert server.queue(graph(n3__seed=99))["3"]["miso_kept"] == [kept]
