@@ -64,15 +64,14 @@ class Rope(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm computed in fp32 (Zhang and Sennrich 2019)."""
+    """Root mean square norm (Zhang and Sennrich 2019, arXiv 1910.07467), which torch computes in fp32 whatever goes in."""
 
     def __init__(self, dim: int, eps: float):
         super().__init__()
         self.scale, self.eps = nn.Parameter(torch.ones(dim)), eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).type_as(x) * self.scale
+        return F.rms_norm(x, self.scale.shape, self.scale, self.eps)
 
 
 class Attention(nn.Module):
