@@ -1,8 +1,8 @@
 """Take Picker: takes as rows to hear and choose from; the choice is a widget, so that it is saved with the workflow.
 
 The widget ``chosen`` (type ``MISO_TAKES``) holds numbers of takes, "0" or "0,2". What the browser shows comes with the ``executed``
-event, as ``output.miso_takes``: for each take of the input ``{take, frames, seconds, seed, stop, sound}``, ``sound`` being a file
-for ``/view``, or null without a vocoder.
+event, as ``output.miso_takes``: for each take of the input ``{take, frames, seconds, seed, stop, log_probability, sound}``:
+``log_probability`` the mean that the model gave its frames, or null; ``sound`` a file for ``/view``, or null without a vocoder.
 """
 
 from comfy_api.latest import io
@@ -35,7 +35,7 @@ class TakePicker(io.ComfyNode):
     @in_words
     def execute(cls, codes: Codes, chosen: str = "0", vocoder: Part | None = None):
         shown = [{"take": i, "frames": int(codes.lengths[i]), "seconds": codes.seconds[i], "seed": take.seed, "stop": take.stop,
-                  "sound": sound_file(codes.take(i), vocoder) if vocoder and codes.lengths[i] else None}
+                  "log_probability": take.log_probability, "sound": sound_file(codes.take(i), vocoder) if vocoder and codes.lengths[i] else None}
                  for i, take in enumerate(codes.takes)]
         return io.NodeOutput(as_takes([codes.take(i) for i in _numbers(chosen, codes.batch)]), ui={"miso_takes": shown})
 

@@ -6,6 +6,7 @@
  */
 
 import { app } from "../../scripts/app.js";
+import { editsWidget, restoreEdits } from "./editor.js";
 import { restoreTakes, takesWidget } from "./picker.js";
 import { LIVE_NODE, addLiveView, listen } from "./preview.js";
 
@@ -14,12 +15,15 @@ document.head.append(Object.assign(document.createElement("link"), { rel: "style
 app.registerExtension({
   name: "miso",
   setup: listen,
-  getCustomWidgets: () => ({ MISO_TAKES: takesWidget }),
+  getCustomWidgets: () => ({ MISO_EDITS: editsWidget, MISO_TAKES: takesWidget }),
   nodeCreated(node) {
     if (node.comfyClass === LIVE_NODE) addLiveView(node);
   },
   /** The page has put back what nodes gave, of a workflow in another tab. */
   onNodeOutputsUpdated() {
-    for (const node of app.graph?.nodes ?? []) restoreTakes(node);
+    for (const node of app.graph?.nodes ?? []) {
+      restoreTakes(node);
+      restoreEdits(node);
+    }
   },
 });

@@ -82,8 +82,10 @@ class Picker {
       this.choose(box.checked ? [...this.chosen, take.take] : this.chosen.filter((n) => n !== take.take)) });
     const canvas = el("canvas", { role: "img", "aria-label": `Waveform of take ${take.take + 1}`, title: "Choose this take alone",
       onclick: () => this.choose([take.take]) });
-    const about = [seconds(take.seconds), stopWords([take.stop]), take.seed == null ? "" : `seed ${take.seed}`].filter(Boolean).join(" · ");
-    const row = el("div", { className: "miso-take" }, play, el("label", { title: about }, box, el("span", {}, name)),
+    const about = [seconds(take.seconds), stopWords([take.stop]),
+      take.log_probability == null ? "" : `log p ${take.log_probability.toFixed(2)}`].filter(Boolean).join(" · ");
+    const title = `${take.seed == null ? "" : `Seed ${take.seed}. `}log p: how likely the model found its frames, on average`;
+    const row = el("div", { className: "miso-take" }, play, el("label", { title }, box, el("span", {}, name)),
       el("div", { className: "miso-take-about" }, el("div", { className: "miso-faint miso-grow", textContent: about }), canvas));
     const made = { take, row, box, play, canvas, peaks };
     if (take.sound && !peaks) this.loadPeaks(made);

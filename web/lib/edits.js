@@ -21,7 +21,7 @@ export function strip(codes, codebooks, second = false) {
 }
 
 /** Frames `start`..`end` of a strip. */
-export const cutOut = ({ codebooks, ids, refs }, start, end) => ({ codebooks, ids: ids.subarray(start * codebooks, end * codebooks), refs: refs.subarray(start, end) });
+export const cutOut = ({ codebooks, ids, refs }, start, end = refs.length) => ({ codebooks, ids: ids.subarray(start * codebooks, end * codebooks), refs: refs.subarray(start, end) });
 
 function joined(parts) {
   const [{ codebooks }] = parts, frames = parts.reduce((sum, part) => sum + part.refs.length, 0);

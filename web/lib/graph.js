@@ -27,6 +27,11 @@ export function addElement(node, name, type, element, { height, getValue, setVal
   element.style.minHeight = `${height}px`; // what Vue nodes go by
   const widget = node.addDOMWidget(name, type, element, { serialize: saved, hideOnZoom: false, getMinHeight: () => height + 20, getValue, setValue });
   if (!saved) widget.serialize = false; // the workflow's own switch; the option is the prompt's
+  // ComfyUI's undo makes all nodes anew, and Vue nodes then go on showing the element of the node that was: put this one in its place
+  after(node, "onRemoved", () => (element.dataset.removed = `${node.id} ${name}`));
+  after(node, "onConfigure", () => setTimeout(() => {
+    if (!element.isConnected) document.querySelector(`[data-removed="${node.id} ${name}"]`)?.replaceWith(element);
+  }));
   return widget;
 }
 

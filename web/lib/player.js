@@ -2,6 +2,7 @@
 
 const FADE = 0.005; // seconds: long enough for a start or a stop to make no click
 const AHEAD = 0.03; // seconds from asking the sound card to hearing
+const PATIENCE = 300; // milliseconds after the first chunk at which playing begins with whatever there is
 
 /**
  * One player for one rate. The context runs at the sound's own rate: were each chunk resampled by itself, every join would click.
@@ -37,9 +38,10 @@ export class Player {
     this.finish();
   }
 
-  /** The next chunk of a sound that is still being made. Playing begins when there is `lead` seconds of it. */
+  /** The next chunk of a sound that is still being made. Playing begins when there are `lead` seconds of it, or patience ends. */
   enqueue(samples) {
     if (!samples.length) return;
+    this.timer ||= setTimeout(() => this.gain || this.pump(true), PATIENCE);
     this.waiting.push(samples);
     this.waitingSeconds += samples.length / this.rate;
     this.pump();
@@ -75,24 +77,26 @@ export class Player {
   }
 
   reset() {
+    clearTimeout(this.timer);
+    this.timer = 0;
     this.waiting = [];
     this.waitingSeconds = 0;
     this.sources = new Set();
     this.finished = false;
-    this.lead = 0.15;
+    this.lead = 0.25; // seconds to have before it begins
     this.next = 0; // context time at which the next chunk begins
     this.began = 0;
     this.gain = null;
   }
 
-  pump() {
+  pump(impatient = false) {
     if (!this.waiting.length) return;
     this.context ??= this.makeContext();
     if (this.context.state === "suspended") this.context.resume?.();
     const earliest = this.context.currentTime + AHEAD;
     if (!this.gain || this.next - FADE < this.context.currentTime) {
       // not begun, or run dry: the sampler is slower than speech. Wait for some more, and each time for longer
-      if (!this.finished && this.waitingSeconds < this.lead) return;
+      if (!this.finished && !impatient && this.waitingSeconds < this.lead) return;
       if (this.gain) this.lead = Math.min(4, 4 * this.lead);
       this.next = Math.ceil(Math.max(this.next, earliest) * this.rate) / this.rate;
       this.gain ??= this.output();

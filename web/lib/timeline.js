@@ -14,7 +14,8 @@ const STEPS = [0.08, 0.16, 0.4, 0.8, 2, 4, 8, 20, 40, 80, 200, 400]; // seconds:
  * @property {number} frames
  * @property {number} rate frames a second
  * @property {HTMLCanvasElement|null} map
- * @property {{peaks: Peaks, blocks: number, of: (frame: number) => number, width: (frame: number) => Peaks}|null} wave
+ * @property {{perFrame: number, sources: {peaks: Peaks, blockOf: (block: number) => number}[]}|null} wave blocks of sound a frame, and
+ *   for each sound the frames come from, which of its blocks is shown where (-1: none)
  * @property {{start: number, end: number, text: string}[]} segments
  * @property {number[]} seams frames where a join was made
  * @property {{frame: number, text: string}[]} marks
@@ -30,11 +31,10 @@ export class Timeline {
     this.from = 0;
     this.to = 1;
     this.playhead = null;
-    this.drawMs = 0; // of the last drawing
     this.canvas = el("canvas", { className: "miso-timeline", tabIndex: 0, role: "application", "aria-label": "Timeline", "data-capture-wheel": "true",
       onpointerdown: (e) => this.pressed(e), onpointermove: (e) => this.dragged(e), onpointerup: (e) => this.released(e), ondblclick: (e) => this.doubleClicked(e) });
-    // ComfyUI's own undo leaves alone what says it is a text area: it has a history of its own, as this has
-    this.canvas.type = "textarea";
+    // ComfyUI's own undo leaves alone what edits text: it has a history of its own, as this has. Older pages ask for the first, newer for the second
+    Object.defineProperties(this.canvas, { type: { value: "textarea" }, isContentEditable: { value: true } });
     this.canvas.addEventListener("wheel", (e) => this.wheeled(e), { passive: false });
     this.draw = onceAFrame(() => this.drawNow());
     this.resized = new ResizeObserver(this.draw);
@@ -179,7 +179,7 @@ export class Timeline {
   // drawing
 
   drawNow() {
-    const began = performance.now(), fit = fitted(this.canvas);
+    const fit = fitted(this.canvas);
     if (!fit) return;
     const { context, width, height } = fit, colours = theme(this.canvas), { shown } = this;
     context.font = `11px ${colours.font}`;
@@ -194,7 +194,6 @@ export class Timeline {
     this.drawRuler(context, width, colours);
     this.drawSegments(context, width, height, colours);
     this.drawSelection(context, width, height, colours);
-    this.drawMs = performance.now() - began;
   }
 
   drawWave(context, box, colours) {

@@ -47,7 +47,6 @@ export class Peaks {
 export function drawWaveform(context, { x, y, width, height }, peaks, from, to, colour, source = (block) => block) {
   const middle = y + height / 2, scale = height / 2, step = (to - from) / width;
   context.fillStyle = colour;
-  context.beginPath();
   for (let column = 0; column < width; column++) {
     const first = Math.floor(from + column * step), last = Math.max(first + 1, Math.floor(from + (column + 1) * step));
     let low = 0, high = 0;
@@ -58,7 +57,6 @@ export function drawWaveform(context, { x, y, width, height }, peaks, from, to, 
       if (peaks.high[at] > high) high = peaks.high[at];
     }
     const top = middle - Math.min(1, high) * scale, bottom = middle - Math.max(-1, low) * scale;
-    context.rect(x + column, top, 1, Math.max(1, bottom - top));
+    context.fillRect(x + column, top, 1, Math.max(1, bottom - top)); // one path of them all takes ten times as long
   }
-  context.fill();
 }
