@@ -49,15 +49,15 @@ WORKFLOWS = {
     "text_to_speech": {
         **MODEL,
         "text": text(1, "Hello there. Every word you hear was first a handful of codes."),
-        "sampler": sampler(2, "text.conditioning"),
+        "sampler": sampler(2, "text.conditioning", preview="vocoder.vocoder"),
         "decode": decode(3, "sampler.codes"),
         "save": save(4, "decode.audio", "miso"),
         "codes": (3, "MisoSaveCodes", {}, {"codes": "sampler.codes"}),
     },
     "voice_prompt": {
         **MODEL,
-        "note": note(0, "The voice is that of a line sampled first. For a voice of your own put Load Audio -> Encode Audio (with its transcript) in the "
-                        "place of the first sampler, and connect its codes to Voice Prompt."),
+        "note": note(0, "The voice is that of a line sampled first. For a voice of your own put Load Audio -> Encode Audio (with its "
+                        "transcript) in the place of the first sampler, and connect its codes to Voice Prompt."),
         "first line": text(1, "This is how I sound when I am at ease."),
         "first": sampler(2, "first line.conditioning"),
         "line": text(1, "And this is something else, said in the same voice."),
@@ -66,9 +66,22 @@ WORKFLOWS = {
         "decode": decode(5, "second.codes"),
         "save": save(6, "decode.audio", "voice_prompt"),
     },
+    "edit_codes": {
+        **MODEL,
+        "note": note(0, "Run, pick a take, edit it, run again: nothing is sampled anew. Resample from here in the editor, connect its prefix to a sampler's "
+                        "prefix input, and the rest is said again."),
+        "text": text(1, "Pick the take you like, then cut, move and repeat it as you please."),
+        "sampler": (2, "MisoBackboneSampler", {"seed": 1, "takes": 3, "max_seconds": 4.0},
+                    {**PARTS, "conditioning": "text.conditioning", "preview": "vocoder.vocoder"}),
+        "picker": (3, "MisoTakePicker", {}, {"codes": "sampler.codes", "vocoder": "vocoder.vocoder"}),
+        "editor": (4, "MisoCodeEditor", {}, {"codes": "picker.codes", "vocoder": "vocoder.vocoder"}),
+        "decode": decode(5, "editor.codes"),
+        "save": save(5, "decode.audio", "edited"),
+    },
     "swap_vocoder": {
         **MODEL,
-        "note": note(0, "Run once, then change the backend or the checkpoint of Load Vocoder, or the number of codebooks, and run again: nothing is sampled again."),
+        "note": note(0, "Run once, then change the backend or the checkpoint of Load Vocoder, or the number of codebooks, and run again: nothing is "
+                        "sampled again."),
         "text": text(1, "The same codes, through one vocoder and another."),
         "sampler": sampler(2, "text.conditioning"),
         "decode": decode(3, "sampler.codes"),

@@ -142,6 +142,7 @@ def _training(commands, command) -> None:
     codes.add_argument("speech", help="prepared speech")
     codes.add_argument("--codec", metavar="FILE", required=True, help="codec file")
     codes.add_argument("-o", "--out", metavar="FILE", required=True, help="codes and texts (.safetensors)")
+    codes.add_argument("--versions", type=int, default=1, help="encode each clip so many times, cut into frames at other places (default 1)")
     codes.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
 
     lm = step("lm", "train a language model")

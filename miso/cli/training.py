@@ -1,0 +1,108 @@
+"""Commands of training: train prepare, codec, codes, lm, finetune; and evaluate."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from ..devices import pick_device, pick_precision
+from ..download import KNOWN
+from ..files import replacing
+from ..places import find_checkpoint, find_codec, models_folder
+from .progress import Progress
+
+
+def prepare(args) -> None:
+    from ..training.data import RATE
+    from ..training.data import prepare as prepare_speech
+
+    with Progress("preparing", 0) as progress:
+        speech = prepare_speech(args.sources, args.out, speeds=args.speeds, phonemes=args.phonemes, seconds=(args.min_seconds, args.max_seconds),
+                                workers=args.workers or os.cpu_count() or 1, progress=progress)
+    splits = ", ".join(f"{len(speech.split(name))} {name}" for name in ("train", "validation", "test"))
+    hours = sum(c.samples for c in speech.clips) / RATE / 3600
+    print(f"{len(speech.clips)} clips ({splits}), {hours:.2f} hours, voices: {', '.join(speech.voices)}")
+
+
+def codec(args) -> None:
+    from ..training.codec import sizes_of, train_codec
+    from ..training.data import Speech
+    from ..training.presets import settings
+
+    chosen = settings("codec", args.preset, args.config)
+    if args.start:
+        chosen = sizes_of(args.start, chosen)
+    if args.frozen:
+        chosen = replace(chosen, frozen=True)
+    print(train_codec(Speech(args.speech), _run(args, chosen), chosen, pick_device(args.device), args.start))
+
+
+def codes(args) -> None:
+    from ..training.coded import encode_speech
+    from ..training.data import Speech
+
+    with Progress("encoding", 0) as progress:
+        coded = encode_speech(Speech(args.speech), args.codec, args.out, pick_device(args.device), versions=args.versions, progress=progress)
+    print(f"{len(coded.utterances)} utterances, {len(coded.codes)} frames of {coded.codes.shape[1]} codebooks")
+
+
+def lm(args) -> None:
+    from ..training.coded import CodedSpeech
+    from ..training.lm import train_lm
+    from ..training.presets import settings
+
+    chosen = settings("lm", args.preset, args.config)
+    print(train_lm(CodedSpeech(args.codes), _run(args, chosen), chosen, pick_device(args.device)))
+
+
+def finetune(args) -> None:
+    from ..checkpoint import Checkpoint
+    from ..training.coded import CodedSpeech, encode_speech
+    from ..training.data import prepare as prepare_speech
+    from ..training.finetune import finetune as train_further
+    from ..training.presets import settings
+
+    device, models, out = pick_device(args.device), Path(args.models or models_folder()), Path(args.out)
+    checkpoint = Checkpoint(find_checkpoint(args.checkpoint, models))
+    chosen = settings("finetune", args.preset, args.config)
+    chosen = chosen if args.rank is None else replace(chosen, rank=args.rank)
+    coded = out / "codes.safetensors"
+    if not coded.is_file():
+        with Progress("preparing", 0) as progress:
+            speech = prepare_speech(args.sources, out / "speech", workers=1, progress=progress)
+        vocoder = args.codec or find_codec(checkpoint.config.codec, [checkpoint.folder, models / "miso_vocoders"])
+        with Progress("encoding", 0) as progress:
+            encode_speech(speech, vocoder, coded, device, codebooks=checkpoint.config.codebooks, batch=8, progress=progress)
+    tokenizers = [args.tokenizer] if args.tokenizer else [KNOWN["tokenizer"].path(models)]
+    print(train_further(checkpoint, CodedSpeech(coded), _run(args, chosen), chosen, device, speaker=args.speaker,
+                        precision=pick_precision(args.precision, device), tokenizers=tokenizers))
+
+
+def evaluate(args) -> None:
+    from ..checkpoint import Checkpoint
+    from ..sampling import Sampling
+    from ..training.evaluate import evaluate as measure
+    from ..training.figures import table
+
+    models = Path(args.models or models_folder())
+    path = find_checkpoint(args.checkpoint, models)
+    checkpoint = Checkpoint(path)
+    codec = args.codec or find_codec(checkpoint.config.codec, [checkpoint.folder, models / "miso_vocoders"])
+    given = {k: v for k, v in (("temperature", args.temperature), ("top_k", args.top_k)) if v is not None}
+    sampling = replace(Sampling(checkpoint.config.temperature, checkpoint.config.top_k), **given)
+    with Progress("evaluating", args.sentences) as progress:
+        result = measure(path, codec, sentences=args.sentences, source=args.source, judges=args.judges, speakers=args.speakers, sampling=sampling,
+                         seed=args.seed, threads=args.threads, keep=args.keep, progress=progress)
+    print(table(result["figures"]))
+    if args.json:
+        with replacing(Path(args.json)) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _run(args, settings):
+    from ..training.presets import as_record
+    from ..training.run import Budget, Run
+
+    return Run(args.out, Budget(args.steps, args.minutes, args.stop_after), as_record(settings), args.seed)

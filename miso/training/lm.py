@@ -1,0 +1,133 @@
+"""Training a language model, new or published, on coded speech; checkpoints load like any other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..errors import MisoError
+from ..tokenizer import Tokenizer, find_tokenizer
+from .coded import CodedSpeech
+from .conversations import Conversations
+from .presets import LMSettings
+from .run import Run, adamw, pack_state, set_rate, unpack_state, warm_cosine
+from .trained import Average, TrainedModel
+
+Item = TypeVar("Item")
+_VALIDATION_BATCHES = 12
+
+
+def train_lm(coded: CodedSpeech, run: Run, settings: LMSettings, device: torch.device) -> Path:
+    """Train a new model, or go on; returns the checkpoint, which is there from the first save on."""
+    config = sizes_for(settings.sizes, coded)
+    model = TrainedModel.new(config, run.seed, device, settings.dropout)
+    tokenizer = find_tokenizer(config.conventions.tokenizer, coded.path.parent)
+    return train(model, coded, tokenizer, run, settings, device)
+
+
+def sizes_for(config: ModelConfig, coded: CodedSpeech) -> ModelConfig:
+    """The sizes, speaking the codec of the codes."""
+    if coded.codes.shape[1] < config.codebooks or coded.codebook_size > config.audio_vocab:
+        raise MisoError(f"The codes have {coded.codes.shape[1]} codebooks of {coded.codebook_size} entries, the model is made for {config.codebooks} "
+                        f"and has room for {config.audio_vocab}.", "Let codec and model have the same sizes.")
+    return replace(config, codec=coded.codec, codebook_size=coded.codebook_size, frame_rate=coded.frame_rate)
+
+
+def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Run, settings: LMSettings, device: torch.device, *,
+          speakers: dict[str, int] | None = None, publish: Callable[[TrainedModel, Path, dict], None] | None = None) -> Path:
+    """The loop of training and fine-tuning alike. ``publish(model, path, about)`` writes the checkpoint where the model isn't all of it (LoRA)."""
+    config, path = model.config, run.folder / "model.safetensors"
+    data, held_out = (Conversations(coded, utterances, config, tokenizer, settings, run.seed, speakers) if utterances else None
+                      for utterances in (coded.split("train"), coded.split("validation")))
+    if data is None:
+        raise MisoError(f"{coded.path.name} has nothing to train on.", "Prepare more speech.")
+    optimizer = adamw(model, settings.rate, settings.betas, settings.decay)
+    average = Average(model, settings.ema) if settings.ema else None
+    if (state := run.load()) is not None:
+        unpack_state(state, "model", model, optimizer)
+        if average:
+            average.unpack(state)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frames = sum(u.frames for u in data.utterances)
+    run.record |= {"parameters": sum(p.numel() for p in model.parameters()), "trained": trained,
+                   "data": {"file": coded.path.name, "codec": coded.codec, "utterances": len(data.utterances),
+                            "hours": round(frames / coded.frame_rate / 3600, 3), "speakers": data.speakers}}
+    best = run.record["figures"].get("held_out_loss", float("inf"))
+    saved = time.monotonic()
+    batches = ahead(data.batches(run.place.get("epoch", 0), run.place.get("index", 0)))
+    autocast = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+    def check() -> None:
+        """Validate, and write the checkpoint if it is the best so far."""
+        nonlocal best
+        with average.applied() if average else nullcontext():
+            figures = validate(model, held_out, device) if held_out else {}
+            if figures:
+                run.note(**figures)
+            if not (held_out and settings.keep_best) or figures["held_out_loss"] < best:
+                best = figures.get("held_out_loss", best)
+                run.record["figures"] = {**figures, "step": run.step}
+                about = {"trained": f"{run.step} steps, {run.seconds / 60:.1f} minutes, seed {run.seed}"}
+                publish(model, path, about) if publish else model.save(path, about)
+        run.save_record()
+
+    def save() -> None:
+        run.save(pack_state("model", model, optimizer, only_trained=True) | (average.pack() if average else {}))
+
+    model.train()
+    for step in run.steps():
+        epoch, index, batch = next(batches)
+        set_rate(optimizer, settings.rate * warm_cosine(step, run.progress, settings.warm_up))
+        with autocast:
+            losses = model(batch.to(device))
+        optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        optimizer.step()
+        if average:
+            average.update(step)
+        run.place = {"epoch": epoch, "index": index + 1}
+        if run.step % settings.log_every == 0:
+            run.note(epoch=epoch, loss=losses.total, codebook0=losses.codebook0, depth=losses.depth, norm=norm)
+        if run.step % settings.validate_every == 0:
+            check()
+        if time.monotonic() - saved > 60 * settings.save_every:
+            save()
+            saved = time.monotonic()
+    check()
+    save()
+    return path
+
+
+@torch.no_grad()
+def validate(model: TrainedModel, held_out: Conversations, device: torch.device) -> dict[str, float]:
+    """Mean losses over the same held-out conversations every time, without dropout."""
+    was = model.training
+    model.eval()
+    totals: Tensor | float = 0.0
+    with torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext():
+        plan = held_out.epoch(0)[:_VALIDATION_BATCHES]
+        for i, conversations in enumerate(plan):
+            losses = model(held_out.build(conversations, f"held out {i}").to(device))
+            totals = totals + torch.stack([v.float() for v in losses])
+    model.train(was)
+    total, codebook0, depth = (totals / len(plan)).tolist()
+    return {"held_out_loss": total, "held_out_codebook0": codebook0, "held_out_depth": depth}
+
+
+def ahead(items: Iterator[Item], depth: int = 4) -> Iterator[Item]:
+    """The same items, made in a thread of their own, a few before they are wanted."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(next, items) for _ in range(depth)]
+        while True:
+            waiting.append(pool.submit(next, items))
+            yield waiting.pop(0).result()

@@ -1,0 +1,142 @@
+"""Settings of the trainings, with the reasons; the defaults make ``nano``, ``TINY`` is what the tests train in seconds.
+
+A --config file is JSON with the same names, and only those that differ: {"batch": 16, "sizes": {"filters": 16}}.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..config import PRESETS, ModelConfig
+from ..errors import MisoError
+from ..mimi.config import MimiConfig
+
+Settings = TypeVar("Settings")
+
+# 24 filters and 2 + 2 layers cost a core about 0.05 s a second of speech; 8 codebooks of 2048 are 1100 bit/s
+NANO_CODEC = MimiConfig(filters=24, dim=192, heads=4, encoder_layers=2, decoder_layers=2, ff=768, layer_scale=0.1, codebooks=8, codebook_size=2048,
+                        codebook_dim=64)
+
+
+@dataclass(frozen=True)
+class CodecSettings:
+    sizes: MimiConfig = NANO_CODEC
+    codec: str = "nano"  # codec id
+    frames: int = 32  # of a crop: 2.56 s, so that half of the clips fit in whole, which the content loss needs
+    batch: int = 64
+    rate: float = 4e-4  # at 1e-3 all latents shift together by more, each step, than they differ
+    betas: tuple[float, float] = (0.8, 0.99)
+    warm_up: int = 200
+    clip: float = 100.0  # of the gradient's norm, which is about 50: for the odd spike, which Adam would remember for long
+    # the bottleneck
+    plain: int = 300  # first steps without quantizing: tables begun on the vectors of an untaught encoder follow its drift, and collapse
+    ema: float = 0.99  # of a codebook's sums and counts
+    dead: float = 0.05  # a codebook entry used less than this share of the average is restarted from the batch
+    dropped: float = 0.25  # share of crops quantized by only the first n codebooks, n drawn anew for each
+    bypassed: float = 0.15  # share that isn't quantized at all (the Moshi report, 2410.00037, 3.3.2, uses a half and finds it helps)
+    # the weight of each loss; those of the discriminators are shares of the mel loss's gradient
+    mel: float = 5.0
+    commitment: float = 1.0
+    content: float = 0.5
+    adversarial: float = 0.2
+    features: float = 0.5
+    # the discriminators
+    adversarial_from: float = 0.25  # of the budget: first the mel loss alone
+    windows: tuple[int, ...] = (1024, 512, 256)
+    disc_filters: int = 32
+    disc_frames: int = 12  # of each crop, anywhere in it: more of them teach little and cost most of the step
+    disc_batch: int = 32
+    disc_rate: float = 3e-4
+    frozen: bool = False  # leave all that makes codes as it is, and train on what turns them into sound
+    log_every: int = 50
+    save_every: float = 2.0  # minutes
+
+
+@dataclass(frozen=True)
+class LMSettings:
+    sizes: ModelConfig = PRESETS["nano"]
+    tokens: int = 16_384  # rows a batch: about 200 utterances
+    rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    decay: float = 0.1
+    warm_up: int = 200
+    clip: float = 1.0  # of the gradient's norm
+    dropout: float = 0.1
+    ema: float = 0.998  # of the weights that are saved; 0 for none
+    picked: float = 0.25  # share of frames the depth decoder is trained on
+    no_text: float = 0.1  # share of segments whose text is left out, for guidance
+    anonymous: float = 0.3  # share of conversations whose speakers get any other numbers, so that only their sound tells who they are
+    segments: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)  # shares of conversations of 1, 2, 3, 4 segments
+    same_voice: float = 0.5  # share of conversations held by one voice alone
+    keep_best: bool = True  # save the weights of the lowest validation loss, not the last
+    validate_every: int = 500
+    log_every: int = 50
+    save_every: float = 2.0  # minutes
+
+
+@dataclass(frozen=True)
+class FinetuneSettings(LMSettings):
+    """``sizes`` is not used: they are the checkpoint's."""
+
+    rank: int = 0  # of LoRA; 0 trains all weights
+    tokens: int = 4096
+    rate: float = 1e-4
+    warm_up: int = 20
+    ema: float = 0.0
+    anonymous: float = 0.0
+    dropout: float = 0.0
+    validate_every: int = 50
+    log_every: int = 10
+
+
+TINY_CODEC = replace(NANO_CODEC, filters=4, dim=32, heads=2, encoder_layers=1, decoder_layers=1, ff=64, codebooks=4, codebook_size=32, codebook_dim=8)
+TINY_MODEL = replace(PRESETS["nano"], backbone=replace(PRESETS["nano"].backbone, layers=2, heads=4, dim=64, inter=128),
+                     depth=replace(PRESETS["nano"].depth, layers=1, heads=4, dim=48, inter=96), audio_vocab=35, codebooks=4, codebook_size=32,
+                     codec="tiny", positions=512)
+
+PRESET_SETTINGS: dict[str, dict[str, Any]] = {
+    "nano": {"codec": CodecSettings(), "lm": LMSettings(), "finetune": FinetuneSettings()},
+    "tiny": {
+        "codec": CodecSettings(TINY_CODEC, "tiny", frames=8, batch=4, rate=2e-3, warm_up=5, plain=4, windows=(256, 128), disc_filters=4,
+                               disc_frames=4, disc_batch=2, log_every=5),
+        "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, dropout=0.0, ema=0.0, validate_every=20, log_every=10),
+        "finetune": FinetuneSettings(tokens=512, rate=1e-3, warm_up=2, validate_every=10, log_every=5),
+    },
+}
+
+
+def settings(kind: str, preset: str = "nano", config: str | Path | None = None) -> Any:
+    """The settings of a ``kind`` of training: a preset, with what the JSON file ``config`` says in place of its own."""
+    if preset not in PRESET_SETTINGS:
+        raise MisoError(f"There is no preset '{preset}'.", f"Use one of: {', '.join(PRESET_SETTINGS)}.", input="preset")
+    base = PRESET_SETTINGS[preset][kind]
+    if config is None:
+        return base
+    try:
+        return _changed(base, json.loads(Path(config).read_text()))
+    except (OSError, ValueError, TypeError) as e:
+        if isinstance(e, MisoError):
+            raise
+        raise MisoError(f"{config} can't be read as settings ({e}).", "It must be JSON, as `record.json` of a run has it under settings.",
+                        input="config") from e
+
+
+def _changed(base: Settings, changes: dict) -> Settings:
+    known = {f.name for f in fields(base)}
+    if unknown := set(changes) - known:
+        raise MisoError(f"There are no settings {', '.join(sorted(unknown))}.", f"Known are: {', '.join(sorted(known))}.", input="config")
+    return replace(base, **{k: _value(getattr(base, k), v) for k, v in changes.items()})
+
+
+def _value(old: Any, new: Any) -> Any:
+    if is_dataclass(old):
+        return _changed(old, new)
+    return tuple(new) if isinstance(old, tuple) else new
+
+
+def as_record(settings: Any) -> dict:
+    """Settings as plain values, for the record of a run."""
+    return json.loads(json.dumps(asdict(settings)))

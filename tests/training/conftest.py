@@ -1,0 +1,48 @@
+"""Speech of two made-up voices, as files and prepared."""
+
+import io
+import random
+import tarfile
+
+import pytest
+import torch
+from training.made_up import sound, wav_bytes
+
+from miso.training.data import prepare
+
+WORDS = ["bad", "cab", "dab", "fed", "gab", "had", "jab", "keg", "lad", "mad"]
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """A folder as ``train prepare`` wants it: two voices of 60 lines, one voice's files in a .tar."""
+    folder, draw, table = tmp_path_factory.mktemp("source"), random.Random(0), []
+    (folder / "low").mkdir()
+    with tarfile.open(folder / "high.tar", "w") as tar:
+        for line in range(60):
+            text = " ".join(draw.sample(WORDS, 2))
+            for voice, pitch in (("low", 1.0), ("high", 1.5)):
+                name, data = f"{voice}/{line:05d}.wav", wav_bytes(sound(text, pitch))
+                table.append(f"{name}\t{text}\t1.0\t{voice}\n")
+                if voice == "low":
+                    (folder / name).write_bytes(data)
+                    continue
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+    (folder / "transcripts.tsv").write_text("".join(table))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech(source, tmp_path_factory):
+    return prepare([source], tmp_path_factory.mktemp("prepared"), seconds=(0.3, 10))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two OpenMP threads wait for each other longer than these small matrices take."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
