@@ -36,7 +36,8 @@ def write_audio(path: str | Path, wave: Tensor, sample_rate: int, metadata: Mapp
                     file.mux(stream.encode(frame))
                 file.mux(stream.encode(None))
         except (av.error.FFmpegError, OSError) as e:
-            raise MisoError(f"{path} can't be written: {e.strerror or e}.", "Choose another place or format, or free some room.", input="output") from e
+            raise MisoError(f"{path} can't be written: {e.strerror or e}.", "Choose another place or format, or free some room.",
+                            input="output") from e
 
 
 def read_audio(path: str | Path) -> tuple[Tensor, int]:

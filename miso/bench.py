@@ -43,13 +43,17 @@ def bench(size: str, device: torch.device, precision: Precision, *, frames: int 
     hidden = torch.randn(takes, config.backbone.dim, device=device, dtype=dtype)
     code, u = torch.ones(takes, 1, dtype=torch.int64, device=device), torch.rand(takes, config.codebooks, device=device)
     cache, at = backbone.transformer.cache(takes, prompt_rows + frames), torch.tensor([prompt_rows], device=device)
+
+    def feed_back():
+        backbone(backbone.embed_frame(code.expand(-1, config.codebooks)), at, cache, window=prompt_rows + 1)
+
     with torch.inference_mode():
         result = {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
             "torch": torch.__version__, "size": size, "precision": "int8" if precision.int8 else str(dtype).removeprefix("torch."), "takes": takes,
             "prompt_rows": prompt_rows, "frames": len(stamps), "frame_ms": statistics.median(per_frame),
             "depth_ms": _median_ms(lambda: sampler(hidden, code, u), device),
-            "backbone_ms": _median_ms(lambda: backbone(backbone.embed_frame(code.expand(-1, config.codebooks)), at, cache, window=prompt_rows + 1), device),
+            "backbone_ms": _median_ms(feed_back, device),
             "first_frame_ms": 1e3 * (stamps[0] - begin), "build_s": build_s,
         }
     if device.type == "cuda":

@@ -71,7 +71,7 @@ class Checkpoint:
             return self.layout.convert(canonical, file.get_tensor(name), stack.head_dim)
 
     def pieces(self, canonical: str, numbers: int) -> Iterator[Tensor]:
-        """The same tensor, about so many numbers of its first dimension's rows at a time; the file is closed in between, so that memory isn't held."""
+        """The same tensor, so many rows at a time as hold about ``numbers``; the file is closed in between, so that no memory is held."""
         name = self._names[canonical]
         shape, as_it_is = self.entries[name].shape, self.entries[name].dtype != "I8" and not self.layout.half_rotation
         rows = max(1, numbers * shape[0] // max(1, torch.Size(shape).numel()))
@@ -180,7 +180,8 @@ def _known_size(shape, layout: str, folder: Path, file: str, entries) -> ModelCo
     def stack(prefix, dim, heads):
         layers = next(i for i in range(10_000) if shape(f"{prefix}layers.{i}.sa_norm.scale") is None)
         head_dim = dim // heads
-        return StackConfig(layers, heads, need(f"{prefix}layers.0.attn.k_proj.weight")[0] // head_dim, dim, need(f"{prefix}layers.0.mlp.w1.weight")[0])
+        kv_dim, inter = need(f"{prefix}layers.0.attn.k_proj.weight")[0], need(f"{prefix}layers.0.mlp.w1.weight")[0]
+        return StackConfig(layers, heads, kv_dim // head_dim, dim, inter)
 
     family = preset.family if preset else "csm"
     return replace(PRESETS["8b"], backbone=stack("backbone.", dim, heads[0]), depth=stack("decoder.", depth_dim, heads[1]), text_vocab=text_vocab,

@@ -30,8 +30,9 @@ class Frame:
 class FrameLoop:
     """An iterator of ``Frame``; what was made so far is at any time in ``codes`` and ``hidden``.
 
-    One take a seed, all from one prompt (``Conditioning.prompt`` makes room for the frames), prefilled once. ``prefix`` (one take) is a beginning given beforehand: its frames are
-    prefilled with the prompt and every take continues it; the same seed continues its own beginning as it went on before.
+    One take a seed, all from one prompt (``Conditioning.prompt`` makes room for the frames), prefilled once. ``prefix`` (one take) is a
+    beginning given beforehand: its frames are prefilled with the prompt and every take continues it; the same seed continues its own
+    beginning as it went on before.
     ``max_frames`` counts the frames after the prefix. Whoever stops iterating early has interrupted the run, no more than that:
     the takes still running get the stop reason ``interrupted``.
 

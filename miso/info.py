@@ -40,7 +40,8 @@ def _checkpoint(path: Path) -> str:
     config = checkpoint.config
     lines = [f"A checkpoint of the {config.family} family ({checkpoint.layout.name} layout): {_contents(checkpoint.entries)}."]
     for name, stack in (("Backbone", config.backbone), ("Depth decoder", config.depth)):
-        lines.append(f"{name}: {stack.layers} layers, {stack.dim} wide, MLP {stack.inter}, {stack.heads} heads of {stack.head_dim}, {stack.kv_heads} KV heads.")
+        lines.append(f"{name}: {stack.layers} layers, {stack.dim} wide, MLP {stack.inter}, {stack.heads} heads of {stack.head_dim}, "
+                     f"{stack.kv_heads} KV heads.")
     lines += [f"Speaks {config.codebooks} codebooks of {config.codebook_size} at {config.frame_rate:g} frames a second (codec '{config.codec}'); "
               f"{config.positions} positions, {config.positions / config.frame_rate:.0f} s of prompt and speech together.",
               f"Text: {config.conventions.tokenizer} tokenizer, {config.text_vocab} ids, prompt \"{config.conventions.prompt}\".",
@@ -53,7 +54,8 @@ def _codes(path: Path, metadata: dict[str, str]) -> str:
     codes = Codes.load(path)
     lines = [f"Codes of the codec '{codes.codec}': {codes.batch} {'take' if codes.batch == 1 else 'takes'}, {codes.codebooks} codebooks of "
              f"{codes.codebook_size}, {codes.frame_rate:g} frames a second."]
-    stops = {"eos": "ended by itself", "limit": "stopped at the limit", "interrupted": "interrupted", None: "not sampled as it is (encoded or edited)"}
+    stops = {"eos": "ended by itself", "limit": "stopped at the limit", "interrupted": "interrupted",
+             None: "not sampled as it is (encoded or edited)"}
     for i, (take, length, seconds) in enumerate(zip(codes.takes, codes.lengths.tolist(), codes.seconds)):
         seed = f", seed {take.seed}" if take.seed is not None else ""
         lines.append(f"Take {i}: {length} frames, {seconds:.2f} s{seed}, {stops[take.stop]}{_likelihood(take.log_probability)}.")
@@ -85,4 +87,5 @@ def _contents(entries: dict[str, Entry]) -> str:
     for entry in entries.values():
         types[entry.dtype] += entry.end - entry.start
     amount = f"{numbers / 1e9:.2f} billion" if numbers >= 1e9 else f"{numbers / 1e6:.2f} million"
-    return f"{amount} numbers in {len(entries)} tensors, " + " and ".join(f"{size / 2**20:,.1f} MiB of {t.lower()}" for t, size in types.most_common())
+    sizes = " and ".join(f"{size / 2**20:,.1f} MiB of {t.lower()}" for t, size in types.most_common())
+    return f"{amount} numbers in {len(entries)} tensors, {sizes}"

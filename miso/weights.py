@@ -60,7 +60,8 @@ def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Calla
     return module.to(device).eval().requires_grad_(False)
 
 
-def random_tensors(config: ModelConfig, seed: int, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Callable[[str], Tensor]:
+def random_tensors(config: ModelConfig, seed: int, *, device: str | torch.device = "cpu",
+                   dtype: torch.dtype = torch.float32) -> Callable[[str], Tensor]:
     """Random weights by published name, made where they are used, at a scale that keeps activations near 1."""
     shapes = canonical_shapes(config)
 

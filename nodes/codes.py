@@ -19,7 +19,8 @@ class SaveCodes(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="MisoSaveCodes", display_name="Save Codes", category=CATEGORY,
-            description="Writes codes to ComfyUI's output folder as .safetensors, with the workflow inside: drop the file on the canvas to get it back.",
+            description="Writes codes to ComfyUI's output folder as .safetensors, with the workflow inside: drop the file on the canvas "
+                        "to get it back.",
             inputs=[sockets.Codes.Input("codes"),
                     io.String.Input("filename_prefix", default="codes/miso", tooltip="Folder and beginning of the name, in the output folder.")],
             outputs=[sockets.Codes.Output("saved", display_name="codes")],

@@ -69,12 +69,15 @@ class BackboneSampler(io.ComfyNode):
                 sockets.Backbone.Input("backbone"), sockets.Depth.Input("depth"), sockets.Conditioning.Input("conditioning"),
                 io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True, tooltip="The same seed gives the same take."),
                 io.Int.Input("takes", default=1, min=1, max=64, tooltip="Alternatives at once, with the seeds seed, seed + 1, ..."),
-                io.Float.Input("max_seconds", default=30.0, min=0.08, max=163.0, step=0.08, tooltip="Limit of each take; speech ends by itself before."),
+                io.Float.Input("max_seconds", default=30.0, min=0.08, max=163.0, step=0.08,
+                               tooltip="Limit of each take; speech ends by itself before."),
                 *_sampling_inputs(),
                 io.Boolean.Input("keep", default=True, optional=True,
-                                 tooltip="Keep the codes on disk, and use kept ones: what was sampled before, even before a restart, loads no model."),
+                                 tooltip="Keep the codes on disk, and use kept ones: what was sampled before, even before a restart, "
+                                         "loads no model."),
                 sockets.Codes.Input("prefix", optional=True, tooltip="A beginning to continue: one take."),
-                sockets.Vocoder.Input("preview", optional=True, tooltip="A vocoder that streams, such as mimi: see and hear the first take while it is made."),
+                sockets.Vocoder.Input("preview", optional=True,
+                                      tooltip="A vocoder that streams, such as mimi: see and hear the first take while it is made."),
             ],
             outputs=[sockets.Codes.Output("codes", display_name="codes"),
                      sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode.")])
@@ -94,9 +97,11 @@ class BackboneSampler(io.ComfyNode):
             send_kept(found[0], frames)
             return io.NodeOutput(*found, ui={"miso_kept": (True,)})
         stack, rows = config.backbone, len(prompt.rows) + room
-        cache_bytes = 4 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim * 2
+        # keys and values of 2 bytes; twice, as the prompt's cache is there while it is repeated for the takes
+        cache_bytes = 2 * 2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim
         model, decoder, *vocoder = on_device(backbone, depth.part, *([preview] if preview else []), memory=cache_bytes)
-        loop = FrameLoop(model, depth.sampler(decoder, sampling), prompt, seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix, keep_hidden=True)
+        loop = FrameLoop(model, depth.sampler(decoder, sampling), prompt, seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix,
+                         keep_hidden=True)
         report, live = progress(), Preview(loop, *vocoder, prefix=prefix)
         try:
             report(0, frames)
@@ -129,10 +134,12 @@ class DepthRedecode(io.ComfyNode):
             inputs=[
                 sockets.Depth.Input("depth"), sockets.Hidden.Input("hidden"),
                 sockets.Codes.Input("codes", tooltip="Of the same run as hidden, unedited."),
-                io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True, tooltip="The run's own seed gives its own codes again."),
+                io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True,
+                             tooltip="The run's own seed gives its own codes again."),
                 io.Int.Input("keep", default=1, min=1, max=32, tooltip="How many codebooks stay as they are; 1 keeps the words and the rhythm."),
                 *_sampling_inputs(),
-                io.Int.Input("start", default=0, min=0, max=100_000, optional=True, tooltip="Frames before this one stay as they are; the Code Editor's redecode_from fits."),
+                io.Int.Input("start", default=0, min=0, max=100_000, optional=True,
+                             tooltip="Frames before this one stay as they are; the Code Editor's redecode_from fits."),
             ],
             outputs=[sockets.Codes.Output("redecoded", display_name="codes")])
 

@@ -68,8 +68,8 @@ WORKFLOWS = {
     },
     "edit_codes": {
         **MODEL,
-        "note": note(0, "Run, pick a take, edit it, run again: nothing is sampled anew. Resample from here in the editor, connect its prefix to a sampler's "
-                        "prefix input, and the rest is said again."),
+        "note": note(0, "Run, pick a take, edit it, run again: nothing is sampled anew. Resample from here in the editor, connect its prefix to "
+                        "a sampler's prefix input, and the rest is said again."),
         "text": text(1, "Pick the take you like, then cut, move and repeat it as you please."),
         "sampler": (2, "MisoBackboneSampler", {"seed": 1, "takes": 3, "max_seconds": 4.0},
                     {**PARTS, "conditioning": "text.conditioning", "preview": "vocoder.vocoder"}),

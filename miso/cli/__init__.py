@@ -195,7 +195,8 @@ def _sampling(p: argparse.ArgumentParser) -> None:
 
 
 def _vocoder(p: argparse.ArgumentParser, required: bool = False) -> None:
-    p.add_argument("--vocoder", metavar="FILE", required=required, help="codec file" + ("" if required else " (default: the one that knows the codes)"))
+    default = "" if required else " (default: the one that knows the codes)"
+    p.add_argument("--vocoder", metavar="FILE", required=required, help=f"codec file{default}")
     p.add_argument("--backend", default="mimi", help="mimi (own), moshi or transformers")
     if "--device" not in p._option_string_actions:
         p.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")

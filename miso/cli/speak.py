@@ -69,8 +69,9 @@ def redecode(args) -> None:
     miso = _miso(args)
     codes, hidden = Codes.load(args.input), Hidden.load(args.hidden)
     seeds = None if args.seed is None else take_seeds(args.seed, codes.batch)
+    sampler = DepthSampler(miso.depth, _sampling(args, miso), args.codebooks)
     with Progress("redecoding", codes.batch * codes.frames) as progress:
-        made = redecode_codes(DepthSampler(miso.depth, _sampling(args, miso), args.codebooks), hidden, codes, keep=args.keep, seeds=seeds, progress=progress)
+        made = redecode_codes(sampler, hidden, codes, keep=args.keep, seeds=seeds, progress=progress)
     made.save(args.output)
 
 

@@ -17,7 +17,8 @@ def graph(**changes) -> dict:
         "1": {"class_type": "MisoLoadModel", "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"}},
         "2": {"class_type": "MisoEncodeText", "inputs": {"text_encoder": ["1", 2], "text": "Hello there.", "speaker": 0}},
         "3": {"class_type": "MisoBackboneSampler", "inputs": {
-            "backbone": ["1", 0], "depth": ["1", 1], "conditioning": ["2", 0], "seed": 3, "takes": 2, "max_seconds": 0.8, "temperature": 0.9, "top_k": 50}},
+            "backbone": ["1", 0], "depth": ["1", 1], "conditioning": ["2", 0], "seed": 3, "takes": 2, "max_seconds": 0.8,
+            "temperature": 0.9, "top_k": 50}},
         "4": {"class_type": "MisoLoadVocoder", "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"}},
         "5": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["3", 0], "vocoder": ["4", 0]}},
         "6": {"class_type": "SaveAudio", "inputs": {"audio": ["5", 0], "filename_prefix": "miso"}},
@@ -91,7 +92,8 @@ def test_voice_prompt_history_and_depth_settings(fresh):
     prompt = graph(n3__conditioning=["11", 0], n3__depth=["12", 0], n3__takes=1)
     prompt |= {
         "10": {"class_type": "MisoBackboneSampler", "inputs": {**prompt["3"]["inputs"], "conditioning": ["2", 0], "depth": ["1", 1], "seed": 9}},
-        "13": {"class_type": "MisoEncodeText", "inputs": {"text_encoder": ["1", 2], "text": "And then?", "speaker": 1, "history": ["2", 0], "history_codes": ["10", 0]}},
+        "13": {"class_type": "MisoEncodeText", "inputs": {
+            "text_encoder": ["1", 2], "text": "And then?", "speaker": 1, "history": ["2", 0], "history_codes": ["10", 0]}},
         "14": {"class_type": "MisoEncodeAudio", "inputs": {"audio": ["15", 0], "vocoder": ["4", 0], "transcript": "Hello there.", "speaker": 1}},
         "15": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["10", 0], "vocoder": ["4", 0]}},
         "11": {"class_type": "MisoVoicePrompt", "inputs": {"conditioning": ["13", 0], "codes": ["14", 0], "transcript": "", "speaker": 1}},

@@ -36,7 +36,8 @@ def say(tiny, tmp_path):
 
 
 def test_same_command_same_bytes(tiny, tmp_path, say):
-    command = [sys.executable, "-m", "miso", "say", "Hello there.", "--checkpoint", str(tiny / "tiny.safetensors"), "--max-seconds", "1", "--seed", "5"]
+    command = [sys.executable, "-m", "miso", "say", "Hello there.", "--checkpoint", str(tiny / "tiny.safetensors"), "--max-seconds", "1",
+               "--seed", "5"]
     for name in ("a.flac", "b.flac"):
         done = subprocess.run([*command, "-o", str(tmp_path / name)], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -103,7 +104,8 @@ def test_standard_input(say, monkeypatch):
     (["--temperature", "-1"], "temperature is -1"), (["--takes", "0"], "takes is 0"), (["--max-seconds", "0"], "max_seconds is 0"),
     (["--codebooks", "9"], "codebooks is 9"), (["--speaker", "-2"], "speaker is -2"), (["--device", "tpu"], "device 'tpu'"),
     (["--precision", "int3"], "precision 'int3'"), (["--backend", "wavenet"], "backend 'wavenet'"), (["--max-seconds", "400"], "2048 positions"),
-    (["--checkpoint", "gone"], "no checkpoint at gone"), (["--checkpoint", "miso-8b"], "fetch miso-8b"), (["--voice", "gone.wav", "--voice-text", "x"], "gone.wav"),
+    (["--checkpoint", "gone"], "no checkpoint at gone"), (["--checkpoint", "miso-8b"], "fetch miso-8b"),
+    (["--voice", "gone.wav", "--voice-text", "x"], "gone.wav"),
 ])
 def test_bad_options_are_explained_and_nothing_is_left(say, tmp_path, options, words):
     with pytest.raises(MisoError, match=words):
@@ -111,7 +113,8 @@ def test_bad_options_are_explained_and_nothing_is_left(say, tmp_path, options, w
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text, name, words", [("", "o.flac", "empty"), ("word " * 600, "o.flac", "Shorten"), ("Hi.", "o.xyz", "no suffix of a sound file")])
+@pytest.mark.parametrize("text, name, words", [
+    ("", "o.flac", "empty"), ("word " * 600, "o.flac", "Shorten"), ("Hi.", "o.xyz", "no suffix of a sound file")])
 def test_bad_text_and_output(say, tmp_path, text, name, words):
     with pytest.raises(MisoError, match=words):
         say(text, name)

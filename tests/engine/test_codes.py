@@ -114,10 +114,12 @@ def test_hidden_states_round_trip(tmp_path):
 
 
 def test_info_in_plain_words(tmp_path, golden_paths):
-    codes = Codes(torch.zeros(1, 8, 25, dtype=torch.int64), [25], "nano", takes=(Take(7, "eos", (Span(0, 25, "Good morning.", 1),)),), source={"model": "f1"})
+    take = Take(7, "eos", (Span(0, 25, "Good morning.", 1),))
+    codes = Codes(torch.zeros(1, 8, 25, dtype=torch.int64), [25], "nano", takes=(take,), source={"model": "f1"})
     codes.save(tmp_path / "x.safetensors", {"workflow": "{}"})
     words = info(tmp_path / "x.safetensors")
-    for part in ("codec 'nano'", "1 take,", "2.00 s, seed 7, ended by itself", "speaker 1: Good morning.", "voice prompt", "checkpoint f1", "ComfyUI workflow"):
+    for part in ("codec 'nano'", "1 take,", "2.00 s, seed 7, ended by itself", "speaker 1: Good morning.", "voice prompt", "checkpoint f1",
+                 "ComfyUI workflow"):
         assert part in words
     words = info(golden_paths[0])
     assert "Backbone: 3 layers, 64 wide" in words and "0.45 million numbers" in words

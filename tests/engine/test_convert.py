@@ -29,7 +29,8 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("precision, most", [(Precision(torch.bfloat16), 1e-2), (Precision(int8=True), 3e-2), (Precision(torch.bfloat16, True), 3e-2)])
+@pytest.mark.parametrize("precision, most", [
+    (Precision(torch.bfloat16), 1e-2), (Precision(int8=True), 3e-2), (Precision(torch.bfloat16, True), 3e-2)])
 def test_logits_stay_close_to_fp32(precision, most):
     tensor = random_tensors(WIDE, 3)
     rows = torch.randint(0, 64, (1, 60, 9), generator=torch.Generator().manual_seed(0))
