@@ -1,4 +1,5 @@
-"""Makes workflows/*.json and their pictures in ComfyUI's own page: ``python tests/make_workflows.py`` in the test environment.
+"""Makes workflows/*.json, their pictures and those of the help pages in ComfyUI's own page: ``python tests/make_workflows.py`` in the
+test environment.
 
 A workflow is written here as blocks in columns; the page builds, connects and serialises it, so that what is shipped is what it reads.
 """
@@ -113,7 +114,7 @@ BUILD = """blocks => {
       if (w.name === 'control_after_generate') w.value = 'fixed';
     }
     const size = node.computeSize();
-    node.size = [Math.max(size[0], 270), size[1] + (type === 'MisoEncodeText' || type === 'Note' ? 60 : 0)];
+    node.size = [Math.max(size[0], type === 'MisoCodeEditor' ? 540 : type === 'MisoTakePicker' ? 400 : 270), size[1] + (type === 'MisoEncodeText' || type === 'Note' ? 60 : 0)];
     (columns[column] ??= []).push(node);
   }
   let x = 40;
@@ -142,6 +143,20 @@ FIT = """() => {
   return {x: 90, y: 150, width: (r - l) * scale + 20, height: (b - t) * scale + 20};
 }"""
 
+# one block, centred and as large as it gets
+CLOSE = """type => {
+  const node = app.graph.nodes.find(n => n.type === type), [w, h] = node.size, scale = Math.min(1100 / w, 700 / h, 1.6);
+  app.canvas.ds.scale = scale; app.canvas.ds.offset = [-node.pos[0] + 200 / scale, -node.pos[1] + 200 / scale];
+  app.canvas.draw(true, true);
+  return {x: 190, y: 200 - 40 * scale, width: w * scale + 20, height: (h + 40) * scale + 10};
+}"""
+PICTURES = {"MisoBackboneSampler": "live", "MisoTakePicker": "picker", "MisoCodeEditor": "editor"}
+
+
+def picture(page: Page, clip: dict, path: Path) -> None:
+    page.page.wait_for_timeout(500)  # the canvas draws its text a moment later
+    page.page.screenshot(path=str(path), clip=clip, type="jpeg", quality=80)
+
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -157,8 +172,11 @@ def main() -> None:
                 target.write_text(json.dumps(graph, indent=1) + "\n", encoding="utf-8")
                 page.load(target)
                 clip = page.page.evaluate(FIT)
-                page.page.wait_for_timeout(300)  # the canvas draws its text a moment later
-                page.page.screenshot(path=str(target.with_suffix(".jpg")), clip=clip, type="jpeg", quality=80)
+                picture(page, clip, target.with_suffix(".jpg"))
+                if name == "edit_codes":
+                    assert page.run()[0] == "execution_success"
+                    for node, shown in PICTURES.items():
+                        picture(page, page.page.evaluate(CLOSE, node), ROOT / "web" / "docs" / node / f"{shown}.jpg")
                 page.page.close()
                 print(target.relative_to(ROOT))
 
