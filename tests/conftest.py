@@ -18,6 +18,10 @@ from miso.bootstrap.server import Server
 seconds_by_layer: dict[str, float] = defaultdict(float)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--front-end-root", metavar="DIR", help="run servers with this frontend (comfyui_frontend_package/static of another version)")
+
+
 @pytest.fixture(scope="session")
 def comfyui() -> Path:
     """ComfyUI's folder."""
@@ -51,12 +55,15 @@ def comfy(comfyui, base):
 
 
 @pytest.fixture(scope="session")
-def start_server(comfyui, base, tmp_path_factory):
+def start_server(comfyui, base, tmp_path_factory, pytestconfig):
     """``with start_server("--cache-lru", "20") as server`` for servers with flags of their own."""
+
+    frontend = pytestconfig.getoption("--front-end-root")
+    chosen = ["--front-end-root", frontend] if frontend else []
 
     def start(*flags: str) -> Server:
         log = tmp_path_factory.mktemp("server") / "comfyui.log"
-        return Server(Path(sys.executable), comfyui, base, log, "--cpu", *flags)
+        return Server(Path(sys.executable), comfyui, base, log, "--cpu", *chosen, *flags)
 
     return start
 

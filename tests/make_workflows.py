@@ -114,7 +114,8 @@ BUILD = """blocks => {
       if (w.name === 'control_after_generate') w.value = 'fixed';
     }
     const size = node.computeSize();
-    node.size = [Math.max(size[0], type === 'MisoCodeEditor' ? 540 : type === 'MisoTakePicker' ? 400 : 270), size[1] + (type === 'MisoEncodeText' || type === 'Note' ? 60 : 0)];
+    const wide = {MisoCodeEditor: 540, MisoTakePicker: 400}[type] ?? 270;
+    node.size = [Math.max(size[0], wide), size[1] + (type === 'MisoEncodeText' || type === 'Note' ? 60 : 0)];
     (columns[column] ??= []).push(node);
   }
   let x = 40;
