@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from .checkpoint import FORMAT, Checkpoint
 from .devices import DTYPES, PRECISIONS
@@ -32,15 +30,15 @@ def convert(source: str | Path, target: str | Path, precision: str, progress: Pr
         raise MisoError(f"There is no precision '{precision}'.", f"Use {', '.join(PRECISIONS)}.", input="precision")
     checkpoint = Checkpoint(source)
     dtype = DTYPES.get(precision, torch.bfloat16)
-    plan: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {}
+    plan: dict[str, tuple[torch.dtype, tuple[int, ...], str]] = {}  # name -> type, shape, and the tensor it is made of
     for name, shape in canonical_shapes(checkpoint.config).items():
         if precision == "int8" and len(shape) == 2 and "embeddings" not in name:
-            plan[scale_name(name)] = torch.float32, shape[:1]  # before the weight, so that its pieces may follow
-            plan[name] = torch.int8, shape
+            plan[scale_name(name)] = torch.float32, shape[:1], name
+            plan[name] = torch.int8, shape, name
         else:
-            plan[name] = dtype, shape
+            plan[name] = dtype, shape, name
     header, offset = {}, 0
-    for name, (kind, shape) in plan.items():
+    for name, (kind, shape, _) in plan.items():
         size = torch.Size(shape).numel() * kind.itemsize
         header[name] = {"dtype": _NAMES[kind], "shape": list(shape), "data_offsets": [offset, offset + size]}
         offset += size
@@ -51,10 +49,11 @@ def convert(source: str | Path, target: str | Path, precision: str, progress: Pr
     digest = hashlib.sha256(checkpoint.config.to_json().encode())
     with replacing(target) as temporary, temporary.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for done, name in enumerate(plan):
+        for done, (name, (kind, _, source_name)) in enumerate(plan.items()):
             if progress:
                 progress(done, len(plan))
-            for piece in _pieces(checkpoint, name, plan):
+            for piece in checkpoint.pieces(source_name, _PIECE):
+                piece = quantize(piece)[0] if kind == torch.int8 else quantize(piece)[1] if name != source_name else piece.to(kind)
                 data = piece.contiguous().view(torch.uint8).numpy()
                 digest.update(data)
                 file.write(data)
@@ -62,16 +61,3 @@ def convert(source: str | Path, target: str | Path, precision: str, progress: Pr
         file.write(digest.hexdigest()[:32].encode())
     if progress:
         progress(len(plan), len(plan))
-
-
-def _pieces(checkpoint: Checkpoint, name: str, plan) -> Iterator[Tensor]:
-    """A tensor of the new file, some rows at a time."""
-    dtype = plan[name][0]
-    weight = next((n for n in plan if scale_name(n) == name and n != name), None)  # the int8 weight these scales belong to
-    for piece in checkpoint.pieces(weight or name, _PIECE):
-        if weight:
-            yield quantize(piece)[1]
-        elif dtype == torch.int8:
-            yield quantize(piece)[0]
-        else:
-            yield piece.to(dtype)

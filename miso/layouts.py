@@ -65,19 +65,24 @@ _MARKS = {"codebook0_head.weight": Layout("published"), "depth_decoder.codebooks
 
 def is_model(names: Iterable[str]) -> bool:
     """Whether tensors of these names look like a model of the family, whole or not."""
-    return any(name == mark or name.endswith("." + mark) for name in names for mark in _MARKS)
+    return _mark(names) is not None
 
 
 def detect(names: Iterable[str], file: str) -> Layout:
     """The layout of a file with tensors of these names; MisoError if it isn't of this family."""
     names = list(names)
-    for mark, layout in _MARKS.items():
-        for name in names:
-            if name == mark or name.endswith("." + mark):
-                return replace(layout, prefix=name[:-len(mark)])
+    if found := _mark(names):
+        name, mark = found
+        return replace(_MARKS[mark], prefix=name[:-len(mark)])
     begins = ", ".join(sorted(names)[:3]) or "no tensor at all"
     raise MisoError(f"{file} is no checkpoint of the Miso / CSM family: no tensor is named {' or '.join(_MARKS)} (it begins with {begins}).",
                     "`python -m miso info FILE` says what a file is.")
+
+
+def _mark(names: Iterable[str]) -> tuple[str, str] | None:
+    """The name that tells a layout, and the mark it ends with."""
+    names = list(names)
+    return next(((name, mark) for mark in _MARKS for name in names if name == mark or name.endswith("." + mark)), None)
 
 
 def ignored(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from .config import MIMI
@@ -36,11 +35,11 @@ def find_checkpoint(name: str, models: Path) -> Path:
                     input="checkpoint")
 
 
-def find_codec(codec: str, folders: Iterable[Path]) -> Path:
-    """The first codec file under ``folders`` that knows codes of the codec id ``codec``."""
+def find_codec(codec: str, beside: Path, models: Path) -> Path:
+    """The first codec file that knows codes of the codec id ``codec``: embedded, in the folder ``beside`` what needs it, or in the models folder."""
     from .mimi.weights import inspect_mimi
 
-    folders = [Path(f) for f in folders]
+    folders = [BUNDLED, Path(beside), Path(models) / "miso_vocoders"]
     for folder in folders:
         for path in sorted(folder.rglob("*.safetensors")):
             try:

@@ -18,7 +18,7 @@ from ..devices import pick_device
 from ..download import KNOWN
 from ..errors import MisoError
 from ..hidden import Hidden
-from ..places import BUNDLED, find_checkpoint, find_codec, models_folder
+from ..places import find_checkpoint, find_codec, models_folder
 from ..sampling import Sampling
 from ..speech import Miso, take_seeds
 from ..vocoder import Vocoder, decode_codes, load_vocoder
@@ -88,7 +88,7 @@ def _sampling(args, miso: Miso) -> Sampling:
 
 def _vocoder(args, codec: str, beside: Path) -> Vocoder:
     models = Path(args.models or models_folder())
-    path = args.vocoder or find_codec(codec, [BUNDLED, beside, models / "miso_vocoders"])
+    path = args.vocoder or find_codec(codec, beside, models)
     return load_vocoder(args.backend, path, device=pick_device(args.device))
 
 

@@ -72,7 +72,7 @@ def finetune(args) -> None:
     if not coded.is_file():
         with Progress("preparing", 0) as progress:
             speech = prepare_speech(args.sources, out / "speech", workers=1, progress=progress)
-        vocoder = args.codec or find_codec(checkpoint.config.codec, [checkpoint.folder, models / "miso_vocoders"])
+        vocoder = args.codec or find_codec(checkpoint.config.codec, checkpoint.folder, models)
         with Progress("encoding", 0) as progress:
             encode_speech(speech, vocoder, coded, device, codebooks=checkpoint.config.codebooks, batch=8, progress=progress)
     tokenizers = [args.tokenizer] if args.tokenizer else [KNOWN["tokenizer"].path(models)]
@@ -89,7 +89,7 @@ def evaluate(args) -> None:
     models = Path(args.models or models_folder())
     path = find_checkpoint(args.checkpoint, models)
     checkpoint = Checkpoint(path)
-    codec = args.codec or find_codec(checkpoint.config.codec, [checkpoint.folder, models / "miso_vocoders"])
+    codec = args.codec or find_codec(checkpoint.config.codec, checkpoint.folder, models)
     given = {k: v for k, v in (("temperature", args.temperature), ("top_k", args.top_k)) if v is not None}
     sampling = replace(Sampling(checkpoint.config.temperature, checkpoint.config.top_k), **given)
     with Progress("evaluating", args.sentences) as progress:

@@ -82,6 +82,6 @@ def test_codecs_are_found_by_what_they_know(tmp_path):
 
     make_tiny(tmp_path)
     (tmp_path / "notes.safetensors").write_text("no such thing")
-    assert places.find_codec("tiny", [tmp_path]) == tmp_path / "tiny-codec.safetensors"
+    assert places.find_codec("tiny", tmp_path, tmp_path / "models") == tmp_path / "tiny-codec.safetensors"
     with pytest.raises(MisoError, match="fetch mimi"):
-        places.find_codec("mimi-e351c8d8", [tmp_path])
+        places.find_codec("mimi-e351c8d8", tmp_path, tmp_path / "models")
