@@ -5,74 +5,170 @@ from __future__ import annotations
 import platform
 import statistics
 import time
+from collections.abc import Callable, Sequence
+from itertools import islice
 
 import torch
+from torch import Tensor, nn
 
 from .conditioning import Prompt, Segment, frame_rows
-from .config import PRESETS
+from .config import PRESETS, ModelConfig
 from .depth import DepthSampler
 from .devices import Precision
 from .errors import MisoError
 from .frames import FrameLoop
+from .mimi import MimiConfig, random_mimi
 from .model import Backbone, DepthDecoder
+from .paths import lent, pick_path
+from .sampling import Sampling, draw
+from .step import PlainFrame
+from .vocoder.mimi import MimiVocoder
 from .weights import build, random_tensors
 
+_PREFILLS = 128, 1500  # rows
+Progress = Callable[[str], None]
 
-def bench(size: str, device: torch.device, precision: Precision, *, frames: int = 50, prompt_rows: int = 128, takes: int = 1) -> dict:
-    """Milliseconds a frame (median), split into backbone and depth; prefill; build time; memory. For a JSON file.
 
-    The parts are timed one after the other with the device waited for in between, so they add up to a little more than a frame
-    of the loop itself takes.
+def bench(size: str, device: torch.device, precision: Precision, *, frames: int = 50, prompt_rows: int = 128, takes: Sequence[int] = (1,),
+          paths: Sequence[str] = ("auto",), say: Progress = lambda line: None) -> dict:
+    """Figures of one size and precision, for a JSON file; times in ms are medians. ``runs`` has one entry for each path and number of takes.
+
+    ``floor_ms`` is the time that reading the weights a frame needs takes at the bandwidth measured here, ``over_floor`` what a frame
+    takes in units of it. ``warm_up_s`` is what the first frame of a new process waits for beside its weights: compiling, loading, recording.
     """
     if size not in PRESETS:
         raise MisoError(f"There is no size '{size}'.", f"Use {', '.join(PRESETS)}.", input="size")
     config, begin = PRESETS[size], time.perf_counter()
-    dtype = precision.dtype
-    tensor = random_tensors(config, 0, device=device, dtype=dtype)
-    backbone, depth = (build(kind, config, "random", tensor, device=device, precision=precision) for kind in (Backbone, DepthDecoder))
-    _wait(device)
-    build_s = time.perf_counter() - begin
-    rows = torch.randint(1, config.codebook_size, (prompt_rows, config.codebooks), generator=torch.Generator().manual_seed(0))
-    prompt, sampler = Prompt(*frame_rows(rows, config.codebooks), Segment("")), DepthSampler(depth)
-    loop = FrameLoop(backbone, sampler, prompt, seeds=list(range(takes)), max_frames=frames)
-    begin, stamps = time.perf_counter(), []
-    for _ in loop:
-        stamps.append(time.perf_counter())
-    # frames arrive late by the loop's lag, evenly: the differences are the frames' own times
-    per_frame = [1e3 * (b - a) for a, b in zip(stamps, stamps[1:])]
-    hidden = torch.randn(takes, config.backbone.dim, device=device, dtype=dtype)
-    code, u = torch.ones(takes, 1, dtype=torch.int64, device=device), torch.rand(takes, config.codebooks, device=device)
-    cache, at = backbone.transformer.cache(takes, prompt_rows + frames), torch.tensor([prompt_rows], device=device)
-
-    def feed_back():
-        backbone(backbone.embed_frame(code.expand(-1, config.codebooks)), at, cache, window=prompt_rows + 1)
-
-    with torch.inference_mode():
-        result = {
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
-            "torch": torch.__version__, "size": size, "precision": "int8" if precision.int8 else str(dtype).removeprefix("torch."), "takes": takes,
-            "prompt_rows": prompt_rows, "frames": len(stamps), "frame_ms": statistics.median(per_frame),
-            "depth_ms": _median_ms(lambda: sampler(hidden, code, u), device),
-            "backbone_ms": _median_ms(feed_back, device),
-            "first_frame_ms": 1e3 * (stamps[0] - begin), "build_s": build_s,
-        }
+    tensor = random_tensors(config, 0, device=device, dtype=precision.dtype)
+    backbone, decoder = (build(kind, config, "random", tensor, device=device, precision=precision) for kind in (Backbone, DepthDecoder))
+    wait(device)
+    machine = _Machine(device, backbone, DepthSampler(decoder), config)
+    result = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+        "torch": torch.__version__, "size": size, "precision": _name(precision), "prompt_rows": prompt_rows,
+        "build_s": time.perf_counter() - begin, "bandwidth_gb_s": bandwidth(device) / 1e9, "gb_a_frame": _bytes_read(backbone, decoder) / 1e9}
+    result["floor_ms"] = 1e3 * result["gb_a_frame"] / result["bandwidth_gb_s"]
+    result["runs"] = []
+    for name in paths:
+        for n in takes:
+            path = pick_path(name, backbone, machine.depth, n)
+            say(f"{path}, {n} takes")
+            run = {"path": path, "takes": n, **machine.run(path, n, prompt_rows, frames)}
+            result["runs"].append(run | {"over_floor": run["frame_ms"] / result["floor_ms"]})
+    say("prefill")
+    path = pick_path(paths[-1], backbone, machine.depth, 1)
+    result["prefill_ms"] = {rows: machine.prefill(path, rows) for rows in _PREFILLS if rows + 4 < config.positions}
+    result["first_sound_ms"] = machine.first_sound(path, prompt_rows)
     if device.type == "cuda":
-        result["device_memory_gb"] = torch.cuda.max_memory_allocated(device) / 1e9
+        backbone.kept_frame = None
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        machine.prefill(path, config.positions - frames, runs=1)  # all of the model's positions
+        machine.first_sound(path, prompt_rows, runs=1)
+        result["device_memory_gb"] = torch.cuda.max_memory_reserved(device) / 1e9
     return result
 
 
-def _median_ms(call, device: torch.device, runs: int = 10) -> float:
-    times = []
-    for _ in range(runs):
-        _wait(device)
+class _Machine:
+    """A model on a device, and ways to run it."""
+
+    def __init__(self, device: torch.device, backbone: Backbone, depth: DepthSampler, config: ModelConfig):
+        self.device, self.backbone, self.depth, self.config = device, backbone, depth, config
+
+    def loop(self, path: str, takes: int, rows: int, frames: int) -> FrameLoop:
+        codes = torch.randint(1, self.config.codebook_size, (rows, self.config.codebooks), generator=torch.Generator().manual_seed(0))
+        prompt = Prompt(*frame_rows(codes, self.config.codebooks), Segment(""))
+        return FrameLoop(self.backbone, self.depth, prompt, seeds=list(range(takes)), max_frames=frames, path=path)
+
+    def run(self, path: str, takes: int, rows: int, frames: int) -> dict[str, float]:
         begin = time.perf_counter()
+        list(islice(self.loop(path, takes, rows, frames), 1))
+        figures, stamps = {"warm_up_s": time.perf_counter() - begin}, []
+        for _ in self.loop(path, takes, rows, frames):
+            stamps.append(time.perf_counter())
+        # frames arrive late by the loop's lag, the last ones at once; in between the differences are the frames' own times
+        gaps = [1e3 * (b - a) for a, b in zip(stamps, stamps[1:])][:-2 or None]
+        return figures | {"frames": len(stamps), "frame_ms": statistics.median(gaps), "slowest_ms": max(gaps)} | self.parts(path, takes, rows, frames)
+
+    def parts(self, path: str, takes: int, rows: int, frames: int) -> dict[str, float]:
+        """Each part of a frame alone; drawing is also within depth and backbone, where it is shown a second time."""
+        with lent(path, self.backbone, self.depth, Sampling(), takes, rows + frames, frames) as frame, torch.inference_mode():
+            step = frame if isinstance(frame, PlainFrame) else frame.step
+            step.state.position.fill_(rows)
+            step.state.counter.zero_()
+            parts = step.parts()
+            logits, u = torch.randn(takes, self.config.audio_vocab, device=self.device), torch.rand(takes, device=self.device)
+            parts.setdefault("sampling", lambda: [draw(logits, u, Sampling(), self.config.codebook_size) for _ in range(self.config.codebooks)])
+            return {f"{name}_ms": _median_ms(call if path == "plain" else _recorded(call), self.device) for name, call in parts.items()}
+
+    def prefill(self, path: str, rows: int, runs: int = 5) -> float:
+        """Until the first frame can be drawn."""
+        loops = [self.loop(path, 1, rows, self.config.positions - rows) for _ in range(runs)]
+        times = []
+        for loop in loops:
+            with lent(path, self.backbone, self.depth, loop.sampling, 1, self.config.positions, self.config.positions) as frame:
+                times.append(_ms(lambda: loop.prefill(frame.state), self.device))  # noqa: B023
+        return statistics.median(times)
+
+    def first_sound(self, path: str, rows: int, runs: int = 5) -> float:
+        """From a prompt to the first frame's waveform on the host, out of a stream of a Mimi of the true size with random weights."""
+        codec = MimiConfig(codebooks=self.config.codebooks)
+        vocoder = MimiVocoder(random_mimi(codec, 0, self.config.codec).to(self.device))
+
+        def first() -> None:
+            stream = vocoder.stream()
+            for frame in self.loop(path, 1, rows, 50):
+                stream.push(frame.codes[..., None])
+                break
+
+        first()
+        return statistics.median(_ms(first, self.device) for _ in range(runs))
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second at which the device reads its memory: the sum of a large vector, best of several."""
+    vector = torch.ones((2**30 if device.type == "cuda" else 2**26), dtype=torch.float32, device=device)
+    return vector.nbytes / min(1e-3 * _ms(vector.sum, device) for _ in range(10))
+
+
+def _bytes_read(backbone: Backbone, decoder: DepthDecoder) -> int:
+    """Of weights, in one frame of any number of takes: the depth decoder's once for each codebook it draws."""
+    steps = decoder.config.codebooks - 1
+    return (_size(backbone.transformer) + _size(backbone.codebook0_head) + _size(decoder.projection) + steps * _size(decoder.transformer)
+            + decoder.audio_head.nbytes)
+
+
+def _size(module: nn.Module) -> int:
+    return sum(t.nbytes for name, t in module.state_dict().items())
+
+
+def _name(precision: Precision) -> str:
+    return getattr(precision, "weights", "") or ("int8" if precision.int8 else str(precision.dtype).removeprefix("torch."))
+
+
+def _recorded(call: Callable) -> Callable[[], None]:
+    graph = torch.cuda.CUDAGraph()
+    call()
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph):
         call()
-        _wait(device)
-        times.append(1e3 * (time.perf_counter() - begin))
-    return statistics.median(times)
+    return graph.replay
 
 
-def _wait(device: torch.device) -> None:
+def _median_ms(call: Callable, device: torch.device, runs: int = 11) -> float:
+    return statistics.median(_ms(call, device) for _ in range(runs))
+
+
+def _ms(call: Callable[[], Tensor | None], device: torch.device) -> float:
+    wait(device)
+    begin = time.perf_counter()
+    call()
+    wait(device)
+    return 1e3 * (time.perf_counter() - begin)
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

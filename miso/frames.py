@@ -15,7 +15,9 @@ from .depth import DepthSampler
 from .errors import MisoError
 from .hidden import Hidden
 from .model import Backbone
-from .sampling import Sampling, draw, uniforms
+from .paths import lent, pick_path
+from .sampling import Sampling, uniforms
+from .step import FrameState
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +36,14 @@ class FrameLoop:
     beginning given beforehand: its frames are prefilled with the prompt and every take continues it; the same seed continues its own
     beginning as it went on before.
     ``max_frames`` counts the frames after the prefix. Whoever stops iterating early has interrupted the run, no more than that:
-    the takes still running get the stop reason ``interrupted``.
+    the takes still running get the stop reason ``interrupted``. ``path`` forces one of ``paths.PATHS``.
 
     Codes of one seed don't depend on the takes beside it, nor on prefix or prefill, except for what floating point does to
     logits at other batch sizes: in fp32 a code changes if its uniform number falls within about 1e-6 of a boundary.
     """
 
     def __init__(self, backbone: Backbone, depth: DepthSampler, prompt: Prompt, *, seeds: list[int], max_frames: int,
-                 sampling: Sampling = Sampling(), prefix: Codes | None = None, keep_hidden: bool = False):
+                 sampling: Sampling = Sampling(), prefix: Codes | None = None, keep_hidden: bool = False, path: str = "auto"):
         if not seeds:
             raise MisoError("There are no takes to make.", "Use 1 or more.", input="takes")
         if max_frames < 1:
@@ -63,13 +65,15 @@ class FrameLoop:
         if (rows := len(prompt.rows) + self.first + max_frames) > self.config.positions:
             raise MisoError(f"Prompt, prefix and frames to make are {rows} rows; the model has {self.config.positions} positions.",
                             "Ask for fewer seconds, or shorten the prompt or the prefix.", input="max_seconds")
-        self._u = uniforms(self.seeds, self.first + max_frames, self.config.codebooks).to(self.device)
+        self.path = pick_path(path, backbone, depth, len(seeds))
+        self._u = uniforms(self.seeds, self.first + max_frames, self.config.codebooks)
         self._running = torch.ones(len(seeds), dtype=torch.bool)
         self._lengths = torch.full((len(seeds),), self.first)
         self._finished = False
-        self._made: list[Tensor] = []  # [B, K] each, on the CPU
-        self._log_p: list[Tensor] = []  # [B] each, on the device: of codebook 0
-        self._states: list[Tensor] | None = [] if keep_hidden else None  # [B, n, D] each, on the device
+        self._made: list[Tensor] = []  # [B, K] each, on the CPU, as all that is kept of a frame
+        self._log_p: list[Tensor] = []  # [B] each
+        self._states: list[Tensor] | None = [] if keep_hidden else None  # [B, D] each
+        self._given_states: Tensor | None = None  # [1, P, D] those of the prefix
         # The end test reads codes this many frames late on a GPU, so that the host never waits for the frame in flight.
         self._lag = 2 if self.device.type == "cuda" else 0
         self._frames = self._run()
@@ -81,63 +85,61 @@ class FrameLoop:
         return next(self._frames)
 
     def _run(self) -> Iterator[Frame]:
-        hidden, in_flight = self._prefill(), deque()
-        end = self.first + self.max_frames
-        for t in range(self.first, end):
-            codes = self._draw(hidden, t)
-            in_flight.append((t, *_to_host(codes)))
-            while len(in_flight) > (self._lag if t + 1 < end else 0):
-                frame = self._settle(*in_flight.popleft())
-                if not frame.running.any():
-                    self._finished = True
-                    return
-                yield frame
-            if t + 1 < end:
-                hidden = self._advance(codes, t)
+        start, end = len(self.prompt.rows), self.first + self.max_frames
+        static = self.path != "plain"
+        with lent(self.path, self.backbone, self.depth, self.sampling, len(self.seeds), start + end, end) as frame:
+            self.prefill(frame.state)
+            in_flight = deque()
+            for t in range(self.first, end):
+                frame(None if static else start + t)
+                in_flight.append((t, *self._fetch(frame.state, t)))
+                while len(in_flight) > (self._lag if t + 1 < end else 0):
+                    settled = self._settle(*in_flight.popleft())
+                    if not settled.running.any():
+                        self._finished = True
+                        return
+                    yield settled
         self._finished = True
 
     @torch.inference_mode()
-    def _prefill(self) -> Tensor:
-        """Hidden state [B, D] that the first new frame is drawn from; leaves the cache filled for all takes."""
+    def prefill(self, state: FrameState) -> None:
+        """All rows but the last, for all takes at once; the last is what the first frame reads. For the loop itself, and to be timed."""
         given, given_mask = frame_rows(self._given, self.config.codebooks)
         rows = torch.cat((self.prompt.rows, given))[None].to(self.device)
         mask = torch.cat((self.prompt.mask, given_mask))[None].to(self.device)
-        self._start = len(self.prompt.rows)  # position of frame 0
-        cache = self.backbone.transformer.cache(1, self._start + self.first + self.max_frames)
-        positions = torch.arange(rows.shape[1], device=self.device)
-        y = self.backbone(self.backbone.embed(rows, mask), positions, cache, window=rows.shape[1])
-        takes = len(self.seeds)
-        self._cache = cache.repeat(takes)
-        self._positions = torch.arange(cache.capacity, device=self.device)
-        if self._states is not None and self.first:
-            self._states.append(y[:, self._start - 1:-1].expand(takes, -1, -1))
-        return y[:, -1].expand(takes, -1)
+        x, before = self.backbone.embed(rows, mask), rows.shape[1] - 1
+        if before:
+            y = self.backbone(x[:, :-1], torch.arange(before, device=self.device), state.cache.first(), window=before)
+            state.cache.spread(before)
+            if self._states is not None and self.first:
+                self._given_states = y[:, before - self.first:].cpu()
+        state.x.copy_(x[:, -1:])
+        state.position.fill_(before)
+        state.counter.fill_(self.first)
+        state.u[:, :self._u.shape[1]] = self._u.to(self.device)
 
-    @torch.inference_mode()
-    def _draw(self, hidden: Tensor, t: int) -> Tensor:
-        """Codes [B, K] of frame t, still on the device. No host read."""
-        u = self._u[:, t]
-        if self._states is not None:
-            self._states.append(hidden[:, None])
-        logits = self.backbone.codebook0_head(hidden)
-        c0 = draw(logits, u[:, 0], self.sampling, self.config.codebook_size)
-        self._log_p.append(logits.float().log_softmax(-1).gather(1, c0[:, None])[:, 0])
-        return self.depth(hidden, c0[:, None], u)
+    def _fetch(self, state: FrameState, t: int) -> tuple[list[Tensor], torch.cuda.Event | None]:
+        """Copies on the CPU of what frame t left, and on CUDA the event after which they have arrived."""
+        tables = (state.codes, state.log_p, *([state.hidden] if self._states is not None else []))
+        if self.device.type != "cuda":
+            return [table[t].cpu() for table in tables], None
+        rows = [torch.empty(table.shape[1:], dtype=table.dtype, pin_memory=True).copy_(table[t], non_blocking=True) for table in tables]
+        event = torch.cuda.Event()
+        event.record()
+        return rows, event
 
-    @torch.inference_mode()
-    def _advance(self, codes: Tensor, t: int) -> Tensor:
-        """Feed frame t back: the hidden state [B, D] of frame t + 1. No host read."""
-        at = self._start + t
-        return self.backbone(self.backbone.embed_frame(codes), self._positions[at:at + 1], self._cache, window=at + 1)[:, -1]
-
-    def _settle(self, t: int, codes: Tensor, arrived) -> Frame:
+    def _settle(self, t: int, rows: list[Tensor], arrived: torch.cuda.Event | None) -> Frame:
         """Take note of a frame that has reached the host. A frame of zeros alone ends its take and isn't part of it."""
         if arrived is not None:
             arrived.synchronize()
+        codes, log_p, *hidden = rows
         self._running &= codes.ne(0).any(1)
         self._lengths[self._running] = t + 1
         if self._running.any():
             self._made.append(codes)
+            self._log_p.append(log_p)
+            if self._states is not None:
+                self._states += hidden
         return Frame(t, codes, self._running.clone())
 
     @property
@@ -147,7 +149,7 @@ class FrameLoop:
         tensor = torch.cat((given, torch.stack(self._made, 2)), 2) if self._made else given
         line, takes = self.prompt.line, []
         sampled = torch.arange(len(self._made))[:, None] < self._lengths - self.first  # [made, B]
-        log_p = torch.stack(self._log_p[:len(self._made)]).cpu() if self._made else torch.zeros(0, len(self.seeds))
+        log_p = torch.stack(self._log_p) if self._made else torch.zeros(0, len(self.seeds))
         means = (log_p * sampled).sum(0) / sampled.sum(0)  # NaN where nothing was sampled
         for seed, running, length, mean in zip(self.seeds, self._running.tolist(), self._lengths.tolist(), means.tolist()):
             stop = "eos" if not running else "limit" if self._finished else "interrupted"
@@ -162,16 +164,7 @@ class FrameLoop:
         """The hidden states the frames in ``codes`` were drawn from; needs ``keep_hidden``."""
         if self._states is None:
             raise MisoError("The hidden states of this run were not kept.", "Sample with keep_hidden.")
-        frames = self.first + len(self._made)
-        tensor = torch.cat(self._states, 1)[:, :frames].cpu() if frames else torch.empty(len(self.seeds), 0, self.config.backbone.dim)
-        return Hidden(tensor, self._lengths.clone(), self.backbone.fingerprint)
-
-
-def _to_host(codes: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """A copy on the CPU, and on CUDA the event after which it has arrived."""
-    if codes.device.type != "cuda":
-        return codes.cpu(), None
-    host = torch.empty(codes.shape, dtype=codes.dtype, pin_memory=True).copy_(codes, non_blocking=True)
-    event = torch.cuda.Event()
-    event.record()
-    return host, event
+        takes, dim = len(self.seeds), self.config.backbone.dim
+        parts = [] if self._given_states is None else [self._given_states.expand(takes, -1, -1)]
+        parts += [torch.stack(self._states, 1)] if self._states else []
+        return Hidden(torch.cat(parts, 1) if parts else torch.empty(takes, 0, dim), self._lengths.clone(), self.backbone.fingerprint)

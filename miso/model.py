@@ -24,6 +24,11 @@ class Backbone(nn.Module):
         self.audio_embeddings = nn.Embedding(config.codebooks * config.audio_vocab, dim)  # row = codebook * audio_vocab + code
         self.transformer = Transformer(config.backbone, positions=config.positions, rope_base=config.rope_base, norm_eps=config.norm_eps)
         self.codebook0_head = nn.Linear(dim, config.audio_vocab, bias=False)
+        self.kept_frame = None  # see ``paths.lent``
+
+    def _apply(self, fn, recurse=True):
+        self.kept_frame = None
+        return super()._apply(fn, recurse)
 
     def embed(self, rows: Tensor, mask: Tensor) -> Tensor:
         """Embeddings [B, S, D] of rows [B, S, K+1] (K codes, then a text id): the sum of those the mask lets in."""

@@ -34,11 +34,20 @@ class KVCache:
         self.values[layer].index_copy_(2, positions, v)
         return self.keys[layer], self.values[layer]
 
-    def repeat(self, batch: int) -> KVCache:
-        """A cache for ``batch`` takes that start from this one's single prompt."""
-        copy = object.__new__(KVCache)
-        copy.keys, copy.values = self.keys.repeat(1, batch, 1, 1, 1), self.values.repeat(1, batch, 1, 1, 1)
-        return copy
+    def first(self) -> KVCache:
+        """The cache of the first take alone, in the same memory."""
+        return KVCache._of(self.keys[:, :1], self.values[:, :1])
+
+    def spread(self, rows: int) -> None:
+        """Give all takes the first ``rows`` positions of the first one: one prompt, prefilled once."""
+        for t in (self.keys, self.values):
+            t[:, 1:, :, :rows] = t[:, :1, :, :rows]
+
+    @staticmethod
+    def _of(keys: Tensor, values: Tensor) -> KVCache:
+        cache = object.__new__(KVCache)
+        cache.keys, cache.values = keys, values
+        return cache
 
 
 class Rope(nn.Module):

@@ -97,8 +97,7 @@ class BackboneSampler(io.ComfyNode):
             send_kept(found[0], frames)
             return io.NodeOutput(*found, ui={"miso_kept": (True,)})
         stack, rows = config.backbone, len(prompt.rows) + room
-        # keys and values of 2 bytes; twice, as the prompt's cache is there while it is repeated for the takes
-        cache_bytes = 2 * 2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim
+        cache_bytes = 2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim  # keys and values of 2 bytes
         model, decoder, *vocoder = on_device(backbone, depth.part, *([preview] if preview else []), memory=cache_bytes)
         loop = FrameLoop(model, depth.sampler(decoder, sampling), prompt, seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix,
                          keep_hidden=True)

@@ -94,7 +94,8 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--size", default="8b", help="8b, csm-1b or nano (default 8b)")
     bench.add_argument("--frames", type=int, default=50, help="frames to sample (default 50)")
     bench.add_argument("--prompt-rows", type=int, default=128, help="rows of the prompt (default 128)")
-    bench.add_argument("--takes", type=int, default=1, help="takes at once (default 1)")
+    bench.add_argument("--takes", type=int, nargs="+", default=[1], help="takes at once, one run for each number (default 1)")
+    bench.add_argument("--paths", nargs="+", default=["auto"], help="auto, plain, graph or fused, one run for each (default auto, the fastest)")
     bench.add_argument("--json", metavar="FILE", help="write the figures here too")
     _device(bench)
 

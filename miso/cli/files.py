@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from ..devices import pick_device, pick_precision
@@ -48,9 +49,13 @@ def bench(args) -> None:
     from ..bench import bench as measure
 
     device = pick_device(args.device)
-    result = measure(args.size, device, pick_precision(args.precision, device), frames=args.frames, prompt_rows=args.prompt_rows, takes=args.takes)
+    result = measure(args.size, device, pick_precision(args.precision, device), frames=args.frames, prompt_rows=args.prompt_rows, takes=args.takes,
+                     paths=args.paths, say=lambda line: print(line, file=sys.stderr))
     for name, value in result.items():
-        print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")
+        if name != "runs":
+            print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")
+    for run in result["runs"]:
+        print("  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in run.items()))
     if args.json:
         with replacing(Path(args.json)) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")

@@ -145,4 +145,6 @@ def test_bench(capsys, tmp_path):
 
     assert main(["bench", "--size", "nano", "--device", "cpu", "--frames", "4", "--prompt-rows", "16", "--json", str(tmp_path / "b.json")]) == 0
     figures = json.loads((tmp_path / "b.json").read_text())
-    assert figures["frames"] == 4 and figures["frame_ms"] > 0 and "frame_ms" in capsys.readouterr().out
+    run, = figures["runs"]
+    assert run["frames"] == 4 and run["path"] == "plain" and run["over_floor"] > 1 and "frame_ms" in capsys.readouterr().out
+    assert set(figures["prefill_ms"]) == {"128", "1500"} and figures["first_sound_ms"] > run["frame_ms"]

@@ -172,8 +172,53 @@ def test_the_last_position_can_be_used(backbone, decoder, prompt):
     assert len(list(FrameLoop(backbone, DepthSampler(decoder), long, seeds=[1], max_frames=5))) == 5
 
 
+@pytest.mark.parametrize("path, words", [("graph", "needs CUDA"), ("fused", "needs CUDA"), ("warp", "no path 'warp'")])
+def test_a_path_that_cannot_be_taken_says_why(backbone, decoder, prompt, path, words):
+    with pytest.raises(MisoError, match=words):
+        FrameLoop(backbone, DepthSampler(decoder), prompt, seeds=[1], max_frames=5, path=path)
+
+
+@pytest.fixture(scope="module")
+def on_cuda(checkpoint):
+    return checkpoint.load_backbone("cuda"), checkpoint.load_depth("cuda")
+
+
 @pytest.mark.gpu
-def test_on_cuda_seeds_mean_the_same(checkpoint, prompt, run):
-    loop = FrameLoop(checkpoint.load_backbone("cuda"), DepthSampler(checkpoint.load_depth("cuda")), prompt, seeds=[1, 2], max_frames=20)
-    list(loop)
-    assert (loop.codes.tensor == run([1, 2], 20).codes.tensor).float().mean() > 0.99
+@pytest.mark.parametrize("path", ["plain", "graph", "fused"])
+def test_on_cuda_seeds_mean_the_same(on_cuda, prompt, run, path):
+    model, depth = on_cuda
+    for seeds, length in (([1, 2], 20), ([3, 4], 12), ([5], 20)):  # the second runs what the first recorded, the third has another shape
+        loop = FrameLoop(model, DepthSampler(depth), prompt, seeds=seeds, max_frames=length, path=path, keep_hidden=True)
+        list(loop)
+        same = run(seeds, length)
+        assert (loop.codes.tensor == same.codes.tensor).float().mean() > 0.99
+        assert (loop.hidden.tensor[:, 0] - same.hidden.tensor[:, 0]).norm() < 1e-3 * same.hidden.tensor[:, 0].norm()
+        assert loop.codes.takes[0].log_probability == pytest.approx(same.codes.takes[0].log_probability, abs=1e-2)
+    begun = same.codes.like(same.codes.tensor[:, :, :7])
+    again = FrameLoop(model, DepthSampler(depth), prompt, seeds=[5], max_frames=13, path=path, prefix=begun)
+    list(again)
+    assert (again.codes.tensor == same.codes.tensor).float().mean() > 0.99
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("path", ["graph", "fused"])
+def test_a_recorded_frame_serves_one_loop_at_a_time_and_goes_with_the_weights(on_cuda, prompt, path):
+    model, depth = on_cuda
+
+    def loop():
+        return FrameLoop(model, DepthSampler(depth), prompt, seeds=[1], max_frames=10, path=path)
+
+    first, second = loop(), loop()
+    next(first)
+    list(second)  # while the first is under way
+    list(first)
+    assert torch.equal(first.codes.tensor, second.codes.tensor)
+    kept = model.kept_frame[1]
+    list(loop())
+    assert model.kept_frame[1] is kept
+    model.to("cpu")
+    assert model.kept_frame is None
+    model.to("cuda")
+    third = loop()
+    list(third)
+    assert torch.equal(first.codes.tensor, third.codes.tensor)

@@ -1,0 +1,70 @@
+"""Which way a frame is computed: plain PyTorch, the same recorded as a CUDA graph, or fused kernels inside such a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from .depth import DepthSampler
+from .errors import MisoError
+from .graph import GraphFrame
+from .model import Backbone
+from .sampling import Sampling
+from .step import FrameState, PlainFrame
+
+PATHS = ("plain", "graph", "fused")
+_ROUND = 256  # positions: so many share a graph
+
+
+def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str:
+    """The path of that name; ``auto`` takes the fastest that can serve."""
+    device = backbone.audio_embeddings.weight.device
+    no_graph = None if device.type == "cuda" and isinstance(depth, DepthSampler) else f"a CUDA graph needs CUDA; the backbone is on {device.type}"
+    reasons = {"plain": None, "graph": no_graph, "fused": no_graph or _no_fused(backbone, depth, takes)}
+    if name == "auto":
+        return next(path for path in reversed(PATHS) if reasons[path] is None)
+    if name not in PATHS:
+        raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(PATHS)}.", input="path")
+    if reasons[name]:
+        raise MisoError(f"The path '{name}' can't be taken here: {reasons[name]}.", "Use auto.", input="path")
+    return name
+
+
+def _no_fused(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
+    from .fused.step import unsupported
+
+    return unsupported(backbone, depth, takes)
+
+
+@contextmanager
+def lent(path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling, takes: int, rows: int,
+         frames: int) -> Iterator[PlainFrame | GraphFrame]:
+    """A frame to be run, with room for ``frames`` of ``takes`` among ``rows`` positions, until the block ends.
+
+    A recorded one is kept on the backbone for the next run that fits it, one at a time, and goes when the backbone is moved: a
+    graph holds memory, and the addresses of all it reads.
+    """
+    if path == "plain":
+        yield PlainFrame(backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, frames))
+        return
+    rows = min(-(-rows // _ROUND) * _ROUND, backbone.config.positions)
+    key = path, depth.sampling, depth.codebooks, sampling, takes, rows, *_addresses(backbone), *_addresses(depth.decoder)
+    kept, backbone.kept_frame = backbone.kept_frame, None  # taken away while in use: another run makes its own
+    if kept is None or kept[0] != key:
+        del kept  # its memory, before as much again is asked for
+        state = FrameState.make(backbone, depth, takes, rows, rows)
+        if path == "fused":
+            from .fused.step import FusedFrame as Step
+        else:
+            Step = PlainFrame
+        kept = key, GraphFrame(Step(backbone, depth, sampling, state))
+    try:
+        yield kept[1]
+    finally:
+        backbone.kept_frame = kept
+
+
+def _addresses(module: torch.nn.Module) -> list[int]:
+    return [t.data_ptr() for tensors in (module.parameters(), module.buffers()) for t in tensors]
