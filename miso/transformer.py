@@ -105,7 +105,7 @@ class Attention(nn.Module):
         group = q.shape[1] // self.kv_heads
         q = q.reshape(B, self.kv_heads, group * S, self.head_dim)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed.repeat(group, 1))
-        return self.output_proj(y.view(B, -1, S, self.head_dim).transpose(1, 2).reshape(B, S, -1))
+        return self.output_proj(y.reshape(B, -1, S, self.head_dim).transpose(1, 2).reshape(B, S, -1))
 
 
 class MLP(nn.Module):
