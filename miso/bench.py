@@ -45,7 +45,7 @@ def bench(size: str, device: torch.device, precision: Precision, *, frames: int 
     machine = _Machine(device, backbone, DepthSampler(decoder), config)
     result = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
-        "torch": torch.__version__, "size": size, "precision": _name(precision), "prompt_rows": prompt_rows,
+        "torch": torch.__version__, "size": size, "precision": str(precision), "prompt_rows": prompt_rows,
         "build_s": time.perf_counter() - begin, "bandwidth_gb_s": bandwidth(device) / 1e9, "gb_a_frame": _bytes_read(backbone, decoder) / 1e9}
     result["floor_ms"] = 1e3 * result["gb_a_frame"] / result["bandwidth_gb_s"]
     result["runs"] = []
@@ -140,10 +140,6 @@ def _bytes_read(backbone: Backbone, decoder: DepthDecoder) -> int:
 
 def _size(module: nn.Module) -> int:
     return sum(t.nbytes for name, t in module.state_dict().items())
-
-
-def _name(precision: Precision) -> str:
-    return getattr(precision, "weights", "") or ("int8" if precision.int8 else str(precision.dtype).removeprefix("torch."))
 
 
 def _recorded(call: Callable) -> Callable[[], None]:

@@ -18,12 +18,14 @@ from .errors import MisoError
 from .files import Entry, open_tensors, read_header, write_tensors
 from .layouts import detect, ignored
 from .model import Backbone, DepthDecoder
-from .quantize import dequantize, scale_name
+from .quantize import Quantized, field_name, stored
 from .tokenizer import find_tokenizer
 from .weights import Progress, build, canonical_shapes
 
 FORMAT = "miso.model/1"
+SAFETENSORS_TYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int8: "I8", torch.uint8: "U8"}
 _FLOATS = {"F64", "F32", "F16", "BF16"}
+_QUANTIZED = {"I8": "int8", "U8": "int4"}  # the type of a quantised weight -> its kind
 
 
 class Checkpoint:
@@ -48,10 +50,10 @@ class Checkpoint:
         self.fingerprint = self.metadata.get("fingerprint") or self._sample()
 
     def load_backbone(self, device: str | torch.device = "cpu", precision: Precision = Precision(), progress: Progress | None = None) -> Backbone:
-        return build(Backbone, self.config, self.fingerprint, self.tensor, device=device, precision=precision, progress=progress)
+        return build(Backbone, self.config, self.fingerprint, self.stored, device=device, precision=precision, progress=progress)
 
     def load_depth(self, device: str | torch.device = "cpu", precision: Precision = Precision(), progress: Progress | None = None) -> DepthDecoder:
-        return build(DepthDecoder, self.config, self.fingerprint, self.tensor, device=device, precision=precision, progress=progress)
+        return build(DepthDecoder, self.config, self.fingerprint, self.stored, device=device, precision=precision, progress=progress)
 
     def text_encoder(self, tokenizers: Iterable[str | Path] = ()) -> TextEncoder:
         """The text encoder; ``tokenizers`` are further places where a tokenizer.json may be."""
@@ -61,19 +63,27 @@ class Checkpoint:
     def folder(self) -> Path:
         return self.path if self.path.is_dir() else self.path.parent
 
-    def tensor(self, canonical: str) -> Tensor:
-        """One tensor by its published name, as the file has it but for the order of q and k rows; int8 weights become fp32."""
+    def stored(self, canonical: str) -> Tensor | Quantized:
+        """One tensor by its published name, as the file has it but for the order of q and k rows."""
         name = self._names[canonical]
+        kind = _QUANTIZED.get(self.entries[name].dtype)
+        # opened anew for each: pages of a mapping that stays are memory that stays
         with open_tensors(self._files[name]) as file:
-            if self.entries[name].dtype == "I8":
-                return dequantize(file.get_tensor(name), file.get_tensor(scale_name(name)))
+            if kind:
+                fields = stored(kind, (1, 1))
+                return Quantized(**{field: file.get_tensor(field_name(name, field)) for field in fields})
             stack = self.config.depth if canonical.startswith("decoder.") else self.config.backbone
             return self.layout.convert(canonical, file.get_tensor(name), stack.head_dim)
+
+    def tensor(self, canonical: str) -> Tensor:
+        """The same, multiplied out to fp32 if it is quantised."""
+        value = self.stored(canonical)
+        return value.dequantize() if isinstance(value, Quantized) else value
 
     def pieces(self, canonical: str, numbers: int) -> Iterator[Tensor]:
         """The same tensor, so many rows at a time as hold about ``numbers``; the file is closed in between, so that no memory is held."""
         name = self._names[canonical]
-        shape, as_it_is = self.entries[name].shape, self.entries[name].dtype != "I8" and not self.layout.half_rotation
+        shape, as_it_is = self.entries[name].shape, self.entries[name].dtype not in _QUANTIZED and not self.layout.half_rotation
         rows = max(1, numbers * shape[0] // max(1, torch.Size(shape).numel()))
         if rows >= shape[0] or not as_it_is:  # q and k rows, and what has scales, are small enough
             yield self.tensor(canonical)
@@ -83,9 +93,9 @@ class Checkpoint:
                 yield file.get_slice(name)[start:start + rows]
 
     @property
-    def int8(self) -> bool:
-        """Whether the file holds int8 weights."""
-        return any(entry.dtype == "I8" for entry in self.entries.values())
+    def weights(self) -> str:
+        """What the file holds its matrices in, where that is fewer bits than 16: int8, int4 or ""."""
+        return max((_QUANTIZED.get(entry.dtype, "") for entry in self.entries.values()), key=("", "int8", "int4").index)
 
     def _config(self) -> ModelConfig:
         if "config" in self.metadata:
@@ -103,16 +113,16 @@ class Checkpoint:
             found = next((n for n in sources if n in self.entries), None)
             if found is None:
                 wrong.append(f"missing {sources[0]} {list(shape)}")
+            elif self._quantized(found, shape):
+                names[canonical] = found
             elif self.entries[found].shape != shape:
                 wrong.append(f"{found} is {list(self.entries[found].shape)}, not {list(shape)}")
-            elif self.entries[found].dtype == "I8" and self._scaled(found, shape):
-                names[canonical] = found
             elif self.entries[found].dtype not in _FLOATS:
                 wrong.append(f"{found} is of the type {self.entries[found].dtype}")
             else:
                 names[canonical] = found
         known = {n for canonical in names for n in self.layout.sources(canonical)}
-        known |= {scale_name(n) for n in names.values() if self.entries[n].dtype == "I8"}
+        known |= {field_name(n, field) for n in names.values() if (kind := _QUANTIZED.get(self.entries[n].dtype)) for field in stored(kind, (1, 1))}
         wrong += [f"unknown {n} {list(e.shape)}" for n, e in self.entries.items()
                   if n not in known and not ignored(n) and not any(n in w.split() for w in wrong)]
         if wrong:
@@ -121,9 +131,14 @@ class Checkpoint:
                             "The file is of another model, or was cut or changed; download it again.")
         return names
 
-    def _scaled(self, name: str, shape: tuple[int, ...]) -> bool:
-        scale = self.entries.get(scale_name(name))
-        return self.layout.name == "published" and len(shape) == 2 and scale is not None and (scale.dtype, scale.shape) == ("F32", shape[:1])
+    def _quantized(self, name: str, shape: tuple[int, ...]) -> bool:
+        """Whether the tensor is a quantised matrix of that shape, with all its fields."""
+        kind = _QUANTIZED.get(self.entries[name].dtype)
+        if kind is None or self.layout.name != "published" or len(shape) != 2:
+            return False
+        found = {field: self.entries.get(field_name(name, field)) for field in stored(kind, shape)}
+        return all(e is not None and (e.dtype, e.shape) == (SAFETENSORS_TYPES[dtype], size)
+                   for e, (dtype, size) in zip(found.values(), stored(kind, shape).values()))
 
     def _sample(self) -> str:
         """A fingerprint without reading all: a hash of every name, type and shape, and of each tensor's first 4 KB."""

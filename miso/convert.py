@@ -9,39 +9,37 @@ from pathlib import Path
 
 import torch
 
-from .checkpoint import FORMAT, Checkpoint
+from .checkpoint import FORMAT, SAFETENSORS_TYPES, Checkpoint
 from .devices import DTYPES, PRECISIONS
 from .errors import MisoError
 from .files import replacing
-from .quantize import quantize, scale_name
+from .quantize import field_name, kind_of, quantize, stored
 from .weights import Progress, canonical_shapes
 
-_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int8: "I8"}
 _PIECE = 2**24  # numbers read at once
 
 
 def convert(source: str | Path, target: str | Path, precision: str, progress: Progress | None = None) -> None:
     """Write a checkpoint of any layout as one file of ours (published names, config and fingerprint inside) in ``precision``.
 
-    int8: the matrices of both stacks, the projection and the codebook-0 head with one scale a row; the rest is bf16. Needs memory for a
-    few pieces of 64 MB, whatever the size. What is at ``target`` stays until the new file is whole.
+    int8 and int4 are of matrices (see ``quantize.kind_of``); the rest is then bf16. Needs memory for a few pieces of 64 MB, whatever the
+    size. What is at ``target`` stays until the new file is whole.
     """
     if precision not in PRECISIONS:
         raise MisoError(f"There is no precision '{precision}'.", f"Use {', '.join(PRECISIONS)}.", input="precision")
     checkpoint = Checkpoint(source)
     dtype = DTYPES.get(precision, torch.bfloat16)
-    plan: dict[str, tuple[torch.dtype, tuple[int, ...], str]] = {}  # name -> type, shape, and the tensor it is made of
-    for name, shape in canonical_shapes(checkpoint.config).items():
-        if precision == "int8" and len(shape) == 2 and "embeddings" not in name:
-            plan[scale_name(name)] = torch.float32, shape[:1], name
-            plan[name] = torch.int8, shape, name
-        else:
-            plan[name] = dtype, shape, name
+    weights = "" if precision in DTYPES else precision
+    plan = []  # published name, and its kind of quantisation
     header, offset = {}, 0
-    for name, (kind, shape, _) in plan.items():
-        size = torch.Size(shape).numel() * kind.itemsize
-        header[name] = {"dtype": _NAMES[kind], "shape": list(shape), "data_offsets": [offset, offset + size]}
-        offset += size
+    for name, shape in canonical_shapes(checkpoint.config).items():
+        kind = kind_of(name, shape, weights)
+        plan.append((name, kind))
+        fields = {field_name(name, f): what for f, what in stored(kind, shape).items()} if kind else {name: (dtype, shape)}
+        for field, (number, size) in fields.items():
+            length = torch.Size(size).numel() * number.itemsize
+            header[field] = {"dtype": SAFETENSORS_TYPES[number], "shape": list(size), "data_offsets": [offset, offset + length]}
+            offset += length
     unknown = "0" * 32  # the fingerprint's place: its value is known when all is written
     header["__metadata__"] = {"format": FORMAT, "config": checkpoint.config.to_json(), "fingerprint": unknown}
     text = json.dumps(header).encode()
@@ -49,14 +47,23 @@ def convert(source: str | Path, target: str | Path, precision: str, progress: Pr
     digest = hashlib.sha256(checkpoint.config.to_json().encode())
     with replacing(target) as temporary, temporary.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for done, (name, (kind, _, source_name)) in enumerate(plan.items()):
+
+        def write(tensor: torch.Tensor) -> None:
+            data = tensor.contiguous().view(torch.uint8).numpy()
+            digest.update(data)
+            file.write(data)
+
+        for done, (name, kind) in enumerate(plan):
             if progress:
                 progress(done, len(plan))
-            for piece in checkpoint.pieces(source_name, _PIECE):
-                piece = quantize(piece)[0] if kind == torch.int8 else quantize(piece)[1] if name != source_name else piece.to(kind)
-                data = piece.contiguous().view(torch.uint8).numpy()
-                digest.update(data)
-                file.write(data)
+            rest = []  # of a quantised matrix: scales and zeros, small, which follow the whole weight
+            for piece in checkpoint.pieces(name, _PIECE):
+                if kind:
+                    first, *others = (t for t in quantize(piece, kind) if t is not None)
+                    rest.append(others)
+                write(first if kind else piece.to(dtype))
+            for field in zip(*rest):
+                write(torch.cat(field))
         file.seek(8 + text.index(unknown.encode()))
         file.write(digest.hexdigest()[:32].encode())
     if progress:

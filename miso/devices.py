@@ -9,14 +9,17 @@ import torch
 from .errors import MisoError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-PRECISIONS = (*DTYPES, "int8")
+PRECISIONS = (*DTYPES, "int8", "int4")
 
 
 class Precision(NamedTuple):
-    """What is computed in, and whether the matrices are held as int8."""
+    """What is computed in, and whether the matrices are held in fewer bits than that: "int8", "int4" or "" for no."""
 
     dtype: torch.dtype = torch.float32
-    int8: bool = False
+    weights: str = ""
+
+    def __str__(self) -> str:
+        return self.weights or next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -29,11 +32,9 @@ def pick_device(name: str = "auto") -> torch.device:
         raise MisoError(f"The device '{name}' can't be used here ({str(e).splitlines()[0]}).", "Use auto, cuda, mps or cpu.", input="device") from e
 
 
-def pick_precision(name: str, device: torch.device, stored_int8: bool = False) -> Precision:
-    """The precision of that name. ``auto`` keeps a file of int8 weights as it is; else it is bf16 on a GPU, fp32 on the CPU, whose bf16 is slower."""
+def pick_precision(name: str, device: torch.device) -> Precision:
+    """The precision of that name; ``auto`` is bf16 on a GPU and fp32 on the CPU, whose bf16 is slower (``fit.choose`` asks for room too)."""
     usual = torch.float32 if device.type == "cpu" else torch.bfloat16
-    if name == "auto":
-        return Precision(usual, stored_int8)
-    if name not in PRECISIONS:
+    if name not in ("auto", *PRECISIONS):
         raise MisoError(f"There is no precision '{name}'.", f"Use auto, {', '.join(PRECISIONS)}.", input="precision")
-    return Precision(usual, True) if name == "int8" else Precision(DTYPES[name])
+    return Precision(DTYPES.get(name, usual), "" if name in ("auto", *DTYPES) else name)

@@ -11,8 +11,9 @@ from .checkpoint import Checkpoint
 from .codes import Codes
 from .conditioning import Segment, TextEncoder
 from .depth import DepthSampler
-from .devices import pick_device, pick_precision
+from .devices import pick_device
 from .errors import MisoError
+from .fit import choose
 from .frames import FrameLoop
 from .model import Backbone, DepthDecoder
 from .sampling import Sampling
@@ -29,7 +30,8 @@ class Miso:
 
     def __init__(self, path: str | Path, *, device: str = "auto", precision: str = "auto", tokenizers: Iterable[str | Path] = ()):
         self.checkpoint, self.device = Checkpoint(path), pick_device(device)
-        self.precision, self._tokenizers = pick_precision(precision, self.device, self.checkpoint.int8), tuple(tokenizers)
+        self.precision, self.because = choose(precision, self.checkpoint, self.device)  # and a clause that says why
+        self._tokenizers = tuple(tokenizers)
 
     @cached_property
     def backbone(self) -> Backbone:

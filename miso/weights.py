@@ -12,7 +12,7 @@ from torch import Tensor
 from .config import ModelConfig
 from .devices import Precision
 from .model import Backbone, DepthDecoder
-from .quantize import quantize, scale_name, use_int8
+from .quantize import Quantized, field_name, kind_of, quantize, stored, use_quantized
 
 Progress = Callable[[int, int], None]
 Part = TypeVar("Part", Backbone, DepthDecoder)
@@ -31,33 +31,42 @@ def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Callable[[str], Tensor], *, device: str | torch.device,
+def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Callable[[str], Tensor | Quantized], *, device: str | torch.device,
           precision: Precision = Precision(), progress: Progress | None = None) -> Part:
-    """A part of the model, made on the meta device and filled from ``tensor(published name)`` one tensor at a time.
+    """A part of the model, made on the meta device and filled from ``tensor(published name)`` one tensor at a time, each on its device at once.
 
-    With int8 the matrices are quantised; embeddings, norms and what is computed stay in the precision's dtype.
+    With ``precision.weights`` the matrices are quantised, or taken as they are where they come so; embeddings, norms and what is
+    computed stay in the precision's dtype.
     """
     dtype = precision.dtype
     with torch.device("meta"):
         module = kind(config, fingerprint)
-        if precision.int8:
-            use_int8(module)
-    names, state = list(module.state_dict()), {}
-    for done, name in enumerate(names):
+    shapes = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+    held = {name: kind_of(_canonical(kind, name), shape, precision.weights) for name, shape in shapes.items() if name != _TABLE}
+    with torch.device("meta"):
+        use_quantized(module, held)
+    state = {}
+    for done, (name, shape) in enumerate(shapes.items()):
         if progress:
-            progress(done, len(names))
-        if name in state:
-            continue  # the scale of an int8 weight, which came with it
+            progress(done, len(shapes))
         if name == _TABLE:
             state[name] = _code_table(config, tensor, device, dtype)
-        elif name.endswith(".weight") and scale_name(name) in names:
-            state[name], state[scale_name(name)] = quantize(tensor(_canonical(kind, name)).to(device))
+        elif held[name]:
+            value = tensor(_canonical(kind, name))
+            if not (isinstance(value, Quantized) and value.kind == held[name]):
+                value = quantize(_whole(value, device), held[name])
+            state |= {field_name(name, field): getattr(value, field).to(device) for field in stored(held[name], shape)}
         else:
-            state[name] = tensor(_canonical(kind, name)).to(device, dtype)
+            state[name] = _whole(tensor(_canonical(kind, name)), device).to(dtype)
     module.load_state_dict(state, assign=True)
     if progress:
-        progress(len(names), len(names))
+        progress(len(shapes), len(shapes))
     return module.to(device).eval().requires_grad_(False)
+
+
+def _whole(value: Tensor | Quantized, device: str | torch.device) -> Tensor:
+    """On the device, in the type it comes in."""
+    return Quantized(*(t if t is None else t.to(device) for t in value)).dequantize() if isinstance(value, Quantized) else value.to(device)
 
 
 def random_tensors(config: ModelConfig, seed: int, *, device: str | torch.device = "cpu",
@@ -76,9 +85,9 @@ def random_tensors(config: ModelConfig, seed: int, *, device: str | torch.device
     return tensor
 
 
-def _code_table(config: ModelConfig, tensor: Callable[[str], Tensor], device, dtype) -> Tensor:
+def _code_table(config: ModelConfig, tensor: Callable[[str], Tensor | Quantized], device, dtype) -> Tensor:
     """Audio embeddings of codebooks 0..K-2, projected in fp32 a codebook at a time."""
-    projection = tensor("projection.weight").to(device, torch.float32)
+    projection = _whole(tensor("projection.weight"), device).float()
     parts = tensor("audio_embeddings.weight")[:(config.codebooks - 1) * config.audio_vocab].split(config.audio_vocab)
     return torch.cat([(part.to(device, torch.float32) @ projection.T).to(dtype) for part in parts])
 

@@ -5,9 +5,12 @@ import os
 import comfy.model_management as mm
 import folder_paths
 from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
 
 from ..miso.checkpoint import Checkpoint
-from ..miso.devices import PRECISIONS, pick_precision
+from ..miso.devices import PRECISIONS
+from ..miso.fit import choose
 from ..miso.vocoder import backends, load_vocoder
 from . import folders, sockets
 from .memory import Part
@@ -27,7 +30,7 @@ class LoadModel(io.ComfyNode):
                 io.Combo.Input("checkpoint", options=folders.choices(folders.MODELS),
                                tooltip="A file in models/miso, or a known checkpoint, which is downloaded if it isn't there."),
                 io.Combo.Input("precision", options=["auto", *PRECISIONS], default="auto",
-                               tooltip="Number format of the weights. auto: as the file has it if int8, else bf16 on a GPU, fp32 on the CPU."),
+                               tooltip="Number format of the weights. auto: what the GPU's memory holds of bf16, int8 and int4; fp32 on the CPU."),
             ],
             outputs=[
                 sockets.Backbone.Output("backbone", display_name="backbone", tooltip="Draws codebook 0 of every frame."),
@@ -39,7 +42,10 @@ class LoadModel(io.ComfyNode):
     @in_words
     def execute(cls, checkpoint: str, precision: str):
         opened = Checkpoint(folders.find(folders.MODELS, checkpoint, "checkpoint"))
-        chosen, device = pick_precision(precision, mm.get_torch_device(), opened.int8), mm.unet_offload_device()
+        # all of its memory but what ComfyUI keeps back: other models make way, and the choice is the same on every run
+        memory = mm.get_total_memory(mm.get_torch_device()) - mm.extra_reserved_memory()
+        (chosen, because), device = choose(precision, opened, mm.get_torch_device(), memory), mm.unet_offload_device()
+        _say(f"{chosen}: {because}")
         about = {"fingerprint": opened.fingerprint, "precision": str(chosen)}
         backbone = Part(lambda progress: opened.load_backbone(device, chosen, progress), **about)
         depth = Part(lambda progress: opened.load_depth(device, chosen, progress), **about)
@@ -75,6 +81,11 @@ class LoadVocoder(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, backend: str, checkpoint: str):
         return _changed(folders.VOCODERS, checkpoint)
+
+
+def _say(text: str) -> None:
+    """Below the running block, where the browser's frontend shows such lines."""
+    PromptServer.instance.send_progress_text(text, get_executing_context().node_id)
 
 
 def _changed(folder: str, choice: str):

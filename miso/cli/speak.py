@@ -78,7 +78,9 @@ def redecode(args) -> None:
 def _miso(args) -> Miso:
     models = Path(args.models or models_folder())
     tokenizers = [args.tokenizer] if args.tokenizer else [KNOWN["tokenizer"].path(models)]
-    return Miso(find_checkpoint(args.checkpoint, models), device=args.device, precision=args.precision, tokenizers=tokenizers)
+    miso = Miso(find_checkpoint(args.checkpoint, models), device=args.device, precision=args.precision, tokenizers=tokenizers)
+    print(f"{miso.precision} on {miso.device}: {miso.because}", file=sys.stderr)
+    return miso
 
 
 def _sampling(args, miso: Miso) -> Sampling:

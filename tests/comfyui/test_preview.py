@@ -42,16 +42,23 @@ def test_a_continued_take_is_heard_whole(watched):
     assert counts[-1]["frame"] == counts[-1]["frames_max"] == 10 and counts[-1]["stops"] == ["limit"]
 
 
+def test_the_loader_says_which_precision_and_why(comfy):
+    comfy.reset()
+    done = comfy.run(graph())
+    said = [bytes(data) for event, data in done.events if not isinstance(event, str)]
+    assert done.ok and any(text[4:].startswith(b"1fp32: the CPU is fastest at it") for text in said), said
+
+
 def test_nobody_listening_costs_nothing(comfy):
     comfy.reset()
     done = comfy.run(graph(n3__preview=["4", 0]))
     assert done.ok, done.error
-    assert not [event for event, _ in done.events if event.startswith("miso.")]
+    assert not [event for event, _ in done.events if str(event).startswith("miso.")]
 
 
 def test_without_preview_only_counts(watched):
     done = watched.run(graph())
-    assert {event for event, _ in done.events if event.startswith("miso.")} == {"miso.preview"}
+    assert {event for event, _ in done.events if str(event).startswith("miso.")} == {"miso.preview"}
 
 
 def test_a_vocoder_that_does_not_fit_is_refused_before_sampling(watched):
@@ -59,7 +66,7 @@ def test_a_vocoder_that_does_not_fit_is_refused_before_sampling(watched):
     prompt["4"]["inputs"]["backend"] = "transformers"
     done = watched.run(prompt)
     assert not done.ok and "Backbone Sampler, preview" in done.error and "stream" in done.error, done.error
-    assert not [event for event, _ in done.events if event.startswith("miso.")]
+    assert not [event for event, _ in done.events if str(event).startswith("miso.")]
 
 
 def interrupt_at(comfy, frame: int):

@@ -16,7 +16,7 @@ from miso.convert import convert
 from miso.devices import Precision, pick_precision
 from miso.errors import MisoError
 from miso.model import Backbone, DepthDecoder
-from miso.quantize import dequantize, quantize
+from miso.quantize import Quantized, QuantizedLinear, quantize
 from miso.weights import build, canonical_shapes, random_tensors
 
 # wide enough for rounding errors to average as they do in a real model
@@ -30,7 +30,8 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("precision, most", [
-    (Precision(torch.bfloat16), 1e-2), (Precision(int8=True), 3e-2), (Precision(torch.bfloat16, True), 3e-2)])
+    (Precision(torch.bfloat16), 1e-2), (Precision(weights="int8"), 3e-2), (Precision(torch.bfloat16, "int8"), 3e-2),
+    (Precision(weights="int4"), 0.25)])  # of random weights; trained ones are less even
 def test_logits_stay_close_to_fp32(precision, most):
     tensor = random_tensors(WIDE, 3)
     rows = torch.randint(0, 64, (1, 60, 9), generator=torch.Generator().manual_seed(0))
@@ -46,11 +47,39 @@ def test_logits_stay_close_to_fp32(precision, most):
 def test_quantising_is_to_nearest_and_stays():
     weight = torch.randn(30, 200, generator=torch.Generator().manual_seed(1)) * torch.logspace(-6, 3, 30)[:, None]
     weight[7] = 0
-    q, scale = quantize(weight)
-    back = dequantize(q, scale)
-    assert ((back - weight).abs() <= scale[:, None] * 0.5001).all() and back[7].eq(0).all()
-    again, _ = quantize(back)
-    assert torch.equal(again, q)
+    q = quantize(weight)
+    back = q.dequantize()
+    assert ((back - weight).abs() <= q.scale[:, None] * 0.5001).all() and back[7].eq(0).all()
+    assert torch.equal(quantize(back).weight, q.weight)
+
+
+def test_int4_by_hand():
+    """One row of two groups: where each column's nibble is, and what it stands for."""
+    weight = torch.zeros(1, 64, dtype=torch.uint8)
+    weight[0, 3], weight[0, 32 + 5] = 0x2 | 0x9 << 4, 0xF | 0x1 << 4
+    q = Quantized(weight, torch.tensor([[0.5, 2.0]]).half(), torch.tensor([[1.0, 3.5]]).half())
+    value = q.dequantize()[0]
+    assert value[3] == (2 - 1) * 0.5 and value[32 + 3] == (9 - 1) * 0.5 and value[0] == -0.5
+    assert value[64 + 5] == (15 - 3.5) * 2 and value[64 + 32 + 5] == (1 - 3.5) * 2 and value[64] == -7
+    linear = QuantizedLinear(128, 1, "int4")
+    linear.load_state_dict(q._asdict())
+    assert torch.allclose(linear(torch.eye(128))[:, 0], value)
+
+
+@pytest.mark.parametrize("tails", [False, True])
+def test_int4_is_better_than_rounding(tails):
+    torch.manual_seed(0)
+    weight = (torch.distributions.StudentT(4.0).sample((256, 1024)) if tails else torch.randn(256, 1024)) * 0.02
+    weight[3, :64], weight[4, 64:128] = 0, -0.3
+    groups = weight.unflatten(1, (-1, 64))
+    low, high = groups.aminmax(dim=2, keepdim=True)
+    step = ((high - low) / 15).clamp(min=1e-9)
+    rounded = (((groups - low) / step).round() * step + low).flatten(1)
+    back = quantize(weight, "int4").dequantize()
+    assert (back - weight).square().mean() < 0.9 * (rounded - weight).square().mean()
+    assert back[3, :64].eq(0).all() and torch.allclose(back[4, 64:128], weight[4, 64:128], rtol=1e-3)
+    x = torch.randn(64, 1024)
+    assert relative(x @ back.T, x @ weight.T) < relative(x @ rounded.T, x @ weight.T)
 
 
 @pytest.fixture(scope="module")
@@ -61,22 +90,20 @@ def original(tmp_path_factory):
     return Checkpoint(path)
 
 
-@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "int8"])
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "int8", "int4"])
 def test_a_converted_file_loads_as_if_converted_in_memory(original, name, tmp_path, monkeypatch):
     monkeypatch.setattr("miso.convert._PIECE", 1000)  # many pieces, even of small tensors
     steps = []
     convert(original.path, tmp_path / "x.safetensors", name, lambda *s: steps.append(s))
-    converted = Checkpoint(tmp_path / "x.safetensors")
-    assert converted.config == original.config and converted.int8 == (name == "int8") and steps[-1][0] == steps[-1][1]
+    converted, precision = Checkpoint(tmp_path / "x.safetensors"), pick_precision(name, CPU)
+    assert converted.config == original.config and converted.weights == precision.weights and steps[-1][0] == steps[-1][1]
     assert re.fullmatch("[0-9a-f]{32}", converted.fingerprint) and converted.fingerprint not in ("0" * 32, original.fingerprint)
-    precision = pick_precision(name, CPU)
     for load in ("load_backbone", "load_depth"):
         direct, via_file = getattr(original, load)("cpu", precision).state_dict(), getattr(converted, load)("cpu", precision).state_dict()
         for n in direct:
             # one is computed from rounded weights; and where the matrices are int8 the file's own embeddings are bf16
-            close = 1e-2 if n == "code_table" or name == "int8" and direct[n].dtype == torch.float32 else 0
+            close = 1e-2 if n == "code_table" or precision.weights and direct[n].dtype == torch.float32 else 0
             assert torch.equal(direct[n], via_file[n]) or relative(via_file[n], direct[n]) <= close, n
-    assert pick_precision("auto", CPU, converted.int8).int8 == (name == "int8")
 
 
 def test_the_same_content_has_the_same_fingerprint(original, tmp_path):

@@ -1,0 +1,38 @@
+"""Which precision fits a device."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from miso.config import PRESETS
+from miso.devices import Precision
+from miso.errors import MisoError
+from miso.fit import bytes_needed, choose
+
+CUDA, CPU = SimpleNamespace(type="cuda"), torch.device("cpu")  # as far as a choice by a given memory looks at a device
+
+
+def checkpoint(size="8b", weights=""):
+    return SimpleNamespace(config=PRESETS[size], weights=weights)
+
+
+@pytest.mark.parametrize("gigabytes, want", [(80, ""), (24, ""), (16, "int8"), (12, "int8"), (8, "int4"), (4, "int4")])
+def test_by_the_memory_there_is(gigabytes, want):
+    choice = choose("auto", checkpoint(), CUDA, int(gigabytes * 1e9))
+    assert choice.precision == Precision(torch.bfloat16, want)
+    assert ("may not load" in choice.because) == (gigabytes == 4) and f"{gigabytes}.0 GB" in choice.because
+
+
+def test_what_is_asked_for_or_stored_stays():
+    assert choose("bf16", checkpoint(), CUDA, 0).precision == Precision(torch.bfloat16)
+    assert choose("auto", checkpoint(weights="int8"), CUDA, 80_000_000_000).precision.weights == "int8"
+    assert choose("auto", checkpoint(weights="int8"), CPU).precision == Precision(torch.float32, "int8")
+    assert choose("auto", checkpoint("nano", "int8"), CPU).precision == Precision()  # small: quickest multiplied out
+    with pytest.raises(MisoError, match="int3"):
+        choose("int3", checkpoint(), CPU)
+
+
+def test_the_8b_model_in_gigabytes():
+    needs = [bytes_needed(PRESETS["8b"], Precision(torch.bfloat16, weights)) / 1e9 for weights in ("", "int8", "int4")]
+    assert needs[0] < 18 and needs[1] < 11 and needs[2] < 7.5 and needs == sorted(needs, reverse=True)
