@@ -15,20 +15,21 @@ from .sampling import Sampling
 from .step import FrameState, PlainFrame
 
 PATHS = ("plain", "graph", "fused")
+# auto doesn't take fused before a GPU has run its tests: so far Triton's interpreter and its compiler have
 _ROUND = 256  # positions: so many share a graph
 
 
 def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str:
-    """The path of that name; ``auto`` takes the fastest that can serve."""
+    """The path of that name; ``auto`` is the graph wherever there is CUDA."""
     device = backbone.audio_embeddings.weight.device
     no_graph = None if device.type == "cuda" and isinstance(depth, DepthSampler) else f"a CUDA graph needs CUDA; the backbone is on {device.type}"
-    reasons = {"plain": None, "graph": no_graph, "fused": no_graph or _no_fused(backbone, depth, takes)}
     if name == "auto":
-        return next(path for path in reversed(PATHS) if reasons[path] is None)
+        return "plain" if no_graph else "graph"
     if name not in PATHS:
         raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(PATHS)}.", input="path")
-    if reasons[name]:
-        raise MisoError(f"The path '{name}' can't be taken here: {reasons[name]}.", "Use auto.", input="path")
+    reason = None if name == "plain" else no_graph or (_no_fused(backbone, depth, takes) if name == "fused" else None)
+    if reason:
+        raise MisoError(f"The path '{name}' can't be taken here: {reason}.", "Use auto.", input="path")
     return name
 
 
