@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import torch
@@ -27,8 +27,14 @@ def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     for kind in _STACKS:
         with torch.device("meta"):
             module = kind(config)
-        shapes.update({_canonical(kind, n): tuple(t.shape) for n, t in module.state_dict().items() if n != _TABLE})
+        state = module.state_dict()
+        shapes.update({canonical: tuple(state[name].shape) for name, canonical in canonical_names(kind, state)})
     return shapes
+
+
+def canonical_names(kind: type[Part], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Of a part's own names of tensors those that files hold, each with its published name."""
+    return ((name, _canonical(kind, name)) for name in names if name != _TABLE)
 
 
 def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Callable[[str], Tensor | Quantized], *, device: str | torch.device,
@@ -42,7 +48,7 @@ def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Calla
     with torch.device("meta"):
         module = kind(config, fingerprint)
     shapes = {name: tuple(t.shape) for name, t in module.state_dict().items()}
-    held = {name: kind_of(_canonical(kind, name), shape, precision.weights) for name, shape in shapes.items() if name != _TABLE}
+    held = {name: kind_of(canonical, shapes[name], precision.weights) for name, canonical in canonical_names(kind, shapes)}
     with torch.device("meta"):
         use_quantized(module, held)
     state = {}

@@ -61,14 +61,16 @@ class Stack:
 
 
 class FusedFrame:
-    """Draw a frame and embed it as the next row, as ``PlainFrame`` does."""
+    """Draw a frame and embed it as the next row, as ``PlainFrame`` does. ``overlap``: kernels begin before their predecessors end; None
+    where the GPU can (Hopper and newer).
+    """
 
-    def __init__(self, backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState):
+    def __init__(self, backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState, overlap: bool | None = None):
         from .draw import Drawing
         from .matvec import Launcher, Matrix
 
         device, B = state.x.device, state.x.shape[0]
-        pdl = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+        pdl = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0) if overlap is None else overlap
         self.backbone, self.depth, self.sampling, self.state = backbone, depth, sampling, state
         decoder, config = depth.decoder, backbone.config
         self.drawing = Drawing(state, config.audio_vocab, config.codebook_size, pdl)

@@ -1,7 +1,10 @@
 """The fused kernels against plain PyTorch: on the CPU through Triton's interpreter, where there is CUDA on the GPU."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -180,3 +183,18 @@ def test_frames_are_those_of_the_plain_path(takes, precision, codebooks):
     for name in ("log_p", "hidden", "x"):
         assert torch.allclose(getattr(got, name), getattr(want, name), atol=1e-3), name
     assert torch.allclose(got.cache.keys, want.cache.keys, atol=1e-3) and torch.allclose(got.cache.values, want.cache.values, atol=1e-3)
+
+
+@pytest.mark.parametrize("architecture, held, takes", [(90, "", 1), (80, "int4", 8)])
+def test_kernels_compile_for_gpus_that_are_not_here(architecture, held, takes):
+    folder = Path(__file__).parents[2]
+    command = [sys.executable, folder / "tests/harness/compile_kernels.py", str(architecture), held, str(takes)]
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"PYTHONPATH": str(folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    kernels = [line.split("\t") for line in done.stdout.splitlines()]
+    assert {name for name, *_ in kernels} == {"_copy", "_qkv", "_attend", "_combine", "_linear", "_gated", "_norm", "_head", "_draw", "_embed_frame",
+                                              "_advance"}
+    # each of a chain of kernels that overlap has to wait for the one before it; on older GPUs none can
+    assert all((waits == "waits") == (architecture >= 90) for _, waits, _ in kernels)
+    assert all(wide for name, _, wide in kernels if name in ("_linear", "_gated", "_qkv"))
