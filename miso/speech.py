@@ -51,13 +51,13 @@ class Miso:
         return Sampling(self.checkpoint.config.temperature, self.checkpoint.config.top_k)
 
     def sample(self, segments: Sequence[Segment], *, seeds: list[int], max_seconds: float = 30, sampling: Sampling | None = None,
-               depth: DepthSampler | None = None, prefix: Codes | None = None, keep_hidden: bool = False) -> FrameLoop:
-        """A frame loop over the last segment's text, the others being what was said before."""
+               depth: DepthSampler | None = None, prefix: Codes | None = None, keep_hidden: bool = False, path: str = "auto") -> FrameLoop:
+        """A frame loop over the last segment's text, the others being what was said before. ``path``: see ``FrameLoop``."""
         conditioning = self.text.conditioning(segments)
         frames = frames_for(max_seconds, self.checkpoint.config.frame_rate)
         sampling = sampling or self.sampling
         return FrameLoop(self.backbone, depth or DepthSampler(self.depth, sampling), conditioning.prompt(frames + (prefix.frames if prefix else 0)),
-                         seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix, keep_hidden=keep_hidden)
+                         seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix, keep_hidden=keep_hidden, path=path)
 
 
 def frames_for(seconds: float, frame_rate: float) -> int:

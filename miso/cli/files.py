@@ -56,6 +56,12 @@ def bench(args) -> None:
             print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")
     for run in result["runs"]:
         print("  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in run.items()))
-    if args.json:
-        with replacing(Path(args.json)) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+    written = {args.json: json.dumps(result, indent=2) + "\n"}
+    if args.picture:
+        from ..chart import chart
+
+        written[args.picture] = chart(result)
+    for file, text in written.items():
+        if file:
+            with replacing(Path(file)) as temporary:
+                temporary.write_text(text)

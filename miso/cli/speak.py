@@ -38,7 +38,7 @@ def say(args) -> None:
         segments.insert(0, _voice(args, vocoder))
     loop = miso.sample(segments, seeds=take_seeds(args.seed, args.takes), max_seconds=args.max_seconds, sampling=sampling,
                        depth=DepthSampler(miso.depth, sampling, args.codebooks), prefix=Codes.load(args.prefix) if args.prefix else None,
-                       keep_hidden=bool(args.hidden))
+                       keep_hidden=bool(args.hidden), path=args.path)
     begin, rate = time.perf_counter(), miso.checkpoint.config.frame_rate
     with Progress("sampling", loop.max_frames) as progress:
         for frame in loop:

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from make_tiny import MODEL
 from safetensors.torch import load_file, save_file
 
 from miso.checkpoint import Checkpoint, save_checkpoint
-from miso.config import PRESETS, ModelConfig
+from miso.config import PRESETS, ModelConfig, StackConfig
 from miso.devices import Precision
 from miso.errors import MisoError
 from miso.files import replacing
@@ -153,3 +154,24 @@ def _seconds(command) -> float:
     begin = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     return time.perf_counter() - begin
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+def test_loading_needs_memory_for_one_tensor_at_a_time(tmp_path):
+    """A 330 MB file whose largest tensor is 4 MB, loaded to where nothing takes memory."""
+    config = replace(MODEL, backbone=StackConfig(80, 8, 2, 512, 2048))
+    tensor = random_tensors(config, 0)
+    save_checkpoint(tmp_path / "deep.safetensors", config, {n: tensor(n) for n in canonical_shapes(config)})
+    assert (tmp_path / "deep.safetensors").stat().st_size > 300e6
+    code = """import sys
+from miso import Checkpoint
+checkpoint = Checkpoint(sys.argv[1])
+def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) // 1024
+checkpoint.load_depth('meta')
+before = peak()
+checkpoint.load_backbone('meta')
+print(peak() - before)"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "deep.safetensors")], capture_output=True, text=True,
+                          cwd=__file__.rsplit("/tests/", 1)[0])
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 40
