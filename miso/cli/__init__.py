@@ -152,6 +152,16 @@ def _training(commands, command) -> None:
     lm.add_argument("codes", help="codes and texts")
     run(lm)
 
+    nano = step("nano", "codec, codes and lm in one go, to nano.safetensors and nano-codec.safetensors")
+    nano.add_argument("speech", help="prepared speech")
+    nano.add_argument("-o", "--out", metavar="DIR", required=True, help="folder of everything; what was begun goes on")
+    nano.add_argument("--preset", default="nano", help="settings: nano or tiny (default nano)")
+    nano.add_argument("--codec-minutes", type=float, default=9, help="of training the codec (default 9)")
+    nano.add_argument("--lm-minutes", type=float, default=12, help="of training the model (default 12)")
+    nano.add_argument("--versions", type=int, default=1, help="as for codes (default 1)")
+    nano.add_argument("--seed", type=int, default=0, help="of weights, order and dropout (default 0)")
+    nano.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+
     finetune = step("finetune", "teach a checkpoint new voices")
     finetune.add_argument("sources", nargs="+", metavar="SOURCE", help="as for prepare")
     finetune.add_argument("--checkpoint", metavar="FILE", default="nano", help="a file, a folder of shards, or a known name (default nano)")
@@ -181,7 +191,7 @@ def _training(commands, command) -> None:
 
 def _device(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
-    p.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8 (auto: bf16 on a GPU, else fp32)")
+    p.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16, int8 or int4 (auto: what a GPU's memory holds, fp32 on the CPU)")
 
 
 def _checkpoint(p: argparse.ArgumentParser) -> None:

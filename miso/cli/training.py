@@ -1,11 +1,13 @@
-"""Commands of training: train prepare, codec, codes, lm, finetune; and evaluate."""
+"""Commands of training: train prepare, codec, codes, lm, nano, finetune; and evaluate."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..devices import pick_device, pick_precision
 from ..download import KNOWN
@@ -55,6 +57,32 @@ def lm(args) -> None:
 
     chosen = settings("lm", args.preset, args.config)
     print(train_lm(CodedSpeech(args.codes), _run(args, chosen), chosen, pick_device(args.device)))
+
+
+def nano(args) -> None:
+    from ..convert import convert
+    from ..training.codec import train_codec
+    from ..training.coded import CodedSpeech, encode_speech
+    from ..training.data import Speech
+    from ..training.lm import train_lm
+    from ..training.presets import as_record, settings
+    from ..training.run import Budget, Run
+
+    speech, device, out = Speech(args.speech), pick_device(args.device), Path(args.out)
+
+    def run(kind: str, minutes: float) -> tuple[Run, Any]:
+        chosen = settings(kind, args.preset)
+        return Run(out / kind, Budget(minutes=minutes), as_record(chosen), args.seed), chosen
+
+    codec = train_codec(speech, *run("codec", args.codec_minutes), device)
+    if not (codes := out / "codes.safetensors").is_file():
+        with Progress("encoding", 0) as progress:
+            encode_speech(speech, codec, codes, device, versions=args.versions, progress=progress)
+    model = train_lm(CodedSpeech(codes), *run("lm", args.lm_minutes), device)
+    convert(model, out / "nano.safetensors", "int8")
+    with replacing(out / "nano-codec.safetensors") as temporary:
+        shutil.copyfile(codec, temporary)
+    print(out / "nano.safetensors", out / "nano-codec.safetensors", sep="\n")
 
 
 def finetune(args) -> None:

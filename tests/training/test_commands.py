@@ -43,6 +43,19 @@ def test_all_the_way(source, tmp_path, capsys):
     assert loop.codes.codec == "tiny"
 
 
+def test_all_in_one_go_and_again(speech, tmp_path, capsys):
+    command = ["train", "nano", str(speech.folder), "-o", str(tmp_path), "--preset", "tiny", "--codec-minutes", "0.03", "--lm-minutes", "0.02"]
+    assert main(command) == 0
+    begun = json.loads((tmp_path / "codec" / "record.json").read_text())["steps"], (tmp_path / "codes.safetensors").stat().st_mtime_ns
+    made = Checkpoint(tmp_path / "nano.safetensors")
+    assert made.weights == "int8" and made.config.codec == "tiny" and load_mimi(tmp_path / "nano-codec.safetensors").codec == "tiny"
+    assert main(command) == 0  # nothing is left to do
+    assert begun == (json.loads((tmp_path / "codec" / "record.json").read_text())["steps"], (tmp_path / "codes.safetensors").stat().st_mtime_ns)
+    loop = Miso(tmp_path / "nano.safetensors", device="cpu").sample([Segment("bad cab")], seeds=[0], max_seconds=1)
+    list(loop)
+    assert loop.codes.codec == "tiny"
+
+
 def test_codes_are_those_of_a_voice_prompt(speech, tmp_path):
     save_mimi(tmp_path / "codec.safetensors", random_mimi(TINY_CODEC, 1, "tiny"))
     coded = encode_speech(speech, tmp_path / "codec.safetensors", tmp_path / "codes.safetensors", torch.device("cpu"), batch=7)
