@@ -14,7 +14,7 @@ from ..miso.speech import frames_for, take_seeds
 from ..miso.store import Store
 from . import sockets
 from .memory import Part, on_device, progress
-from .preview import Preview, send_kept
+from .preview import Preview, send_kept, stream_for
 from .sockets import CATEGORY, in_words
 from .store import store
 
@@ -94,14 +94,15 @@ class BackboneSampler(io.ComfyNode):
                         prompt=prompt, sampling=sampling, depth_sampling=depth.sampling or sampling, seeds=seeds, max_frames=frames,
                         codebooks=depth.codebooks or config.codebooks, prefix=prefix)
         if keep and (found := store().get(key)) and found[1] is not None:
-            send_kept(found[0], frames)
+            send_kept(found[0], prefix.frames if prefix is not None else 0, frames, preview)
             return io.NodeOutput(*found, ui={"miso_kept": (True,)})
         stack, rows = config.backbone, len(prompt.rows) + room
         cache_bytes = 2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim  # keys and values of 2 bytes
         model, decoder, *vocoder = on_device(backbone, depth.part, *([preview] if preview else []), memory=cache_bytes)
         loop = FrameLoop(model, depth.sampler(decoder, sampling), prompt, seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix,
                          keep_hidden=True)
-        report, live = progress(), Preview(loop, *vocoder, prefix=prefix)
+        stream = stream_for(*vocoder, config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
+        report, live = progress(), Preview(loop.first, frames, config.frame_rate, stream, prefix)
         try:
             report(0, frames)
             for frame in loop:

@@ -42,6 +42,19 @@ def test_a_continued_take_is_heard_whole(watched):
     assert counts[-1]["frame"] == counts[-1]["frames_max"] == 10 and counts[-1]["stops"] == ["limit"]
 
 
+def test_a_kept_run_is_heard_too(watched):
+    prompt = graph(n3__preview=["4", 0], n3__seed=77)
+    first = watched.run(prompt)
+    watched.reset()
+    done = watched.run(prompt)
+    assert done.ok and tuple(done.outputs["3"]["miso_kept"]) == (True,), done.error
+    heard, before = (np.concatenate([np.frombuffer(base64.b64decode(data["pcm"]), "<i2") for event, data in run.events
+                                     if event == "miso.preview.audio"]) for run in (done, first))
+    assert np.abs(heard - before.astype(int)).max() <= 1  # other chunks, the same sound
+    last = [data for event, data in done.events if event == "miso.preview"][-1]
+    assert last["speed"] is None and last["stops"] == ["limit", "limit"]
+
+
 def test_the_loader_says_which_precision_and_why(comfy):
     comfy.reset()
     done = comfy.run(graph())
