@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import StackConfig
-from .rotary import rotate
+from .rotary import rotate, turn_by
 
 
 class KVCache:
@@ -68,8 +68,8 @@ class Rope(nn.Module):
         return self
 
     def forward(self, positions: Tensor) -> Tensor:
-        """cos and sin [2, S, head_dim / 2] at positions [S]."""
-        return self.table[:, positions]
+        """How ``rotate`` turns rows at positions [S]."""
+        return turn_by(*self.table[:, positions])
 
 
 class RMSNorm(nn.Module):
@@ -95,10 +95,10 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.dim, kv_dim, bias=False)
         self.output_proj = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor, angles: Tensor, allowed: Tensor, cache: KVCache | None, layer: int, positions: Tensor, window: int) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor, allowed: Tensor, cache: KVCache | None, layer: int, positions: Tensor, window: int) -> Tensor:
         B, S, _ = x.shape
         q, k, v = (p(x).view(B, S, -1, self.head_dim).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
-        q, k = rotate(q, *angles), rotate(k, *angles)
+        q, k = rotate(q, turn), rotate(k, turn)
         if cache is not None:
             k, v = (t[:, :, :window] for t in cache.write(layer, positions, k, v))
         # query heads of one KV head as extra queries: the KV heads are never expanded
@@ -156,9 +156,9 @@ class Transformer(nn.Module):
         elif window is None:
             window = cache.capacity
         allowed = torch.arange(window, device=x.device) <= positions[:, None]  # [S, window]
-        angles = self.rope(positions)
+        turn = self.rope(positions)
         for i, layer in enumerate(self.layers):
-            x = layer(x, angles, allowed, cache, i, positions, window)
+            x = layer(x, turn, allowed, cache, i, positions, window)
         return self.norm(x)
 
     def cache(self, batch: int, capacity: int) -> KVCache:

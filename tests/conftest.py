@@ -8,12 +8,17 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from miso.bootstrap import HOME
 from miso.bootstrap.comfyui import PACK, make_base
 from miso.bootstrap.demo import ensure_checkpoint
 from miso.bootstrap.server import Server
+
+# how long an example takes says something about the machine and what else it does
+hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("shared")
 
 seconds_by_layer: dict[str, float] = defaultdict(float)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..rotary import rotate
+from ..rotary import rotate, turn_by
 from .config import MimiConfig
 
 KeysValues = tuple[Tensor, Tensor]  # each [B, H, P, head dim], the last P <= window - 1 tokens
@@ -25,8 +25,8 @@ class TransformerPast(NamedTuple):
     layers: list[KeysValues]
 
 
-def rotation(position: int, tokens: int, head_dim: int, base: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [T, head dim / 2] of the rotary angles at tokens position, position + 1, ..., in fp32.
+def rotation(position: int, tokens: int, head_dim: int, base: float, device: torch.device) -> Tensor:
+    """What ``rotate`` takes for tokens position, position + 1, ...
 
     The angles are made in fp64, on the CPU since not every device has it: at ten minutes (position 15 000) fp32 angles would be
     off by 1e-3. Made anew for each chunk, never a buffer, so that casting the module can't round them.
@@ -34,7 +34,7 @@ def rotation(position: int, tokens: int, head_dim: int, base: float, device: tor
     exact = {"dtype": torch.float64, "device": "cpu"}
     frequencies = torch.exp(torch.arange(0, head_dim, 2, **exact) * (-math.log(base) / head_dim))
     angles = torch.arange(position, position + tokens, **exact)[:, None] * frequencies
-    return angles.cos().to(device, torch.float32), angles.sin().to(device, torch.float32)
+    return turn_by(angles.cos().to(device, torch.float32), angles.sin().to(device, torch.float32))
 
 
 def window_mask(past: int, tokens: int, window: int, device: torch.device) -> Tensor | None:
@@ -58,10 +58,10 @@ class Attention(nn.Module):
         self.in_proj = nn.Linear(config.dim, 3 * config.dim, bias=False)
         self.out_proj = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor | None,
+    def forward(self, x: Tensor, turn: Tensor, mask: Tensor | None,
                 past: KeysValues | None) -> tuple[Tensor, KeysValues]:
         q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each [B, H, T, head dim]
-        q, k = rotate(q, *turn), rotate(k, *turn)
+        q, k = rotate(q, turn), rotate(k, turn)
         if past is not None:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
         y = F.scaled_dot_product_attention(q, k, v, mask)
@@ -81,7 +81,7 @@ class Layer(nn.Module):
         self.layer_scale_1 = nn.Parameter(torch.full((config.dim,), config.layer_scale))
         self.layer_scale_2 = nn.Parameter(torch.full((config.dim,), config.layer_scale))
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor | None,
+    def forward(self, x: Tensor, turn: Tensor, mask: Tensor | None,
                 past: KeysValues | None) -> tuple[Tensor, KeysValues]:
         y, past = self.self_attn(self.norm1(x), turn, mask, past)
         x = x + self.layer_scale_1 * y

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from miso import editing
@@ -13,11 +13,6 @@ from miso.editing.seams import audibility
 from miso.errors import MisoError
 
 CODEBOOKS, SIZE = 3, 2048
-
-
-def for_any(*strategies):
-    """``given`` on a machine that does other things too."""
-    return lambda test: settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])(given(*strategies)(test))
 
 
 def make(lengths, seed=0, said="") -> Codes:
@@ -61,7 +56,7 @@ def check(edited: Codes, original: Codes, expected) -> None:
     assert untouched or any(t.stop is None for t in edited.takes)
 
 
-@for_any(ranges())
+@given(ranges())
 def test_trim_and_prefix(case):
     codes, s, e, _ = case
     check(editing.trim(codes, s, e - s), codes, lambda x: x[s:e])
@@ -71,7 +66,7 @@ def test_trim_and_prefix(case):
     assert same(editing.splice(editing.trim(codes, 0, s), editing.trim(codes, s)), codes)
 
 
-@for_any(ranges())
+@given(ranges())
 def test_delete_and_put_back(case):
     codes, s, e, _ = case
     edited = editing.delete(codes, s, e)
@@ -79,7 +74,7 @@ def test_delete_and_put_back(case):
     assert same(editing.insert(edited, codes, s, s, e), codes)
 
 
-@for_any(ranges())
+@given(ranges())
 def test_copy_and_delete(case):
     codes, s, e, to = case
     edited = editing.copy(codes, s, e, to)
@@ -87,7 +82,7 @@ def test_copy_and_delete(case):
     assert same(editing.delete(edited, to, to + e - s), codes)
 
 
-@for_any(ranges())
+@given(ranges())
 def test_move_there_and_back(case):
     codes, s, e, to = case
     if s < to < e:
@@ -100,7 +95,7 @@ def test_move_there_and_back(case):
     assert same(back, codes)
 
 
-@for_any(ranges(), st.integers(0, 3))
+@given(ranges(), st.integers(0, 3))
 def test_repeat_and_delete(case, times):
     codes, s, e, _ = case
     edited = editing.repeat(codes, s, e, times)
@@ -116,7 +111,7 @@ def test_a_line_said_twice_is_two_segments_and_a_stutter_is_one():
     assert editing.trim(codes, 1).takes[0].stop is None
 
 
-@for_any(ranges(), ranges(takes=st.just(1)))
+@given(ranges(), ranges(takes=st.just(1)))
 def test_insert_and_delete(case, second):
     (codes, _, _, at), (other, s, e, _) = case, second
     other = make([other.frames], seed=77)
@@ -127,7 +122,7 @@ def test_insert_and_delete(case, second):
     check(editing.splice(codes, other), codes, lambda x: x + piece)
 
 
-@for_any(ranges(), st.integers(0, 9), st.integers(1, 4))
+@given(ranges(), st.integers(0, 9), st.integers(1, 4))
 def test_silence_and_delete(case, count, length):
     codes, _, _, at = case
     silence = Codes(torch.arange(5 * length).reshape(1, 5, length), [length], "nano")  # more codebooks: the first ones count
@@ -143,7 +138,7 @@ def test_silence_and_delete(case, count, length):
     check(editing.insert_silence(codes, None, count, silence), codes, lambda x: x + [(q, None) for q in quiet])
 
 
-@for_any(ranges(), st.integers(0, CODEBOOKS - 1))
+@given(ranges(), st.integers(0, CODEBOOKS - 1))
 def test_replace_codebooks_and_back(case, first):
     codes, s, e, begin = case
     other = make([begin + e - s + 1], seed=55)
@@ -158,7 +153,7 @@ def test_replace_codebooks_and_back(case, first):
     assert same(editing.replace_codebooks(edited, s, e, first, codes, s), codes)
 
 
-@for_any(ranges(takes=st.integers(2, 3)))
+@given(ranges(takes=st.integers(2, 3)))
 def test_swap_take(case):
     codes, s, e, _ = case
     mine, theirs, *rest = frames(codes)
@@ -167,7 +162,7 @@ def test_swap_take(case):
     assert frames(whole) == [theirs, theirs, *rest] and whole.takes[0] == codes.takes[1]
 
 
-@for_any(ranges(), st.integers(1, CODEBOOKS))
+@given(ranges(), st.integers(1, CODEBOOKS))
 def test_keep_codebooks(case, count):
     codes = case[0]
     kept = editing.keep_codebooks(codes, count)

@@ -98,12 +98,12 @@ def test_queries_keys_and_values(takes, steps, held):
     out = torch.full((rows, heads * hd), float("nan"), device=DEVICE)
     keys, values = torch.zeros(2, takes, kv, capacity, hd, device=DEVICE)
     Launcher(rows, EPS, False).qkv(x, g, *map(Matrix.of, (q, k, v)), rope.table, position, out, keys, values)
-    y, (cos, sin) = normed(x, g), rope(position)
+    y, turn = normed(x, g), rope(position)
 
     def turned(rows_of: torch.Tensor, n: int) -> torch.Tensor:
         from miso.rotary import rotate
 
-        return rotate(rows_of.view(takes, steps, n, hd).transpose(1, 2), cos, sin)  # [B, n, S, hd]
+        return rotate(rows_of.view(takes, steps, n, hd).transpose(1, 2), turn)  # [B, n, S, hd]
 
     check(out.view(takes, steps, heads, hd).transpose(1, 2), turned(y @ wq.T, heads), rows)
     check(keys[:, :, 7:7 + steps], turned(y @ wk.T, kv), rows)
