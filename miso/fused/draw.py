@@ -10,7 +10,7 @@ from ..sampling import Sampling
 from .matvec import wait
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["codebook"])
 def _draw(logits, u, counter, codes, log_p, table, row, F, temperature, K: tl.constexpr, KC: tl.constexpr, V: tl.constexpr,
           SIZE: tl.constexpr, VP: tl.constexpr, TOP: tl.constexpr, GREEDY: tl.constexpr, LOG_P: tl.constexpr, EMBED: tl.constexpr, D: tl.constexpr,
           DP: tl.constexpr, SROW: tl.constexpr, codebook, PDL: tl.constexpr):
@@ -102,10 +102,12 @@ class Drawing:
         s = self.state
         B, F, K = s.u.shape
         D = 1 if table is None else table.shape[1]
+        first = codebook == 0
         _draw[(B,)](logits, s.u, s.counter, s.codes, s.log_p, s.u if table is None else table, s.u if row is None else row, F,
                     float(sampling.temperature), K=K, KC=s.codes.shape[2], V=self.vocab, SIZE=self.size,
-                    VP=triton.next_power_of_2(self.vocab), TOP=sampling.top_k, GREEDY=sampling.greedy, LOG_P=codebook == 0, EMBED=table is not None,
-                    D=D, DP=triton.next_power_of_2(D), SROW=0 if row is None else row.stride(0), codebook=codebook, num_warps=8, **self.options)
+                    VP=triton.next_power_of_2(self.vocab if first else self.size), TOP=sampling.top_k, GREEDY=sampling.greedy, LOG_P=first,
+                    EMBED=table is not None, D=D, DP=triton.next_power_of_2(D), SROW=0 if row is None else row.stride(0), codebook=codebook,
+                    num_warps=8, **self.options)
 
     def norm(self, x: Tensor, scale: Tensor, eps: float) -> None:
         """hidden[counter] = norm(x [B, D])."""

@@ -58,14 +58,12 @@ def _widened(raw, scale, zero, rows, k0, K: tl.constexpr, BN: tl.constexpr, BK: 
 
 
 @triton.jit
-def _product(x, g, eps, w, s, z, w2, s2, z2, rows, R: tl.constexpr, RP: tl.constexpr, N: tl.constexpr, K: tl.constexpr, BN: tl.constexpr,
-             BK: tl.constexpr, KIND: tl.constexpr, NORM: tl.constexpr, TWO: tl.constexpr, DOT: tl.constexpr, PDL: tl.constexpr):
-    """Rows ``rows`` [BN] of one or two matrices [N, K] times x [R, K], RMS-normed if NORM: [RP, BN] each."""
-    raw = _raw(w, rows, 0, K, BK, KIND, N)
-    raw2 = raw
-    if TWO:
-        raw2 = _raw(w2, rows, 0, K, BK, KIND, N)
-    wait(PDL)
+def _product(raw, raw2, x, g, eps, w, s, z, w2, s2, z2, rows, R: tl.constexpr, RP: tl.constexpr, N: tl.constexpr, K: tl.constexpr, BN: tl.constexpr,
+             BK: tl.constexpr, KIND: tl.constexpr, NORM: tl.constexpr, TWO: tl.constexpr, DOT: tl.constexpr):
+    """Rows ``rows`` [BN] of one or two matrices [N, K], whose first tiles are raw and raw2, times x [R, K], RMS-normed if NORM: [RP, BN] each.
+
+    int8's scales are still to be applied.
+    """
     r = tl.arange(0, RP)
     if DOT:  # registers are dear there
         squares = tl.zeros((RP,), tl.float32)
@@ -107,11 +105,16 @@ def _product(x, g, eps, w, s, z, w2, s2, z2, rows, R: tl.constexpr, RP: tl.const
     if NORM:
         factor = tl.rsqrt(total / K + eps)
         y, y2 = y * factor[:, None], y2 * factor[:, None]
-    if KIND == 1:
-        y *= tl.load(s + rows, mask=rows < N, other=0)[None, :]
-        if TWO:
-            y2 *= tl.load(s2 + rows, mask=rows < N, other=0)[None, :]
     return y, y2
+
+
+@triton.jit
+def _row_scale(s, rows, N: tl.constexpr, KIND: tl.constexpr):
+    """int8's scales [BN], else ones."""
+    scale = tl.full(rows.shape, 1.0, tl.float32)
+    if KIND == 1:
+        scale = tl.load(s + rows, mask=rows < N, other=0)
+    return scale
 
 
 @triton.jit
@@ -127,20 +130,27 @@ def _dot(xs, tile, acc, DOT: tl.constexpr):
 def _linear(x, g, eps, w, s, z, out, STRIDE: tl.constexpr, R: tl.constexpr, RP: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
             BN: tl.constexpr, BK: tl.constexpr, KIND: tl.constexpr, NORM: tl.constexpr, ADD: tl.constexpr, DOT: tl.constexpr, PDL: tl.constexpr):
     rows = tl.program_id(0) * BN + tl.arange(0, BN)
-    y, _ = _product(x, g, eps, w, s, z, w, s, z, rows, R, RP, N, K, BN, BK, KIND, NORM, False, DOT, PDL)
+    raw, scale = _raw(w, rows, 0, K, BK, KIND, N), _row_scale(s, rows, N, KIND)
+    wait(PDL)
     r = tl.arange(0, RP)
     at = out + r[:, None] * STRIDE + rows[None, :]
     mask = (r < R)[:, None] & (rows < N)[None, :]
+    before = tl.zeros((RP, BN), tl.float32)
     if ADD:
-        y += tl.load(at, mask=mask, other=0)
-    tl.store(at, y, mask=mask)
+        before = tl.load(at, mask=mask, other=0)  # now, not at the end: nothing would be left to do while it comes
+    y, _ = _product(raw, raw, x, g, eps, w, s, z, w, s, z, rows, R, RP, N, K, BN, BK, KIND, NORM, False, DOT)
+    tl.store(at, before + y * scale[None, :], mask=mask)
 
 
 @triton.jit
 def _gated(x, g, eps, w1, s1, z1, w3, s3, z3, out, R: tl.constexpr, RP: tl.constexpr, N: tl.constexpr, K: tl.constexpr, BN: tl.constexpr,
            BK: tl.constexpr, KIND: tl.constexpr, DOT: tl.constexpr, PDL: tl.constexpr):
     rows = tl.program_id(0) * BN + tl.arange(0, BN)
-    a, b = _product(x, g, eps, w1, s1, z1, w3, s3, z3, rows, R, RP, N, K, BN, BK, KIND, True, True, DOT, PDL)
+    raw1, scale1 = _raw(w1, rows, 0, K, BK, KIND, N), _row_scale(s1, rows, N, KIND)
+    raw3, scale3 = _raw(w3, rows, 0, K, BK, KIND, N), _row_scale(s3, rows, N, KIND)
+    wait(PDL)
+    a, b = _product(raw1, raw3, x, g, eps, w1, s1, z1, w3, s3, z3, rows, R, RP, N, K, BN, BK, KIND, True, True, DOT)
+    a, b = a * scale1[None, :], b * scale3[None, :]
     r = tl.arange(0, RP)
     tl.store(out + r[:, None] * N + rows[None, :], a * tl.sigmoid(a) * b, mask=(r < R)[:, None] & (rows < N)[None, :])
 
@@ -157,7 +167,8 @@ def _qkv(x, g, eps, wq, sq, zq, wk, sk, zk, wv, sv, zv, table, position, q_out, 
     elif start >= NQ:
         w, s, z, first = wk, sk, zk, start - NQ
     rows = first + tl.arange(0, BN)  # BN divides the head dimension: never past the end, never of two kinds
-    y, _ = _product(x, g, eps, w, s, z, w, s, z, rows, R, RP, NQ, K, BN, BK, KIND, True, False, DOT, PDL)
+    raw, scale = _raw(w, rows, 0, K, BK, KIND, NQ), _row_scale(s, rows, NQ, KIND)
+    wait(PDL)
     r = tl.arange(0, RP)
     at = tl.load(position + r % S)  # [RP]
     pair = (first % HD) // 2 + tl.arange(0, BN // 2)
@@ -165,6 +176,8 @@ def _qkv(x, g, eps, wq, sq, zq, wk, sk, zk, wv, sv, zv, table, position, q_out, 
     sin = tl.load(table + P * (HD // 2) + at[:, None] * (HD // 2) + pair[None, :])
     if start >= NQ + NKV:
         cos, sin = cos * 0 + 1, sin * 0
+    y, _ = _product(raw, raw, x, g, eps, w, s, z, w, s, z, rows, R, RP, NQ, K, BN, BK, KIND, True, False, DOT)
+    y *= scale[None, :]
     even, odd = tl.split(y.reshape(RP, BN // 2, 2))
     y = tl.join(even * cos - odd * sin, odd * cos + even * sin).reshape(RP, BN)
     mask = (r < R)[:, None] & (rows >= 0)[None, :]
@@ -180,24 +193,36 @@ def _qkv(x, g, eps, wq, sq, zq, wk, sk, zk, wv, sv, zv, table, position, q_out, 
 
 @triton.jit
 def _head(x, g, eps, w, out, STRIDE: tl.constexpr, R: tl.constexpr, RP: tl.constexpr, N: tl.constexpr, K: tl.constexpr, BN: tl.constexpr,
-          BK: tl.constexpr, PDL: tl.constexpr):
+          BK: tl.constexpr, DOT: tl.constexpr, PDL: tl.constexpr):
     """norm(x) [R, K] times w [K, N], stored by inputs: out [R, N]."""
     cols = tl.program_id(0) * BN + tl.arange(0, BN)
     k = tl.arange(0, BK)
     tile = tl.load(w + k[:, None] * N + cols[None, :], mask=(k < K)[:, None] & (cols < N)[None, :], other=0)
     wait(PDL)
-    acc = tl.zeros((RP, BK, BN), tl.float32)
-    squares = tl.zeros((RP, BK), tl.float32)
+    if DOT:
+        acc = tl.zeros((RP, BN), tl.float32)
+    else:
+        acc = tl.zeros((RP, BK, BN), tl.float32)
+    squares = tl.zeros((RP,), tl.float32)
     r = tl.arange(0, RP)
     for k0 in range(0, K, BK):
         at = k0 + BK + k
         following = tl.load(w + at[:, None] * N + cols[None, :], mask=(at < K)[:, None] & (cols < N)[None, :], other=0)
         xs = tl.load(x + r[:, None] * STRIDE + (k0 + k)[None, :], mask=(r < R)[:, None] & (k0 + k < K)[None, :], other=0)
-        squares += xs * xs
+        squares += tl.sum(xs * xs, 1)
         xs *= tl.load(g + k0 + k, mask=k0 + k < K, other=0).to(tl.float32)[None, :]
-        acc += xs[:, :, None] * tile.to(tl.float32)[None, :, :]
+        if DOT == 0:
+            acc += xs[:, :, None] * tile.to(tl.float32)[None, :, :]
+        elif DOT == 2:
+            acc = tl.dot(xs, tile.to(tl.float32), acc, input_precision="ieee")
+        else:
+            acc = tl.dot(xs.to(tl.bfloat16), tile.to(tl.bfloat16), acc)
         tile = following
-    y = tl.sum(acc, 1) * tl.rsqrt(tl.sum(squares, 1) / K + eps)[:, None]
+    if DOT:
+        y = acc
+    else:
+        y = tl.sum(acc, 1)
+    y *= tl.rsqrt(squares / K + eps)[:, None]
     tl.store(out + r[:, None] * N + cols[None, :], y, mask=(r < R)[:, None] & (cols < N)[None, :])
 
 
@@ -229,13 +254,12 @@ def blocks(m: Matrix, R: int, *, divide: int = 0, two: bool = False) -> dict[str
     """Shapes of a kernel's tiles: how many outputs (a divisor of ``divide``, if given) and inputs a program takes at a time, and its warps."""
     N, K = m.shape
     even = K & -K  # the greatest power of two in it
-    # 1: in bf16; 2: in fp32, for fp32 weights and for Triton's interpreter, which takes bf16 for whole numbers there
-    dot = 0 if R <= _SIMPLE else 2 if m.weight.dtype == torch.float32 or m.weight.device.type == "cpu" else 1
+    dot = _dots(m.weight, R)
     if dot:
         BK, BN = min(128 if two else 256, max(even, 16)), 16
     else:
         BK = 1024 if K % 1024 == 0 or K > 4096 else min(even, 1024)
-        BN = max(2, min(4096 // BK // R, 16))
+        BN = max(2, min((2048 if two else 4096) // BK // R, 16))
         while BN > 2 and -(-N // BN) < 264 and m.weight.is_cuda:  # two programs for each multiprocessor of a large card
             BN //= 2
     if m.kind == 2:
@@ -243,6 +267,11 @@ def blocks(m: Matrix, R: int, *, divide: int = 0, two: bool = False) -> dict[str
     while divide and divide % BN:
         BN //= 2
     return {"BN": BN, "BK": BK, "RP": max(16, triton.next_power_of_2(R)) if dot else triton.next_power_of_2(R), "DOT": dot, "num_warps": 4}
+
+
+def _dots(weight: Tensor, R: int) -> int:
+    """Whether tensor cores do the product, 1: in bf16; 2: in fp32, for fp32 weights and in Triton's interpreter, which takes bf16 for integers."""
+    return 0 if R <= _SIMPLE else 2 if weight.dtype == torch.float32 or weight.device.type == "cpu" else 1
 
 
 class Launcher:
@@ -279,6 +308,7 @@ class Launcher:
     def head(self, x: Tensor, norm: Tensor, w: Tensor, out: Tensor) -> None:
         """out [R, N] = norm(x) w, of x [R, K], whose rows may be apart, and w [K, N]."""
         K, N = w.shape
-        RP = triton.next_power_of_2(self.rows)
-        _head[(triton.cdiv(N, 16),)](x, norm, self.eps, w, out, STRIDE=x.stride(0), R=self.rows, RP=RP, N=N, K=K, BN=16,
-                                     BK=max(16, 256 // RP), PDL=self.pdl, num_warps=4, **self.options)
+        dot = _dots(w, self.rows)
+        RP = 16 if dot else triton.next_power_of_2(self.rows)
+        _head[(triton.cdiv(N, 16),)](x, norm, self.eps, w, out, STRIDE=x.stride(0), R=self.rows, RP=RP, N=N, K=K, BN=16, BK=256 if dot else 256 // RP,
+                                     DOT=dot, PDL=self.pdl, num_warps=4, **self.options)

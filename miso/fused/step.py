@@ -82,7 +82,8 @@ class FusedFrame:
         # the depth decoder: its first step has two rows a take, the hidden state and codebook 0
         self.pair = torch.empty(B, 2, config.depth.dim, device=device)
         self.row = torch.empty(B, config.depth.dim, device=device)
-        self.positions = torch.arange(max(2, depth.codebooks), device=device)
+        # row k: k and k + 1. A row is 16 bytes, so that each is as well aligned as the next and one kernel serves them all
+        self.positions = torch.arange(depth.codebooks, device=device)[:, None] + torch.arange(2, device=device)
         cache = decoder.transformer.cache(B, config.codebooks)
         self.first, self.later = (Stack(decoder.transformer, rows, cache, pdl) for rows in (2 * B, B))
 
@@ -108,9 +109,9 @@ class FusedFrame:
         self.kernels.linear(self.x, self.projection, self.pair[:, 0], norm=self.stack.norm)
         for k in range(1, codebooks):
             if k == 1:
-                self.first(self.pair.flatten(0, 1), self.positions[:2])
+                self.first(self.pair.flatten(0, 1), self.positions[0])
             else:
-                self.later(self.row, self.positions[k:k + 1])
+                self.later(self.row, self.positions[k, :1])
             self.kernels.head(self.pair[:, 1] if k == 1 else self.row, self.later.norm, decoder.audio_head[k - 1], self.logits)
             self.drawing.draw(self.logits, self.depth.sampling, k, *self._next(k, codebooks, self.row))
 

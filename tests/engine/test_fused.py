@@ -22,6 +22,7 @@ from miso.fused.attention import Attention  # noqa: E402
 from miso.fused.draw import Drawing  # noqa: E402
 from miso.fused.matvec import Launcher, Matrix  # noqa: E402
 from miso.fused.step import FusedFrame  # noqa: E402
+from miso.graph import GraphFrame  # noqa: E402
 from miso.model import Backbone, DepthDecoder  # noqa: E402
 from miso.quantize import QuantizedLinear, quantize  # noqa: E402
 from miso.sampling import Sampling, draw, uniforms  # noqa: E402
@@ -183,6 +184,27 @@ def test_frames_are_those_of_the_plain_path(takes, precision, codebooks):
     for name in ("log_p", "hidden", "x"):
         assert torch.allclose(getattr(got, name), getattr(want, name), atol=1e-3), name
     assert torch.allclose(got.cache.keys, want.cache.keys, atol=1e-3) and torch.allclose(got.cache.values, want.cache.values, atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("weights", ["", "int8", "int4"])
+@pytest.mark.parametrize("takes", [1, 4])
+def test_kernels_that_overlap_give_the_same(weights, takes):
+    """Recorded and replayed, in bf16: a wait forgotten somewhere would show as codes that differ."""
+    config, precision, codes = replace(PRESETS["nano"], text_vocab=40), Precision(torch.bfloat16, weights), []
+    tensor = random_tensors(config, 1, device=DEVICE, dtype=torch.bfloat16)
+    backbone, decoder = (build(part, config, "x", tensor, device=DEVICE, precision=precision) for part in (Backbone, DepthDecoder))
+    for overlap in (False, True, True):
+        state = FrameState.make(backbone, DepthSampler(decoder), takes, 512, 512)
+        frame = GraphFrame(FusedFrame(backbone, DepthSampler(decoder), Sampling(), state, overlap))
+        state.x.fill_(0.1)
+        state.position.zero_()
+        state.counter.zero_()
+        state.u.copy_(uniforms(list(range(takes)), 512, config.codebooks))
+        for _ in range(500):
+            frame()
+        codes.append(state.codes[:500].clone())
+    assert torch.equal(codes[0], codes[1]) and torch.equal(codes[1], codes[2])
 
 
 @pytest.mark.parametrize("architecture, held, takes", [(90, "", 1), (80, "int4", 8)])

@@ -33,7 +33,7 @@ def compile_launches(architecture: int) -> dict[tuple, str]:
         signature, constants, aligned = {}, {}, {}
         for i, (parameter, value) in enumerate(zip(self.params, (*args, *(named[p.name] for p in self.params[len(args):])))):
             name = parameter.name
-            if parameter.is_constexpr or (isinstance(value, int) and value == 1):  # as Triton specialises
+            if parameter.is_constexpr or (isinstance(value, int) and value == 1 and not parameter.do_not_specialize):  # as Triton does
                 signature[name], constants[name] = "constexpr", value
             elif isinstance(value, torch.Tensor):
                 signature[name] = TYPES[value.dtype]
