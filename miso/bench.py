@@ -6,7 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
+from contextlib import closing
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,8 @@ class _Machine:
 
     def run(self, path: str, takes: int, rows: int, frames: int) -> dict[str, float]:
         begin = time.perf_counter()
-        list(islice(self.loop(path, takes, rows, frames), 1))
+        with closing(self.loop(path, takes, rows, frames)) as loop:
+            next(loop)
         figures, stamps = {"warm_up_s": time.perf_counter() - begin}, []
         for _ in self.loop(path, takes, rows, frames):
             stamps.append(time.perf_counter())
@@ -117,9 +118,8 @@ class _Machine:
 
         def first() -> None:
             stream = vocoder.stream()
-            for frame in self.loop(path, 1, rows, 50):
-                stream.push(frame.codes[..., None])
-                break
+            with closing(self.loop(path, 1, rows, 50)) as loop:
+                stream.push(next(loop).codes[..., None])
 
         first()
         return statistics.median(_ms(first, self.device) for _ in range(runs))

@@ -84,6 +84,10 @@ class FrameLoop:
     def __next__(self) -> Frame:
         return next(self._frames)
 
+    def close(self) -> None:
+        """End the run where it is, and give back what it was lent; else that happens when the loop is collected."""
+        self._frames.close()
+
     def _run(self) -> Iterator[Frame]:
         start, end = len(self.prompt.rows), self.first + self.max_frames
         static = self.path != "plain"

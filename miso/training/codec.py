@@ -46,7 +46,8 @@ def train_codec(speech: Speech, run: Run, settings: CodecSettings, device: torch
         run.save(trainer.pack())
 
     for step in run.steps():
-        losses = trainer.step(step, run.progress)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # for a step only: its shapes are always the same
+            losses = trainer.step(step, run.progress)
         if run.step % settings.log_every == 0:
             run.note(**losses)
         if time.monotonic() - saved > 60 * settings.save_every:
@@ -74,7 +75,7 @@ class CodecTrainer:
         self.words = Words(self.clips, device)
         head = ContentHead(settings.sizes.dim, len(PHONES if self.words.phonemes else LETTERS))
         self.made_by = nn.ModuleDict({"mimi": self.mimi.train(), "head": head}).to(device)
-        self.critics = Critics(settings.windows, settings.disc_filters).to(device)
+        self.critics = Critics(settings.windows, settings.disc_filters).to(device, memory_format=torch.channels_last)
         self.bottleneck = Bottleneck(self.mimi.quantizer, settings.ema, settings.dead)
         self.plain = settings.plain
         if start:
@@ -93,8 +94,6 @@ class CodecTrainer:
         self.crops = Crops(samples, self.clips, size)
         held_out = speech.split("validation") or self.clips
         self.validation = Crops(samples, held_out, size)
-        if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # shapes are always the same
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
         """One step of the codec, and of the critics once they take part; returns losses, still on the device."""

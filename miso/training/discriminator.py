@@ -40,6 +40,7 @@ class Critic(nn.Module):
         with torch.autocast(wave.device.type, enabled=False):
             z = spectrogram(wave[:, 0].float(), self.window, self.hann, normalized=True)
         x = torch.stack((z.real, z.imag), 1).transpose(2, 3)  # [B, 2, frames, bins]
+        x = x.contiguous(memory_format=torch.channels_last)  # else cuDNN turns every layer's input round, and back
         features = []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)

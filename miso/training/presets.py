@@ -58,7 +58,7 @@ class CodecSettings:
 @dataclass(frozen=True)
 class LMSettings:
     sizes: ModelConfig = PRESETS["nano"]
-    tokens: int = 16_384  # rows a batch: about 200 utterances
+    tokens: int = 24_576  # rows a batch: about 300 utterances
     rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.95)
     decay: float = 0.1
