@@ -21,6 +21,7 @@ from ..tokenizer import Tokenizer
 from .coded import CodedSpeech, Utterance
 from .presets import LMSettings
 
+_ROUND = 32  # rows a batch is filled up to a multiple of, and a quarter of that for the depth decoder's frames: few shapes are allocated quickest
 _ANONYMOUS = 8  # numbers, after those of the named voices, for speakers that only their sound tells apart
 
 
@@ -91,7 +92,7 @@ class Conversations:
     def build(self, conversations: list[list[Line]], name: str = "") -> Batch:
         """Rows of conversations, filled up on the right; ``name`` seeds the choice of the depth decoder's frames."""
         made = [self._build(c) for c in conversations]
-        K, S = self.config.codebooks, max(len(rows) for rows, _ in made)
+        K, S = self.config.codebooks, _up(max(len(rows) for rows, _ in made), _ROUND)
         rows = np.zeros((len(made), S, K + 1), np.int64)
         mask = np.zeros((len(made), S, K + 1), bool)
         for b, (r, m) in enumerate(made):
@@ -99,7 +100,7 @@ class Conversations:
         targets, targets_mask = np.zeros((len(made), S, K), np.int64), np.zeros((len(made), S, K), bool)
         targets[:, :-1], targets_mask[:, :-1] = rows[:, 1:, :K], mask[:, 1:, :K]
         chance = np.random.default_rng([self.seed % 2**32, *name.encode()]).random((len(made), S)) - ~targets_mask[..., 0]
-        n = max(1, round(self.settings.picked * int(targets_mask[..., 0].sum(1).max())))
+        n = _up(max(1, round(self.settings.picked * int(targets_mask[..., 0].sum(1).max()))), _ROUND // 4)
         picked = np.argsort(-chance, 1)[:, :n]
         return Batch(*map(torch.from_numpy, (rows, mask, targets, targets_mask, picked)))
 
@@ -131,14 +132,14 @@ class Conversations:
     def _cut(self, deck: list[Utterance], draw: random.Random, one_voice: bool) -> Iterator[list[Utterance]]:
         """Conversations of 1 to 4 utterances off the deck, within the model's positions."""
         sizes, shares = range(1, len(self.settings.segments) + 1), self.settings.segments
-        while deck:
-            size = draw.choices(sizes, shares)[0]
-            taken = deck[:size]
+        at = 0
+        while at < len(deck):
+            taken = deck[at:at + draw.choices(sizes, shares)[0]]
             if one_voice:
                 taken = [u for u in taken if u.voice == taken[0].voice]
             while len(taken) > 1 and sum(len(u.text.encode()) + u.frames + 12 for u in taken) > self.config.positions:
                 taken.pop()
-            deck = deck[len(taken):]
+            at += len(taken)
             yield taken
 
     def _lines(self, conversation: list[Utterance], draw: random.Random) -> list[Line]:
@@ -150,3 +151,7 @@ class Conversations:
         if not hidden:
             numbers |= {v: self.speakers[v] for v in voices if v in self.speakers}
         return [Line(u, numbers[u.voice], "" if draw.random() < self.settings.no_text else u.text) for u in conversation]
+
+
+def _up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
