@@ -177,3 +177,9 @@ def perplexity(codes: Tensor, size: int) -> Tensor:
     counts = torch.zeros(len(flat), size, device=codes.device).scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
     p = counts / counts.sum(1, keepdim=True)
     return torch.special.entr(p).sum(1).exp()
+
+
+def effective_rank(x: Tensor) -> Tensor:
+    """In how many directions vectors [B, C, T] really differ, 1 to C: the participation ratio of their covariance's eigenvalues."""
+    covariance = torch.cov(x.transpose(0, 1).flatten(1))
+    return covariance.trace().square() / covariance.square().sum().clamp(min=1e-30)

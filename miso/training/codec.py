@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import MisoError
 from ..mimi import load_mimi, random_mimi, save_mimi
-from .bottleneck import Bottleneck, draw_kept, perplexity
+from .bottleneck import Bottleneck, draw_kept, effective_rank, perplexity
 from .content import LETTERS, PHONES, ContentHead
 from .crops import Crop, Crops, Words, samples_of
 from .data import Speech
@@ -157,15 +157,19 @@ class CodecTrainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mel distance on the same held-out pieces every time, with all codebooks and with half, and how many entries are in use."""
+        """Mel distance on the same held-out pieces every time, with all codebooks, with half and without quantizing; how many entries are in
+        use; and the effective rank of the acoustic latents: where it is low, little passes, however well it is quantized."""
         c = self.settings
         clip = torch.arange(min(64, len(self.validation.starts)), device=self.device)
         wave = self.validation.cut(clip, torch.full((len(clip),), 0.5, dtype=torch.float64, device=self.device)).wave
         out, quantized = self.mimi(wave)
         half = self.mimi(wave, max(1, c.sizes.codebooks // 2))[0]
+        latent, _ = self.mimi.analyse(wave)
+        plain, _ = self.mimi.synthesise(self.bottleneck.around(latent)[0])
         used = perplexity(quantized.codes, c.sizes.codebook_size)
-        return {"held_out_mel": float(self.mel(out, wave)), "held_out_mel_half": float(self.mel(half, wave)), "held_out_used_0": float(used[0]),
-                "held_out_used": float(used.mean())}
+        return {"held_out_mel": float(self.mel(out, wave)), "held_out_mel_half": float(self.mel(half, wave)),
+                "held_out_mel_plain": float(self.mel(plain, wave)), "held_out_used_0": float(used[0]), "held_out_used": float(used.mean()),
+                "held_out_rank": float(effective_rank(self.mimi.quantizer.acoustic.input_proj(latent)))}
 
     def pack(self) -> dict[str, Tensor]:
         return {**pack_state("codec", self.made_by, self.optimizer), **pack_state("critics", self.critics, self.critics_optimizer),

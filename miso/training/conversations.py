@@ -73,7 +73,7 @@ class Conversations:
         conversations.sort(key=self._rows)
         batches, batch = [], []
         for conversation in conversations:  # in order of length: the last is the longest
-            if batch and (len(batch) + 1) * self._rows(conversation) > self.settings.tokens:
+            if batch and (len(batch) + 1) * _up(self._rows(conversation), _ROUND) > self.settings.tokens:
                 batches.append(batch)
                 batch = []
             batch.append(conversation)
