@@ -135,10 +135,15 @@ def _training(commands, command) -> None:
     prepare.add_argument("--max-seconds", type=float, default=10, help="leave out longer clips (default 10)")
     prepare.add_argument("--workers", type=int, help="processes (default: one a core)")
 
-    codec = step("codec", "train a codec")
+    coder = step("coder", "learn codes, from spectrograms")
+    coder.add_argument("speech", help="prepared speech")
+    run(coder)
+
+    codec = step("codec", "teach a codec a coder's codes, or another sound to its own")
     codec.add_argument("speech", help="prepared speech")
-    codec.add_argument("--start", metavar="FILE", help="codec to go on from")
-    codec.add_argument("--frozen", action="store_true", help="leave the codes as they are and train only how they sound (with --start)")
+    codec.add_argument("--coder", metavar="FILE", help="where its codes come from")
+    codec.add_argument("--start", metavar="FILE",
+                       help="codec to go on from; without a coder its codes stay as they are, and only their sound is trained")
     run(codec)
 
     codes = step("codes", "turn prepared speech into codes")
@@ -152,10 +157,11 @@ def _training(commands, command) -> None:
     lm.add_argument("codes", help="codes and texts")
     run(lm)
 
-    nano = step("nano", "codec, codes and lm in one go, to nano.safetensors and nano-codec.safetensors")
+    nano = step("nano", "coder, codec, codes and lm in one go, to nano.safetensors and nano-codec.safetensors")
     nano.add_argument("speech", help="prepared speech")
     nano.add_argument("-o", "--out", metavar="DIR", required=True, help="folder of everything; what was begun goes on")
     nano.add_argument("--preset", default="nano", help="settings: nano or tiny (default nano)")
+    nano.add_argument("--coder-minutes", type=float, default=3, help="of learning the codes (default 3)")
     nano.add_argument("--codec-minutes", type=float, default=9, help="of training the codec (default 9)")
     nano.add_argument("--lm-minutes", type=float, default=12, help="of training the model (default 12)")
     nano.add_argument("--versions", type=int, default=1, help="as for codes (default 1)")

@@ -1,4 +1,4 @@
-"""Commands of training: train prepare, codec, codes, lm, nano, finetune; and evaluate."""
+"""Commands of training: train prepare, coder, codec, codes, lm, nano, finetune; and evaluate."""
 
 from __future__ import annotations
 
@@ -28,17 +28,22 @@ def prepare(args) -> None:
     print(f"{len(speech.clips)} clips ({splits}), {hours:.2f} hours, voices: {', '.join(speech.voices)}")
 
 
+def coder(args) -> None:
+    from ..training.coder import train_coder
+    from ..training.data import Speech
+    from ..training.presets import settings
+
+    chosen = settings("coder", args.preset, args.config)
+    print(train_coder(Speech(args.speech), _run(args, chosen), chosen, pick_device(args.device)))
+
+
 def codec(args) -> None:
-    from ..training.codec import sizes_of, train_codec
+    from ..training.codec import train_codec
     from ..training.data import Speech
     from ..training.presets import settings
 
     chosen = settings("codec", args.preset, args.config)
-    if args.start:
-        chosen = sizes_of(args.start, chosen)
-    if args.frozen:
-        chosen = replace(chosen, frozen=True)
-    print(train_codec(Speech(args.speech), _run(args, chosen), chosen, pick_device(args.device), args.start))
+    print(train_codec(Speech(args.speech), _run(args, chosen), chosen, pick_device(args.device), coder=args.coder, start=args.start))
 
 
 def codes(args) -> None:
@@ -63,6 +68,7 @@ def nano(args) -> None:
     from ..convert import convert
     from ..training.codec import train_codec
     from ..training.coded import CodedSpeech, encode_speech
+    from ..training.coder import train_coder
     from ..training.data import Speech
     from ..training.lm import train_lm
     from ..training.presets import as_record, settings
@@ -74,7 +80,8 @@ def nano(args) -> None:
         chosen = settings(kind, args.preset)
         return Run(out / kind, Budget(minutes=minutes), as_record(chosen), args.seed), chosen
 
-    codec = train_codec(speech, *run("codec", args.codec_minutes), device)
+    coder = train_coder(speech, *run("coder", args.coder_minutes), device)
+    codec = train_codec(speech, *run("codec", args.codec_minutes), device, coder=coder)
     if not (codes := out / "codes.safetensors").is_file():
         with Progress("encoding", 0) as progress:
             encode_speech(speech, codec, codes, device, versions=args.versions, progress=progress)

@@ -52,8 +52,6 @@ class Bottleneck(nn.Module):
         if learn and not self._begun:
             if not self.updates:
                 self._start(latent)
-            elif not self.means[0].any():  # adopted
-                self._meet(latent)
             self._begun = True
         if learn:
             # a young encoder's vectors change from step to step: averages as long as later ones would keep all tables where it began
@@ -125,25 +123,11 @@ class Bottleneck(nn.Module):
         table.copy_(sums / counts[:, None].clamp(min=1e-8))
 
     @torch.no_grad()
-    def adopt(self) -> None:
-        """Begin with the tables as they are, each entry with the same weight."""
-        for part, counts, sums in zip(self.parts, self.counts, self.sums):
-            counts.fill_(1)
-            sums.copy_(part.tables)
-        self.updates.fill_(1e6)
-
-    @torch.no_grad()
-    def _meet(self, latent: Tensor) -> None:
-        """Take note of the mean of what the parts are given."""
-        for part, mean in zip(self.parts, self.means):
-            mean.copy_(part.input_proj(latent).mean((0, 2)))
-
-    @torch.no_grad()
     def _start(self, latent: Tensor) -> None:
         """Fill the tables with vectors of the first batch, each with what those before it leave over."""
-        self._meet(latent)
         for index, part in enumerate(self.parts):
             residual = part.input_proj(latent).transpose(1, 2)
+            self.means[index].copy_(residual.mean((0, 1)))
             for k in range(len(part.tables)):
                 flat = residual.flatten(0, 1)
                 table = flat[torch.randint(len(flat), part.tables.shape[1:2], device=flat.device)]

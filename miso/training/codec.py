@@ -1,22 +1,24 @@
-"""Training a small Mimi: spectral distance and commitment first, then critics beside them, and words to be read off codebook 0."""
+"""Training a small Mimi whose codes are there already: its decoder makes sound of them, its encoder learns to give them.
+
+The codes are a mel coder's (``melcoder``), or the codec's own, if there is no coder: then only what turns them into sound is trained.
+Critics join the spectral distance once it has done most of its work.
+"""
 
 from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import MisoError
-from ..mimi import load_mimi, random_mimi, save_mimi
-from .bottleneck import Bottleneck, draw_kept, effective_rank, perplexity
-from .content import LETTERS, PHONES, ContentHead
-from .crops import Crop, Crops, Words, samples_of
+from ..mimi import Mimi, load_mimi, random_mimi, save_mimi
+from .crops import Crops, samples_of
 from .data import Speech
 from .discriminator import Critics, codec_losses, critics_loss
+from .melcoder import MelCoder
 from .presets import CodecSettings
 from .run import Run, adamw, pack_state, set_rate, unpack_state, warm_cosine
 from .spectral import MelLoss
@@ -26,23 +28,25 @@ _LEAD, _RAMP = 0.05, 0.1  # of the budget: how long the critics only learn, and 
 _NORMS = 0.99  # decay of the running gradient norms
 
 
-def train_codec(speech: Speech, run: Run, settings: CodecSettings, device: torch.device, start: str | Path | None = None) -> Path:
+def train_codec(speech: Speech, run: Run, settings: CodecSettings, device: torch.device, *, coder: str | Path | None = None,
+                start: str | Path | None = None) -> Path:
     """Train, or go on training, until the run's budget is used; returns the codec file, which is there from the first save on.
 
-    ``start`` is a codec file to begin with instead of random weights.
+    ``coder`` is the mel coder whose codes are taught. ``start`` is a codec file to begin with instead of random weights; without a
+    coder its codes stay as they are.
     """
-    trainer = CodecTrainer(speech, settings, device, run.seed, start)
+    trainer = CodecTrainer(speech, settings, device, run.seed, coder, start)
     if (state := run.load()) is not None:
         trainer.unpack(state)
     run.record["data"] = {"folder": speech.folder.name, "clips": len(trainer.clips), "voices": speech.voices,
-                          "hours": round(sum(c.samples for c in trainer.clips) / 24_000 / 3600, 3), "phonemes": trainer.words.phonemes}
+                          "hours": round(sum(c.samples for c in trainer.clips) / 24_000 / 3600, 3)}
     run.record["parameters"] = sum(p.numel() for p in trainer.mimi.parameters())
     path, saved = run.folder / "codec.safetensors", time.monotonic()
 
     def save() -> None:
         run.record["figures"] = trainer.validate()
         run.note(**run.record["figures"])
-        save_mimi(path, trainer.mimi, settings.codec)
+        save_mimi(path, trainer.mimi, trainer.mimi.codec)
         run.save(trainer.pack())
 
     for step in run.steps():
@@ -60,36 +64,27 @@ def train_codec(speech: Speech, run: Run, settings: CodecSettings, device: torch
 class CodecTrainer:
     """The networks, their optimizers and one step of both."""
 
-    def __init__(self, speech: Speech, settings: CodecSettings, device: torch.device, seed: int = 0, start: str | Path | None = None):
+    def __init__(self, speech: Speech, settings: CodecSettings, device: torch.device, seed: int = 0, coder: str | Path | None = None,
+                 start: str | Path | None = None):
         self.settings, self.device = settings, device
         self.clips = speech.split("train")
         if not self.clips:
             raise MisoError(f"{speech.folder} has no clips to train on.", "Prepare more speech.")
         torch.manual_seed(seed)
-        # random_mimi keeps signals their size through 40 layers without norms; torch's own initial weights would make them vanish
-        self.mimi = load_mimi(start) if start else random_mimi(settings.sizes, seed, settings.codec)
-        if start and self.mimi.config != settings.sizes:
-            raise MisoError(f"{Path(start).name} is of other sizes than the settings.", "Give its sizes in the settings.", input="start")
-        if settings.frozen and not start:
-            raise MisoError("A frozen codec has to be one already trained.", "Name it with --start.", input="start")
-        self.words = Words(self.clips, device)
-        head = ContentHead(settings.sizes.dim, len(PHONES if self.words.phonemes else LETTERS))
-        self.made_by = nn.ModuleDict({"mimi": self.mimi.train(), "head": head}).to(device)
-        self.critics = Critics(settings.windows, settings.disc_filters).to(device, memory_format=torch.channels_last)
-        self.bottleneck = Bottleneck(self.mimi.quantizer, settings.ema, settings.dead)
-        self.plain = settings.plain
-        if start:
-            self.bottleneck.adopt()
-            self.plain = 0
-        if settings.frozen:
-            q = self.mimi.quantizer
-            for module in (self.mimi.encoder, self.mimi.encoder_transformer, self.mimi.downsample, q.semantic.input_proj, q.acoustic.input_proj):
+        self.coder = MelCoder.load(coder, device) if coder else None
+        self.mimi = _begin(self.coder, seed, start).to(device).train()
+        quantizer = self.mimi.quantizer.requires_grad_(False)
+        for part in (quantizer.semantic, quantizer.acoustic):
+            part.output_proj.requires_grad_(True)  # the tables' way out is the decoder's side
+        if not self.coder:
+            for module in (self.mimi.encoder, self.mimi.encoder_transformer, self.mimi.downsample):
                 module.requires_grad_(False)
-        self.optimizer = adamw(self.made_by, settings.rate, settings.betas, 0.01)
+        self.critics = Critics(settings.windows, settings.disc_filters).to(device, memory_format=torch.channels_last)
+        self.optimizer = adamw(self.mimi, settings.rate, settings.betas, 0.01)
         self.critics_optimizer = adamw(self.critics, settings.disc_rate, settings.betas, 0.01)
-        self.mel = MelLoss(settings.sizes.sample_rate).to(device)
+        self.mel = MelLoss(self.mimi.config.sample_rate).to(device)
         self.norms = torch.zeros(3, device=device)  # running gradient norms at the sound: mel, adversarial, features
-        size = settings.frames * settings.sizes.frame_size
+        size = settings.frames * self.mimi.config.frame_size
         samples = samples_of(speech, device)
         self.crops = Crops(samples, self.clips, size)
         held_out = speech.split("validation") or self.clips
@@ -97,43 +92,57 @@ class CodecTrainer:
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
         """One step of the codec, and of the critics once they take part; returns losses, still on the device."""
-        c, crop = self.settings, self.crops.draw(self.settings.batch)
+        c, wave = self.settings, self.crops.draw(self.settings.batch).wave
         rate = warm_cosine(step, progress, c.warm_up)
         set_rate(self.optimizer, c.rate * rate)
-        kept, bypassed = draw_kept(c.batch, c.sizes.codebooks, c.dropped, c.bypassed, self.device)
-        with self._autocast(), torch.set_grad_enabled(not c.frozen):
-            latent, _ = self.mimi.analyse(crop.wave)
-        losses = {}
-        if step < self.plain:
-            bottled, content, commitment = self.bottleneck.around(latent.float())
-        else:
-            bottled, content, codes, commitment = self.bottleneck(latent.float(), kept, bypassed, learn=not c.frozen)
-            losses |= {"commitment": commitment, "used": perplexity(codes, c.sizes.codebook_size).mean()}
+        codes, target = self._taught(wave)
+        books = codes.shape[1]
+        if torch.rand(()) < c.dropped:
+            codes = codes[:, :int(torch.randint(1, books + 1, ()))]
+        losses, latent = {}, None
         with self._autocast():
-            out, _ = self.mimi.synthesise(bottled)
+            if self.coder:
+                latent, _ = self.mimi.analyse(wave)
+            out, _ = self.mimi.synthesise(self.mimi.quantizer.decode(codes))
         # losses of the sound are taken at a leaf, so that their gradients can be weighed against each other before they go on
         sound = out.detach().float().requires_grad_()
-        mel = self.mel(sound, crop.wave)
-        gradient = torch.autograd.grad(mel, sound)[0] * c.mel
-        losses["mel"] = mel
+        losses["mel"] = self.mel(sound, wave)
+        gradient = torch.autograd.grad(losses["mel"], sound)[0]
         if progress >= c.adversarial_from:
             ramp = min(1.0, max(0.0, progress - c.adversarial_from - _LEAD) / _RAMP)
-            losses |= self._criticise(sound, crop.wave, gradient, ramp, rate)
-        inner = c.commitment * commitment
-        if c.content and not c.frozen:
-            losses["content"] = self._content(content, crop)
-            inner = inner + c.content * losses["content"]
+            losses |= self._criticise(sound, wave, gradient, ramp, rate)
+        roots = [(out, gradient.to(out.dtype))]
+        if self.coder:
+            losses["latent"] = self._distance(latent.float(), target)
+            roots.append((losses["latent"], None))
         self.optimizer.zero_grad(set_to_none=True)
-        roots = [(out, gradient.to(out.dtype))] + [(inner, None)] * inner.requires_grad  # nothing in there to learn from, if frozen
         torch.autograd.backward(*zip(*roots))
-        torch.nn.utils.clip_grad_norm_(self.made_by.parameters(), c.clip)
+        for half in self._halves():  # each on its own: they share nothing, and one is often the louder
+            torch.nn.utils.clip_grad_norm_(half, c.clip)
         self.optimizer.step()
         return {k: v.detach() for k, v in losses.items()}
+
+    @torch.no_grad()
+    def _taught(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """The codes [B, K, T] of samples that the decoder is taught, and the latent [B, dim, T] before them, which the encoder is."""
+        latent = self.coder.analyse(wave) if self.coder else self.mimi.analyse(wave)[0]
+        return self.mimi.quantizer.encode(latent, self.mimi.config.codebooks), latent
+
+    def _distance(self, latent: Tensor, target: Tensor) -> Tensor:
+        """Mean square distance of two latents as the quantizer sees them, by the variance of the second."""
+        parts = (self.mimi.quantizer.semantic, self.mimi.quantizer.acoustic)
+        pairs = [(part.input_proj(latent), part.input_proj(target)) for part in parts]
+        return sum((a - b).square().mean() / b.transpose(0, 1).flatten(1).var(1).mean() for a, b in pairs) / len(parts)
+
+    def _halves(self) -> list[list[nn.Parameter]]:
+        m = self.mimi
+        return [[p for module in half for p in module.parameters() if p.grad is not None]
+                for half in ((m.encoder, m.encoder_transformer, m.downsample), (m.quantizer, m.upsample, m.decoder_transformer, m.decoder))]
 
     def _criticise(self, sound: Tensor, real: Tensor, gradient: Tensor, ramp: float, rate: float) -> dict[str, Tensor]:
         """Add the critics' gradients to ``gradient`` [B, 1, N] in place, each with its share of the mel loss's norm; then teach the critics."""
         c = self.settings
-        length = c.disc_frames * c.sizes.frame_size
+        length = c.disc_frames * self.mimi.config.frame_size
         first = int(torch.randint(0, sound.shape[-1] - length + 1, ()))
         part = (slice(0, c.disc_batch), slice(None), slice(first, first + length))
         fake = sound[part].detach().requires_grad_()
@@ -152,42 +161,42 @@ class CodecTrainer:
         self.critics_optimizer.step()
         return {"adversarial": adversarial, "features": features, "critics": loss}
 
-    def _content(self, latent: Tensor, crop: Crop) -> Tensor:
-        return self.made_by["head"].loss(latent, self.words.targets[crop.clip], self.words.lengths[crop.clip], crop.whole)
-
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mel distance on the same held-out pieces every time, with all codebooks, with half and without quantizing; how many entries are in
-        use; and the effective rank of the acoustic latents: where it is low, little passes, however well it is quantized."""
-        c = self.settings
+        """Mel distance on the same held-out pieces every time, with all codebooks and with half, from the codec's own codes; and, with a
+        coder, the share of them that are the coder's: of all, and of codebook 0's."""
         clip = torch.arange(min(64, len(self.validation.starts)), device=self.device)
         wave = self.validation.cut(clip, torch.full((len(clip),), 0.5, dtype=torch.float64, device=self.device)).wave
+        books = self.mimi.config.codebooks
         out, quantized = self.mimi(wave)
-        half = self.mimi(wave, max(1, c.sizes.codebooks // 2))[0]
-        latent, _ = self.mimi.analyse(wave)
-        plain, _ = self.mimi.synthesise(self.bottleneck.around(latent)[0])
-        used = perplexity(quantized.codes, c.sizes.codebook_size)
-        return {"held_out_mel": float(self.mel(out, wave)), "held_out_mel_half": float(self.mel(half, wave)),
-                "held_out_mel_plain": float(self.mel(plain, wave)), "held_out_used_0": float(used[0]), "held_out_used": float(used.mean()),
-                "held_out_rank": float(effective_rank(self.mimi.quantizer.acoustic.input_proj(latent)))}
+        figures = {"held_out_mel": float(self.mel(out, wave)), "held_out_mel_half": float(self.mel(self.mimi(wave, max(1, books // 2))[0], wave))}
+        if self.coder:
+            same = (quantized.codes == self._taught(wave)[0]).float()
+            figures |= {"held_out_same": float(same.mean()), "held_out_same_0": float(same[:, 0].mean())}
+        return figures
 
     def pack(self) -> dict[str, Tensor]:
-        return {**pack_state("codec", self.made_by, self.optimizer), **pack_state("critics", self.critics, self.critics_optimizer),
-                **pack_state("bottleneck", self.bottleneck), "norms": self.norms}
+        return {**pack_state("codec", self.mimi, self.optimizer), **pack_state("critics", self.critics, self.critics_optimizer), "norms": self.norms}
 
     def unpack(self, state: dict[str, Tensor]) -> None:
-        unpack_state(state, "codec", self.made_by, self.optimizer)
+        unpack_state(state, "codec", self.mimi, self.optimizer)
         unpack_state(state, "critics", self.critics, self.critics_optimizer)
-        unpack_state(state, "bottleneck", self.bottleneck)
         self.norms = state["norms"].to(self.device)
 
     def _autocast(self):
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
 
 
-def sizes_of(path: str | Path, settings: CodecSettings) -> CodecSettings:
-    """The settings with the sizes and the codec id of a codec file, to train it further."""
-    from ..mimi.weights import inspect_mimi
-
-    info = inspect_mimi(path)
-    return replace(settings, sizes=info.config, codec=info.codec)
+def _begin(coder: MelCoder | None, seed: int, start: str | Path | None) -> Mimi:
+    """The codec of ``start``, or one with random weights around the coder's quantizer."""
+    if start:
+        mimi = load_mimi(start)
+        if coder and coder.config != mimi.config:
+            raise MisoError(f"{Path(start).name} is of other sizes than the coder.", "Name the coder that it was taught by.", input="start")
+        return mimi
+    if coder is None:
+        raise MisoError("A codec is taught codes that are there already.", "Name a coder with --coder, or a codec with --start.", input="coder")
+    # random_mimi keeps signals their size through 40 layers without norms; torch's own initial weights would make them vanish
+    mimi = random_mimi(coder.config, seed, coder.codec)
+    mimi.quantizer.load_state_dict(coder.quantizer.state_dict())
+    return mimi

@@ -32,12 +32,12 @@ class Crops:
         clip = torch.searchsorted(self._ends, at, right=True).clamp(max=len(self._ends) - 1)
         return self.cut(clip, torch.rand(batch, dtype=torch.float64, device=self.device))
 
-    def cut(self, clip: Tensor, place: Tensor) -> Crop:
-        """Pieces of the clips [B]; ``place`` [B] in [0, 1) says where in the room there is."""
-        lengths = self.lengths[clip]
-        room = lengths - self.size  # negative: silence to be put around
+    def cut(self, clip: Tensor, place: Tensor, size: int = 0) -> Crop:
+        """Pieces of the clips [B], of ``size`` samples if given; ``place`` [B] in [0, 1) says where in the room there is."""
+        lengths, size = self.lengths[clip], size or self.size
+        room = lengths - size  # negative: silence to be put around
         offset = (place * (room.abs() + 1)).long() * room.sign()
-        index = offset[:, None] + torch.arange(self.size, device=self.device)
+        index = offset[:, None] + torch.arange(size, device=self.device)
         inside = (index >= 0) & (index < lengths[:, None])
         samples = self.samples[self.starts[clip, None] + index.clamp(min=0).minimum(lengths[:, None] - 1)]
         return Crop((samples * inside).float().div(32768)[:, None], clip, room <= 0)

@@ -1,6 +1,6 @@
 """Settings of the trainings, with the reasons; the defaults make ``nano``, ``TINY`` is what the tests train in seconds.
 
-A --config file is JSON with the same names, and only those that differ: {"batch": 16, "sizes": {"filters": 16}}.
+A --config file is JSON with the same names, and only those that differ: {"rate": 1e-3, "sizes": {"filters": 16}}.
 """
 
 from __future__ import annotations
@@ -22,35 +22,46 @@ NANO_CODEC = MimiConfig(filters=24, dim=192, heads=4, encoder_layers=2, decoder_
 
 
 @dataclass(frozen=True)
-class CodecSettings:
-    sizes: MimiConfig = NANO_CODEC
+class CoderSettings:
+    sizes: MimiConfig = NANO_CODEC  # of the codec that is to have its codes
     codec: str = "nano"  # codec id
-    frames: int = 32  # of a crop: 2.56 s, so that half of the clips fit in whole, which the content loss needs
-    batch: int = 64
-    rate: float = 4e-4  # at 1e-3 all latents shift together by more, each step, than they differ
-    betas: tuple[float, float] = (0.8, 0.99)
-    warm_up: int = 200
-    clip: float = 100.0  # of the gradient's norm, which is about 50: for the odd spike, which Adam would remember for long
-    # the bottleneck
-    plain: int = 300  # first steps without quantizing: tables begun on the vectors of an untaught encoder follow its drift, and collapse
+    width: int = 384
+    reader: int = 128  # width of the head that reads the words
+    seconds: float = 80.0  # of speech a batch
+    rate: float = 1.5e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    warm_up: int = 100
+    clip: float = 5.0  # of the gradient's norm
+    plain: int = 200  # first steps without quantizing: tables begun on the vectors of an untaught encoder follow its drift
     ema: float = 0.99  # of a codebook's sums and counts
     dead: float = 0.05  # a codebook entry used less than this share of the average is restarted from the batch
-    dropped: float = 0.25  # share of crops quantized by only the first n codebooks, n drawn anew for each
-    bypassed: float = 0.15  # share that isn't quantized at all (the Moshi report, 2410.00037, 3.3.2, uses a half and finds it helps)
-    # the weight of each loss; those of the discriminators are shares of the mel loss's gradient
-    mel: float = 5.0
-    commitment: float = 1.0
-    content: float = 0.5
+    dropped: float = 0.25  # share of clips quantized by only the first n codebooks, n drawn anew for each
+    bypassed: float = 0.3  # share that isn't quantized at all (the Moshi report, 2410.00037, 3.3.2, uses a half and finds it helps)
+    # the weights of losses beside the spectral one
+    commitment: float = 0.15
+    content: float = 0.1
+    log_every: int = 50
+    save_every: float = 2.0  # minutes
+
+
+@dataclass(frozen=True)
+class CodecSettings:
+    frames: int = 16  # of a crop: 1.28 s
+    batch: int = 32
+    rate: float = 8e-4
+    betas: tuple[float, float] = (0.8, 0.97)
+    warm_up: int = 100
+    clip: float = 3.0  # of each half's gradient
+    dropped: float = 0.2  # share of steps with only the first n codebooks, n drawn anew for each
+    # the critics, and the weight of their losses as shares of the mel loss's gradient
     adversarial: float = 0.2
     features: float = 0.5
-    # the discriminators
-    adversarial_from: float = 0.25  # of the budget: first the mel loss alone
+    adversarial_from: float = 0.5  # of the budget: first the mel loss alone
     windows: tuple[int, ...] = (1024, 512, 256)
     disc_filters: int = 32
     disc_frames: int = 12  # of each crop, anywhere in it: more of them teach little and cost most of the step
     disc_batch: int = 32
     disc_rate: float = 3e-4
-    frozen: bool = False  # leave all that makes codes as it is, and train on what turns them into sound
     log_every: int = 50
     save_every: float = 2.0  # minutes
 
@@ -98,10 +109,10 @@ TINY_MODEL = replace(PRESETS["nano"], backbone=replace(PRESETS["nano"].backbone,
                      codec="tiny", positions=512)
 
 PRESET_SETTINGS: dict[str, dict[str, Any]] = {
-    "nano": {"codec": CodecSettings(), "lm": LMSettings(), "finetune": FinetuneSettings()},
+    "nano": {"coder": CoderSettings(), "codec": CodecSettings(), "lm": LMSettings(), "finetune": FinetuneSettings()},
     "tiny": {
-        "codec": CodecSettings(TINY_CODEC, "tiny", frames=8, batch=4, rate=2e-3, warm_up=5, plain=4, windows=(256, 128), disc_filters=4,
-                               disc_frames=4, disc_batch=2, log_every=5),
+        "coder": CoderSettings(TINY_CODEC, "tiny", width=32, reader=16, seconds=3, rate=3e-3, warm_up=5, plain=4, log_every=5),
+        "codec": CodecSettings(frames=8, batch=4, rate=2e-3, warm_up=5, windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
         "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, dropout=0.0, ema=0.0, validate_every=20, log_every=10),
         "finetune": FinetuneSettings(tokens=512, rate=1e-3, warm_up=2, validate_every=10, log_every=5),
     },

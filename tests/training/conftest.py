@@ -39,7 +39,7 @@ def speech(source, tmp_path_factory):
     return prepare([source], tmp_path_factory.mktemp("prepared"), seconds=(0.3, 10))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """Two OpenMP threads wait for each other longer than these small matrices take."""
     threads = torch.get_num_threads()

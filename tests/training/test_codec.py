@@ -1,14 +1,18 @@
-"""Codec training: the parts against what they stand for, and the whole on a few clips."""
+"""Training of codes and codec: the parts against what they stand for, and the whole on a few clips."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
 from miso.errors import MisoError
-from miso.mimi import Mimi, load_mimi
+from miso.mimi import Mimi, load_mimi, random_mimi, save_mimi
 from miso.training.bottleneck import Bottleneck, draw_kept, perplexity
 from miso.training.codec import train_codec
+from miso.training.coder import train_coder
 from miso.training.content import LETTERS, PHONES, ContentHead, spell
 from miso.training.crops import Crops, Words, samples_of
+from miso.training.melcoder import MelCoder
 from miso.training.presets import TINY_CODEC, as_record, settings
 from miso.training.run import Budget, Run
 from miso.training.spectral import MelLoss, mel_bands
@@ -31,7 +35,6 @@ def quantizer():
 
 def test_bottleneck_gives_what_inference_gives(quantizer):
     bottleneck, latent = Bottleneck(quantizer, 0.9, 0.0), torch.randn(3, 32, 10)
-    bottleneck.adopt()
     kept, bypassed = torch.tensor([4, 2, 1]), torch.tensor([False, False, False])
     out = bottleneck(latent, kept, bypassed, learn=False)
     assert torch.equal(out.codes, quantizer.encode(latent, 4))
@@ -49,7 +52,6 @@ def test_bottleneck_gives_what_inference_gives(quantizer):
 
 def test_gradients_pass_straight_and_commit(quantizer):
     bottleneck, latent = Bottleneck(quantizer, 0.9, 0.0), torch.randn(2, 32, 10, requires_grad=True)
-    bottleneck.adopt()
     out = bottleneck(latent, torch.tensor([4, 2]), torch.tensor([False, False]), learn=False)
     g, = torch.autograd.grad(out.latent.sum(), latent, retain_graph=True)
     want, = torch.autograd.grad(sum(p.output_proj(p.input_proj(latent)) for p in (quantizer.semantic, quantizer.acoustic)).sum(), latent)
@@ -87,12 +89,6 @@ def test_tables_follow_what_shifts_together(quantizer):
         return (bottled.latent - bottleneck.around(x)[0]).square().mean()
 
     assert distance(moved, latent + 59 * ahead) < 3 * distance(settled, latent) + 0.5 * bottleneck.around(latent)[0].var()
-    # tables taken over from a file stay where they are
-    adopted = Bottleneck(quantizer, 0.99, 0.05)
-    adopted.adopt()
-    table = quantizer.semantic.tables.clone()
-    adopted(latent + 59 * ahead, *keep)
-    assert (quantizer.semantic.tables - table).abs().max() < 0.5
 
 
 def test_dropout_of_codebooks_and_use():
@@ -154,49 +150,89 @@ def test_content_head_learns_to_read():
     assert head.loss(latent, targets, lengths, torch.tensor([False, False])) == 0
 
 
-def test_training_lowers_the_distance_and_resumes_to_the_bit(speech, tmp_path):
-    setting = settings("codec", "tiny")
-    path = train_codec(speech, whole := quiet_run(tmp_path / "whole", setting, steps=24), setting, CPU)
-    history = whole.record["history"]
-    mels = [row["mel"] for row in history if "mel" in row]
-    assert mels[-1] < 0.85 * mels[0] and {"adversarial", "features", "critics"} <= history[-2].keys() and "adversarial" not in history[0]
-
-    cut = quiet_run(tmp_path / "parts", setting, steps=24)
-    steps = cut.steps
+def resumed(train, folder, setting, steps, **more):
+    """A run cut off in the middle and gone on with, and its file."""
+    cut = quiet_run(folder, setting, steps=steps)
+    whole_steps = cut.steps
 
     def cut_steps():
-        for step in steps():
+        for step in whole_steps():
             yield step
-            if step == 12:
+            if step == steps // 2:
                 return  # as stop_after does: the run ends and saves
 
     cut.steps = cut_steps
-    train_codec(speech, cut, setting, CPU)
-    parts = quiet_run(tmp_path / "parts", setting, steps=24)
-    train_codec(speech, parts, setting, CPU)
-    a, b = whole.load(), parts.load()
-    assert parts.step == 24 and a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
-    mimi = load_mimi(path)
-    assert mimi.codec == "tiny" and mimi.config == TINY_CODEC
+    train(cut, **more)
+    return (parts := quiet_run(folder, setting, steps=steps)), train(parts, **more)
 
 
-def test_frozen_training_leaves_the_codes(speech, tmp_path):
+@pytest.fixture(scope="module")
+def coder(speech, tmp_path_factory):
+    setting, folder = settings("coder", "tiny"), tmp_path_factory.mktemp("coder")
+    run = quiet_run(folder, setting, steps=40)
+    return train_coder(speech, run, setting, CPU), run
+
+
+def test_coder_learns_and_resumes_to_the_bit(speech, coder, tmp_path):
+    path, run = coder
+    mels = [row["mel"] for row in run.record["history"] if "mel" in row]
+    assert mels[-1] < 0.8 * mels[0] and {"held_out_mel_plain", "held_out_rank"} <= run.record["figures"].keys()
+    setting = settings("coder", "tiny")
+    parts, _ = resumed(lambda run: train_coder(speech, run, setting, CPU), tmp_path, setting, 40)
+    a, b = run.load(), parts.load()
+    assert parts.step == 40 and a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
+    assert torch.equal(MelCoder.load(path, CPU).quantizer.acoustic.tables, a["coder.coder.quantizer.acoustic.tables"])
+
+
+def test_coder_sees_nothing_later(speech, coder):
+    coder = MelCoder.load(coder[0], CPU)
+    wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None, :6 * 1920]
+    later = torch.cat((wave[..., :4 * 1920], torch.randn(1, 1, 2 * 1920)), -1)
+    a, b = coder.analyse(wave), coder.analyse(later)
+    assert torch.equal(a[..., :4], b[..., :4]) and not torch.equal(a[..., 4:], b[..., 4:])
+    assert torch.equal(coder.synthesise(a)[:, :4], coder.synthesise(b)[:, :4]) and coder.synthesise(a).shape == (1, 6, 640)
+    assert (coder.spectrum(10 * later) - coder.spectrum(later))[:, 34:].mean() == pytest.approx(1, abs=0.01)  # log10 of magnitudes
+
+
+def test_codec_learns_the_coders_codes_and_resumes_to_the_bit(speech, coder, tmp_path):
     setting = settings("codec", "tiny")
-    first = train_codec(speech, quiet_run(tmp_path / "first", setting, steps=3), setting, CPU)
-    frozen = settings("codec", "tiny", None).__class__(**{**setting.__dict__, "frozen": True})
-    second = train_codec(speech, quiet_run(tmp_path / "second", frozen, steps=4), frozen, CPU, start=first)
+
+    def train(run):
+        return train_codec(speech, run, setting, CPU, coder=coder[0])
+
+    path = train(whole := quiet_run(tmp_path / "whole", setting, steps=24))
+    history = whole.record["history"]
+    mels, latents = ([row[name] for row in history if name in row] for name in ("mel", "latent"))
+    assert mels[-1] < 0.85 * mels[0] and latents[-1] < 0.9 * latents[0]
+    assert {"adversarial", "features", "critics"} <= history[-2].keys() and "adversarial" not in history[0]
+    parts, _ = resumed(train, tmp_path / "parts", setting, 24)
+    a, b = whole.load(), parts.load()
+    assert parts.step == 24 and a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
+    mimi, coder = load_mimi(path), MelCoder.load(coder[0], CPU)
+    assert mimi.codec == "tiny" and mimi.config == TINY_CODEC
+    assert torch.equal(mimi.quantizer.acoustic.tables, coder.quantizer.acoustic.tables)
+
+
+def test_a_codec_by_itself_keeps_its_codes(speech, coder, tmp_path):
+    setting = settings("codec", "tiny")
+    first = train_codec(speech, quiet_run(tmp_path / "first", setting, steps=3), setting, CPU, coder=coder[0])
+    second = train_codec(speech, quiet_run(tmp_path / "second", setting, steps=4), setting, CPU, start=first)
     a, b = load_mimi(first), load_mimi(second)
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
     assert torch.equal(a.encode(wave), b.encode(wave)) and not torch.equal(a.decoder.model[0].conv.weight, b.decoder.model[0].conv.weight)
-    with pytest.raises(MisoError, match="already trained"):
-        train_codec(speech, quiet_run(tmp_path / "third", frozen, steps=1), frozen, CPU)
+    with pytest.raises(MisoError, match="codes that are there already"):
+        train_codec(speech, quiet_run(tmp_path / "third", setting, steps=1), setting, CPU)
+    with pytest.raises(MisoError, match="holds no mel coder"):
+        train_codec(speech, quiet_run(tmp_path / "fourth", setting, steps=1), setting, CPU, coder=first)
+    save_mimi(tmp_path / "other.safetensors", random_mimi(replace(TINY_CODEC, filters=2), 0, "tiny"))
+    with pytest.raises(MisoError, match="other sizes"):
+        train_codec(speech, quiet_run(tmp_path / "fifth", setting, steps=1), setting, CPU, coder=coder[0], start=tmp_path / "other.safetensors")
 
 
 def test_other_settings_dont_resume(speech, tmp_path):
-    setting = settings("codec", "tiny")
-    train_codec(speech, quiet_run(tmp_path, setting, steps=1), setting, CPU)
-    other = setting.__class__(**{**setting.__dict__, "rate": 1e-5})
+    setting = settings("coder", "tiny")
+    train_coder(speech, quiet_run(tmp_path, setting, steps=1), setting, CPU)
     with pytest.raises(MisoError, match="other settings .rate."):
-        quiet_run(tmp_path, other, steps=1)
+        quiet_run(tmp_path, replace(setting, rate=1e-5), steps=1)
     with pytest.raises(MisoError, match="no end"):
         Budget()

@@ -15,11 +15,12 @@ from miso.training.presets import TINY_CODEC, settings
 
 
 def test_all_the_way(source, tmp_path, capsys):
-    folder = {name: str(tmp_path / name) for name in ("speech", "codec", "lm", "tuned")}
-    (tmp_path / "config.json").write_text(json.dumps({"batch": 2, "disc_batch": 1, "sizes": {"filters": 2}}))
+    folder = {name: str(tmp_path / name) for name in ("speech", "coder", "codec", "lm", "tuned")}
+    (tmp_path / "config.json").write_text(json.dumps({"seconds": 2, "sizes": {"filters": 2}}))
     assert main(["train", "prepare", str(source), "-o", folder["speech"], "--workers", "1", "--min-seconds", "0.3"]) == 0
-    assert main(["train", "codec", folder["speech"], "-o", folder["codec"], "--preset", "tiny", "--config", str(tmp_path / "config.json"),
-                 "--steps", "6"]) == 0
+    few = ["--preset", "tiny", "--steps", "6"]
+    assert main(["train", "coder", folder["speech"], "-o", folder["coder"], "--config", str(tmp_path / "config.json"), *few]) == 0
+    assert main(["train", "codec", folder["speech"], "--coder", str(tmp_path / "coder" / "coder.safetensors"), "-o", folder["codec"], *few]) == 0
     codec, codes = str(tmp_path / "codec" / "codec.safetensors"), str(tmp_path / "codes.safetensors")
     assert load_mimi(codec).config.filters == 2
     assert main(["train", "codes", folder["speech"], "--codec", codec, "-o", codes]) == 0
@@ -44,7 +45,8 @@ def test_all_the_way(source, tmp_path, capsys):
 
 
 def test_all_in_one_go_and_again(speech, tmp_path, capsys):
-    command = ["train", "nano", str(speech.folder), "-o", str(tmp_path), "--preset", "tiny", "--codec-minutes", "0.03", "--lm-minutes", "0.02"]
+    command = ["train", "nano", str(speech.folder), "-o", str(tmp_path), "--preset", "tiny"]
+    command += ["--coder-minutes", "0.02", "--codec-minutes", "0.03", "--lm-minutes", "0.02"]
     assert main(command) == 0
     begun = json.loads((tmp_path / "codec" / "record.json").read_text())["steps"], (tmp_path / "codes.safetensors").stat().st_mtime_ns
     made = Checkpoint(tmp_path / "nano.safetensors")
@@ -79,7 +81,7 @@ def test_codes_are_those_of_a_voice_prompt(speech, tmp_path):
 def test_settings(tmp_path):
     file = tmp_path / "c.json"
     file.write_text('{"rate": 0.1, "betas": [0.5, 0.6], "sizes": {"ratios": [4, 4], "dim": 64}}')
-    changed = settings("codec", "nano", file)
+    changed = settings("coder", "nano", file)
     assert changed.rate == 0.1 and changed.betas == (0.5, 0.6) and changed.sizes.ratios == (4, 4) and changed.sizes.codebooks == 8
     file.write_text('{"sizes": {"depth": {"layers": 2}}}')
     assert settings("lm", "nano", file).sizes.depth.layers == 2
