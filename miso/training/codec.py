@@ -80,8 +80,8 @@ class CodecTrainer:
             for module in (self.mimi.encoder, self.mimi.encoder_transformer, self.mimi.downsample):
                 module.requires_grad_(False)
         self.critics = Critics(settings.windows, settings.disc_filters).to(device, memory_format=torch.channels_last)
-        self.optimizer = adamw(self.mimi, settings.rate, settings.betas, 0.01)
-        self.critics_optimizer = adamw(self.critics, settings.disc_rate, settings.betas, 0.01)
+        self.optimizer = adamw(self.mimi.parameters(), settings.rate, settings.betas, 0.01)
+        self.critics_optimizer = adamw(self.critics.parameters(), settings.disc_rate, settings.betas, 0.01)
         self.mel = MelLoss(self.mimi.config.sample_rate).to(device)
         self.norms = torch.zeros(3, device=device)  # running gradient norms at the sound: mel, adversarial, features
         size = settings.frames * self.mimi.config.frame_size

@@ -63,7 +63,7 @@ class CoderTrainer:
         head = ContentHead(c.sizes.dim, len(PHONES if self.words.phonemes else LETTERS), c.reader)
         self.made_by = nn.ModuleDict({"coder": self.coder.train(), "head": head}).to(device)
         self.bottleneck = Bottleneck(self.coder.quantizer, c.ema, c.dead)
-        self.optimizer = adamw(self.made_by, c.rate, c.betas, 0.01)
+        self.optimizer = adamw(self.made_by.parameters(), c.rate, c.betas, 0.01)
         samples = samples_of(speech, device)
         self.crops = Crops(samples, self.clips, 0)
         held_out = speech.split("validation") or self.clips

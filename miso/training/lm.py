@@ -18,6 +18,7 @@ from ..errors import MisoError
 from ..tokenizer import Tokenizer, find_tokenizer
 from .coded import CodedSpeech
 from .conversations import Conversations
+from .muon import Muon
 from .presets import LMSettings
 from .run import Run, adamw, pack_state, set_rate, unpack_state, warm_cosine
 from .trained import Average, TrainedModel
@@ -50,10 +51,10 @@ def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Ru
                       for utterances in (coded.split("train"), coded.split("validation")))
     if data is None:
         raise MisoError(f"{coded.path.name} has nothing to train on.", "Prepare more speech.")
-    optimizer = adamw(model, settings.rate, settings.betas, settings.decay)
+    optimizers = optimizers_for(model, settings)
     average = Average(model, settings.ema) if settings.ema else None
     if (state := run.load()) is not None:
-        unpack_state(state, "model", model, optimizer)
+        unpack_state(state, "model", model, *optimizers)
         if average:
             average.unpack(state)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -81,18 +82,20 @@ def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Ru
         run.save_record()
 
     def save() -> None:
-        run.save(pack_state("model", model, optimizer, only_trained=True) | (average.pack() if average else {}))
+        run.save(pack_state("model", model, *optimizers, only_trained=True) | (average.pack() if average else {}))
 
     model.train()
     for step in run.steps():
         epoch, index, batch = next(batches)
-        set_rate(optimizer, settings.rate * warm_cosine(step, run.progress, settings.warm_up))
+        for optimizer in optimizers:
+            set_rate(optimizer, settings.rate * warm_cosine(step, run.progress, settings.warm_up))
         with autocast:
             losses = model(batch.to(device))
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         losses.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         if average:
             average.update(step)
         run.place = {"epoch": epoch, "index": index + 1}
@@ -106,6 +109,15 @@ def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Ru
     check()
     save()
     return path
+
+
+def optimizers_for(model: TrainedModel, settings: LMSettings) -> list[torch.optim.Optimizer]:
+    """AdamW for all that is trained, or Muon for the layers' matrices and AdamW for the rest."""
+    if not settings.muon:
+        return [adamw(model.parameters(), settings.rate, settings.betas, settings.decay)]
+    matrices = {n: p for n, p in model.named_parameters() if p.requires_grad and p.dim() == 2 and ".layers." in n}
+    others = [p for n, p in model.named_parameters() if p.requires_grad and n not in matrices]
+    return [Muon(matrices.values(), settings.rate, settings.decay), adamw(others, settings.rate, settings.betas, settings.decay)]
 
 
 @torch.no_grad()

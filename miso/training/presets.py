@@ -73,6 +73,7 @@ class LMSettings:
     rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.95)
     decay: float = 0.1
+    muon: bool = True  # for the layers' matrices; the rest has AdamW
     warm_up: int = 200
     clip: float = 1.0  # of the gradient's norm
     dropout: float = 0.1
@@ -93,6 +94,7 @@ class FinetuneSettings(LMSettings):
     """``sizes`` is not used: they are the checkpoint's."""
 
     rank: int = 0  # of LoRA; 0 trains all weights
+    muon: bool = False
     tokens: int = 4096
     rate: float = 1e-4
     warm_up: int = 20

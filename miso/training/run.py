@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..errors import MisoError
 from ..files import open_tensors, read_header, replacing, write_tensors
 
+_STATES = ("step", "exp_avg", "exp_avg_sq", "average")  # of AdamW, and of Muon
 _SEED_STRIDE = 1_000_003  # seeds of neighbouring runs stay apart for a million steps
 
 
@@ -138,30 +139,28 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def adamw(module: nn.Module, rate: float, betas: tuple[float, float], decay: float) -> torch.optim.AdamW:
+def adamw(params: Iterable[Tensor], rate: float, betas: tuple[float, float], decay: float) -> torch.optim.AdamW:
     """AdamW on what is trainable; weight decay on matrices only, as norms, biases and scales shouldn't shrink."""
-    trained = [p for p in module.parameters() if p.requires_grad]
+    trained = [p for p in params if p.requires_grad]
     groups = [{"params": [p for p in trained if p.dim() > 1], "weight_decay": decay},
               {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, rate, betas, fused=trained[0].is_cuda)
 
 
-def pack_state(name: str, module: nn.Module, optimizer: torch.optim.Optimizer | None = None, only_trained: bool = False) -> dict[str, Tensor]:
-    """A module's tensors (or those that training changes) and, by the names of its parameters, its optimizer's, as one flat mapping."""
+def pack_state(name: str, module: nn.Module, *optimizers: torch.optim.Optimizer, only_trained: bool = False) -> dict[str, Tensor]:
+    """A module's tensors (or those that training changes) and, by the names of its parameters, its optimizers', as one flat mapping."""
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     tensors = {f"{name}.{n}": t for n, t in (trained if only_trained else module.state_dict()).items()}
-    if optimizer is not None:
-        tensors |= {f"{name}/{key}/{n}": t for n, p in trained.items() for key, t in optimizer.state.get(p, {}).items()}
-    return tensors
+    return tensors | {f"{name}/{key}/{n}": t for n, p in trained.items() for o in optimizers for key, t in o.state.get(p, {}).items()}
 
 
-def unpack_state(tensors: Mapping[str, Tensor], name: str, module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+def unpack_state(tensors: Mapping[str, Tensor], name: str, module: nn.Module, *optimizers: torch.optim.Optimizer) -> None:
     """The reverse of ``pack_state``."""
     module.load_state_dict({n[len(name) + 1:]: t for n, t in tensors.items() if n.startswith(f"{name}.")}, strict=False)
-    if optimizer is None:
-        return
-    fused = any(group.get("fused") for group in optimizer.param_groups)
-    for n, p in module.named_parameters():
-        keys = [k for k in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{k}/{n}" in tensors]
-        if keys:  # the step counter stays on the CPU unless the fused kernel reads it
-            optimizer.state[p] = {k: tensors[f"{name}/{k}/{n}"].to("cpu" if k == "step" and not fused else p.device, copy=True) for k in keys}
+    names = {p: n for n, p in module.named_parameters()}
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                kept = {k: t for k in _STATES if (t := tensors.get(f"{name}/{k}/{names[p]}")) is not None}
+                if kept:  # the step counter stays on the CPU unless the fused kernel reads it
+                    optimizer.state[p] = {k: t.to("cpu" if k == "step" and not group.get("fused") else p.device, copy=True) for k, t in kept.items()}

@@ -16,6 +16,7 @@ from miso.training.finetune import finetune
 from miso.training.lm import ahead, sizes_for, train_lm
 from miso.training.lora import add_lora, merged
 from miso.training.loss import loss
+from miso.training.muon import Muon
 from miso.training.presets import TINY_MODEL, as_record, settings
 from miso.training.run import Budget, Run
 from miso.training.trained import Average, TrainedModel
@@ -32,11 +33,11 @@ def spell(text: str, voice: int) -> torch.Tensor:
     return torch.stack((ids, torch.full_like(ids, 10 + voice), (3 * ids + voice) % 32, (7 * ids + 5) % 32), 1)
 
 
-def coded(path, texts, voices=("a", "b"), extra=()):
+def coded(path, texts, voices=("a", "b"), extra=(), first=0):
     everyone = [*voices, *extra]
     pairs = [(text, voice) for text in texts for voice in everyone]
     said = [(text, voice, "validation" if i % 20 == 7 else "train") for i, (text, voice) in enumerate(pairs)]
-    frames = [spell(text, everyone.index(voice)) for text, voice in pairs]
+    frames = [spell(text, first + everyone.index(voice)) for text, voice in pairs]
     lengths = torch.tensor([len(f) for f in frames])
     about = {"codec": "tiny", "codebook_size": 32, "frame_rate": 12.5, "voices": list(voices), "utterances": said}
     write_tensors(path, {"codes": torch.cat(frames).to(torch.int16), "places": torch.stack((lengths.cumsum(0) - lengths, lengths), 1)},
@@ -202,6 +203,23 @@ def test_resumes_to_the_bit(data, setting, tmp_path, changes):
     assert len(json.loads((tmp_path / "part" / "record.json").read_text())["calls"]) == 2
 
 
+def test_muon_turns_gradients_into_rotations():
+    torch.manual_seed(0)
+    wide, tall = (torch.nn.Parameter(torch.zeros(s)) for s in ((16, 48), (48, 16)))
+    wide.grad = torch.randn(16, 4) @ torch.randn(4, 48) + 0.05 * torch.randn(16, 48)  # of a few directions mostly
+    tall.grad = wide.grad.T.clone()
+    Muon([wide, tall], lr=0.1, decay=0.0).step()
+    values = torch.linalg.svdvals(-wide.detach()) / (0.1 * 0.2 * 48**0.5)
+    assert values.min() > 0.3 and values.max() < 1.3 and (torch.linalg.svdvals(wide.grad)[4] < 0.1 * torch.linalg.svdvals(wide.grad)[0])
+    assert torch.equal(wide.T, tall) and (wide * wide.grad).sum() < 0
+    assert 0.05 < wide.square().mean().sqrt() / 0.1 < 0.3  # about AdamW's
+    # one by one as all together
+    alone = torch.nn.Parameter(torch.zeros(16, 48))
+    alone.grad = wide.grad.clone()
+    Muon([alone], lr=0.1, decay=0.0).step()
+    assert torch.allclose(alone, wide, atol=1e-6)
+
+
 def test_average_of_weights():
     layer = torch.nn.Linear(2, 2)
     average, first = Average(layer, 0.5), layer.weight.detach().clone()
@@ -238,7 +256,7 @@ def test_lora_changes_what_it_should_and_merges(data, setting, tmp_path):
 @pytest.mark.parametrize("rank", [0, 4])
 def test_finetunes_a_new_voice(data, setting, tmp_path, texts, rank):
     base = Checkpoint(train_lm(data, run_of(tmp_path / "base", setting, 150), setting, CPU))
-    new = coded(tmp_path / "new.safetensors", texts[:12], voices=("new",))
+    new = coded(tmp_path / "new.safetensors", texts[:12], voices=("new",), first=5)  # sounds like neither
     tuned_setting = replace(settings("finetune", "tiny"), rank=rank, rate=3e-3)
     run = run_of(tmp_path / "tuned", tuned_setting, 25)
     path = finetune(base, new, run, tuned_setting, CPU, speaker=2)
