@@ -9,7 +9,7 @@ from .download import KNOWN
 from .errors import MisoError
 
 PACK = Path(__file__).parents[1]
-BUNDLED = PACK / "miso" / "weights_nano"  # the embedded checkpoint, once it is trained
+BUNDLED = PACK / "miso" / "weights_nano"  # the embedded checkpoint and its codec
 
 
 def models_folder() -> Path:
@@ -24,9 +24,7 @@ def find_checkpoint(name: str, models: Path) -> Path:
     if (path := Path(name)).exists():
         return path
     if name == "nano":
-        if (path := BUNDLED / "nano.safetensors").is_file():
-            return path
-        raise MisoError("The embedded checkpoint 'nano' is not in this version yet.", "Name a checkpoint file.", input="checkpoint")
+        return BUNDLED / "nano.safetensors"
     if name in KNOWN:
         if (path := KNOWN[name].path(models)).is_file():
             return path

@@ -13,7 +13,6 @@ import pytest
 
 from miso.bootstrap import HOME
 from miso.bootstrap.comfyui import PACK, make_base
-from miso.bootstrap.demo import ensure_checkpoint
 from miso.bootstrap.server import Server
 
 # how long an example takes says something about the machine and what else it does
@@ -39,8 +38,12 @@ def comfyui() -> Path:
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base directory of this session, with the pack in custom_nodes and tiny checkpoints in models."""
+    from make_tiny import make_tiny
+
     folder = make_base(tmp_path_factory.mktemp("comfyui"))
-    ensure_checkpoint(Path(sys.executable), folder / "models")
+    (models := folder / "models" / "miso").mkdir()
+    (vocoders := folder / "models" / "miso_vocoders").mkdir()
+    make_tiny(models, vocoders)
     return folder
 
 

@@ -17,12 +17,11 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 from miso.bootstrap import HOME  # noqa: E402
 from miso.bootstrap.comfyui import make_base  # noqa: E402
-from miso.bootstrap.demo import ensure_checkpoint  # noqa: E402
 from miso.bootstrap.server import Server  # noqa: E402
 
 # name: (column, type, widgets, {input: "name.output"}[, title])
-MODEL = {"model": (0, "MisoLoadModel", {"checkpoint": "tiny.safetensors"}, {}),
-         "vocoder": (0, "MisoLoadVocoder", {"checkpoint": "tiny-codec.safetensors"}, {})}
+MODEL = {"model": (0, "MisoLoadModel", {"checkpoint": "nano.safetensors"}, {}),
+         "vocoder": (0, "MisoLoadVocoder", {"checkpoint": "nano-codec.safetensors"}, {})}
 PARTS = {"backbone": "model.backbone", "depth": "model.depth"}
 
 
@@ -162,7 +161,6 @@ def picture(page: Page, clip: dict, path: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder) / "base")
-        ensure_checkpoint(Path(sys.executable), base / "models")
         log = Path(folder) / "log"
         with Server(Path(sys.executable), HOME / "ComfyUI", base, log, "--cpu") as server, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)

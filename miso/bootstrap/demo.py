@@ -1,11 +1,8 @@
 """``python -m miso demo``: text to a sound file through a real ComfyUI, and the graph in a browser with ``--serve``."""
 
 import argparse
-import os
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,7 +13,6 @@ from .environment import HOST, Environment
 from .server import Server, free_port
 
 WORKFLOW = ROOT / "workflows" / "text_to_speech.json"
-TINY = {"tiny.safetensors": "miso", "tiny-codec.safetensors": "miso_vocoders"}  # what make_tiny.py writes, and its model folder
 
 
 def main(argv: list[str]) -> int:
@@ -32,7 +28,6 @@ def main(argv: list[str]) -> int:
     environment.ensure(comfyui / "requirements.txt" if comfyui else HOST)
     comfyui = comfyui or fetch(environment)
     base = make_base(HOME / "base")
-    ensure_checkpoint(environment.python, base / "models")
     accelerator = environment.output("import torch; print(torch.cuda.is_available() or torch.backends.mps.is_available())")
 
     print("Starting ComfyUI ...", flush=True)
@@ -50,7 +45,7 @@ def main(argv: list[str]) -> int:
         print(f"\nSpoken in {time.monotonic() - queued:.1f} s, {time.monotonic() - began:.0f} s in all:")
         for path in saved:
             print(f"  {path}")
-        print("A tiny model with random weights: the chain is real, the voice is not. The trained one is still to come.\n")
+        print()
         if options.serve:
             print(f"Open {server.url} and drop {WORKFLOW} on the page, or choose it under Templates. Ctrl-C stops.", flush=True)
             try:
@@ -69,21 +64,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, help="port for ComfyUI (default: 8188, or any free one)")
     parser.add_argument("--text", help="say this instead of the workflow's own text")
     return parser
-
-
-def ensure_checkpoint(python: Path, models: Path) -> None:
-    """A model and a codec for the workflow. Tiny ones from a fixed seed, until the trained nano checkpoint is in."""
-    script = ROOT / "tests" / "make_tiny.py"
-    made = [models / folder / name for name, folder in TINY.items()]
-    if all(path.is_file() and path.stat().st_mtime > script.stat().st_mtime for path in made):
-        return
-    with tempfile.TemporaryDirectory(dir=models) as folder:
-        done = subprocess.run([python, script, folder], cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            raise MisoError(f"The tiny checkpoint could not be made:\n{done.stdout}{done.stderr}")
-        for path in made:
-            path.parent.mkdir(exist_ok=True)
-            os.replace(Path(folder, path.name), path)
 
 
 def set_text(prompt: dict, text: str) -> None:

@@ -69,19 +69,19 @@ class CodecSettings:
 @dataclass(frozen=True)
 class LMSettings:
     sizes: ModelConfig = PRESETS["nano"]
-    tokens: int = 24_576  # rows a batch: about 300 utterances
-    rate: float = 1e-3
+    tokens: int = 3072  # rows a batch: about 40 utterances
+    rate: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.95)
     decay: float = 0.1
     muon: bool = True  # for the layers' matrices; the rest has AdamW
-    warm_up: int = 200
+    warm_up: int = 100
     clip: float = 1.0  # of the gradient's norm
-    dropout: float = 0.1
-    ema: float = 0.998  # of the weights that are saved; 0 for none
-    picked: float = 0.25  # share of frames the depth decoder is trained on
-    no_text: float = 0.1  # share of segments whose text is left out, for guidance
-    anonymous: float = 0.3  # share of conversations whose speakers get any other numbers, so that only their sound tells who they are
-    segments: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)  # shares of conversations of 1, 2, 3, 4 segments
+    dropout: float = 0.0
+    ema: float = 0.995  # of the weights that are saved; 0 for none
+    picked: float = 0.125  # share of frames the depth decoder is trained on
+    no_text: float = 0.02  # share of segments whose text is left out, for guidance
+    anonymous: float = 0.15  # share of conversations whose speakers get any other numbers, so that only their sound tells who they are
+    segments: tuple[float, ...] = (0.9, 0.08, 0.02)  # shares of conversations of 1, 2, 3 segments
     same_voice: float = 0.5  # share of conversations held by one voice alone
     keep_best: bool = True  # save the weights of the lowest validation loss, not the last
     validate_every: int = 500
@@ -100,7 +100,6 @@ class FinetuneSettings(LMSettings):
     warm_up: int = 20
     ema: float = 0.0
     anonymous: float = 0.0
-    dropout: float = 0.0
     validate_every: int = 50
     log_every: int = 10
 
@@ -115,7 +114,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "tiny": {
         "coder": CoderSettings(TINY_CODEC, "tiny", width=32, reader=16, seconds=3, rate=3e-3, warm_up=5, plain=4, log_every=5),
         "codec": CodecSettings(frames=8, batch=4, rate=2e-3, warm_up=5, windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
-        "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, dropout=0.0, ema=0.0, validate_every=20, log_every=10),
+        "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, ema=0.0, picked=0.25, validate_every=20, log_every=10),
         "finetune": FinetuneSettings(tokens=512, rate=1e-3, warm_up=2, validate_every=10, log_every=5),
     },
 }

@@ -1,0 +1,39 @@
+"""The embedded checkpoint: what it says is understood, by a recogniser, and a seed's codes stay what they are."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from miso import Miso, Segment
+from miso.places import BUNDLED, find_codec
+from miso.training import judges
+from miso.training.evaluate import evaluate
+
+MODEL, CODEC = BUNDLED / "nano.safetensors", BUNDLED / "nano-codec.safetensors"
+
+
+def test_it_is_small_and_says_what_it_is():
+    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) <= 60_000_000
+    card = (BUNDLED / "README.md").read_text(encoding="utf-8")
+    assert all(word in card for word in ("Kokoro", "Apache-2.0", "WordNet", "WER"))
+    assert find_codec("nano", Path("nowhere"), Path("nowhere")) == CODEC
+
+
+def test_a_recogniser_understands_it(tmp_path):
+    if "whisper" not in judges.installed():
+        pytest.skip(f"no recogniser here: {judges.Whisper.install}")
+    result = evaluate(MODEL, CODEC, sentences=20, judges=["whisper"], keep=tmp_path, log=lambda line: None)
+    said = result["figures"]["model"]
+    assert said["wer_whisper"] <= 0.25, [(c["text"], c["heard"]) for c in result["clips"]]
+    assert said["floor_whisper"] > 0.7  # the recogniser doesn't guess
+
+
+def test_a_seed_gives_the_same_codes():
+    """As recorded on another day. Each code is drawn from a number known beforehand, so what a processor's rounding does to the
+    logits changes one only where that number falls within rounding of a boundary: one draw in about 100,000."""
+    torch.set_num_threads(1)
+    loop = Miso(MODEL, device="cpu").sample([Segment("Every word you hear was first a handful of codes.")], seeds=[7], max_seconds=8)
+    list(loop)
+    assert loop.codes.tensor[0].tolist() == json.loads(Path(__file__).with_name("seed_7.json").read_text())
