@@ -9,6 +9,8 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..miso.errors import MisoError
 from ..miso.store import FOLDER, Kept, Store
 from . import sockets
+from .memory import Part
+from .preview import send_kept
 from .sockets import CATEGORY, in_words
 
 NOTHING = "(nothing is kept yet)"
@@ -26,19 +28,23 @@ class KeptCodes(io.ComfyNode):
         return io.Schema(
             node_id="MisoStoredCodes", display_name="Kept Codes", category=CATEGORY,
             description="Codes that were sampled before, restarts included: the last used first. `python -m miso cache` looks after them.",
-            inputs=[io.Combo.Input("kept", options=[_name(kept) for kept in store().list()[:MOST]] or [NOTHING],
-                                   tooltip="Words, length, seed and key. Refresh the page's node definitions (R) to see new ones.")],
+            inputs=[
+                io.Combo.Input("kept", options=[_name(kept) for kept in store().list()[:MOST]] or [NOTHING],
+                               tooltip="Words, length, seed and key. Refresh the page's node definitions (R) to see new ones."),
+                sockets.Vocoder.Input("preview", optional=True, tooltip="To see the first take when this runs, and to hear it with the sound on."),
+            ],
             outputs=[sockets.Codes.Output("codes", display_name="codes"),
                      sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode, which is skipped where none were kept.")])
 
     @classmethod
     @in_words
-    def execute(cls, kept: str):
+    def execute(cls, kept: str, preview: Part | None = None):
         short = kept.split()[-1] if kept.strip() else ""
         entry = next((e for e in store().list() if len(short) == 12 and e.key.startswith(short)), None)
         if entry is None or (found := store().get(entry.key)) is None:
             raise MisoError(f"'{kept}' is not kept any more.", "Choose another, or sample it again.", input="kept")
         codes, hidden = found
+        send_kept(codes, 0, codes.frames, preview)
         return io.NodeOutput(codes, ExecutionBlocker(None) if hidden is None else hidden)
 
 

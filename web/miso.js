@@ -8,7 +8,7 @@
 import { app } from "../../scripts/app.js";
 import { editsWidget, restoreEdits } from "./editor.js";
 import { restoreTakes, takesWidget } from "./picker.js";
-import { LIVE_NODE, addLiveView, listen } from "./preview.js";
+import { LIVE_NODES, addLiveView, listen } from "./preview.js";
 
 document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("./miso.css", import.meta.url) }));
 
@@ -17,7 +17,7 @@ app.registerExtension({
   setup: listen,
   getCustomWidgets: () => ({ MISO_EDITS: editsWidget, MISO_TAKES: takesWidget }),
   nodeCreated(node) {
-    if (node.comfyClass === LIVE_NODE) addLiveView(node);
+    if (LIVE_NODES.includes(node.comfyClass)) addLiveView(node);
   },
   /** The page has put back what nodes gave, of a workflow in another tab. */
   onNodeOutputsUpdated() {

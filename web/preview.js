@@ -1,4 +1,4 @@
-/** The sampler's live view: counters, a waveform that grows, and the sound while it is made. Events: see nodes/preview.py. */
+/** The live view of the sampler, and of Kept Codes: counters, a waveform that grows, and the sound while it is made. Events: see nodes/preview.py. */
 
 import { button, el, fitted, fromBase64, onceAFrame, seconds, stopWords } from "./lib/dom.js";
 import { addElement, after, api, changed, nodeOf } from "./lib/graph.js";
@@ -106,7 +106,7 @@ class LiveView {
   }
 }
 
-export const LIVE_NODE = "MisoBackboneSampler";
+export const LIVE_NODES = ["MisoBackboneSampler", "MisoStoredCodes"];
 
 export function addLiveView(node) {
   views.set(node, new LiveView(node));

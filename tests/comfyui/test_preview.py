@@ -55,6 +55,20 @@ def test_a_kept_run_is_heard_too(watched):
     assert last["speed"] is None and last["stops"] == ["limit", "limit"]
 
 
+def test_chosen_kept_codes_are_heard(watched):
+    assert watched.run(graph(n3__seed=78)).ok
+    codes, choices = watched.value(3), watched.object_info["MisoStoredCodes"]["input"]["required"]["kept"][1]["options"]
+    done = watched.run({"1": {"class_type": "MisoStoredCodes", "inputs": {"kept": choices[0], "preview": ["4", 0]}},
+                        "4": graph()["4"], "5": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["1", 0], "vocoder": ["4", 0]}},
+                        "6": graph()["6"]})
+    assert done.ok, done.error
+    assert watched.value(1).tensor.equal(codes.tensor)
+    heard = np.concatenate([np.frombuffer(base64.b64decode(d["pcm"]), "<i2") for e, d in done.events if e == "miso.preview.audio"]) / 32767
+    assert np.abs(heard - watched.value(5)["waveform"][0, 0].numpy()).max() < 1e-3
+    last = [d for e, d in done.events if e == "miso.preview" and d["node"] == "1"][-1]
+    assert last["frame"] == last["frames_max"] == 10 and last["speed"] is None
+
+
 def test_the_loader_says_which_precision_and_why(comfy):
     comfy.reset()
     done = comfy.run(graph())
