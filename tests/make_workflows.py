@@ -23,6 +23,7 @@ from miso.bootstrap.server import Server  # noqa: E402
 MODEL = {"model": (0, "MisoLoadModel", {"checkpoint": "nano.safetensors"}, {}),
          "vocoder": (0, "MisoLoadVocoder", {"checkpoint": "nano-codec.safetensors"}, {})}
 PARTS = {"backbone": "model.backbone", "depth": "model.depth"}
+DRAWN = {"temperature": 0.5, "top_k": 20}  # nano's own
 
 
 def text(column: int, line: str, **widgets) -> tuple:
@@ -30,7 +31,7 @@ def text(column: int, line: str, **widgets) -> tuple:
 
 
 def sampler(column: int, conditioning: str, seed: int = 1, **links) -> tuple:
-    return (column, "MisoBackboneSampler", {"seed": seed, "max_seconds": 10.0}, {**PARTS, "conditioning": conditioning, **links})
+    return (column, "MisoBackboneSampler", {"seed": seed, "max_seconds": 10.0, **DRAWN}, {**PARTS, "conditioning": conditioning, **links})
 
 
 def decode(column: int, codes: str) -> tuple:
@@ -71,7 +72,7 @@ WORKFLOWS = {
         "note": note(0, "Run, pick a take, edit it, run again: nothing is sampled anew. Resample from here in the editor, connect its prefix to "
                         "a sampler's prefix input, and the rest is said again."),
         "text": text(1, "Pick the take you like, then cut, move and repeat it as you please."),
-        "sampler": (2, "MisoBackboneSampler", {"seed": 1, "takes": 3, "max_seconds": 4.0},
+        "sampler": (2, "MisoBackboneSampler", {"seed": 1, "takes": 3, "max_seconds": 4.0, **DRAWN},
                     {**PARTS, "conditioning": "text.conditioning", "preview": "vocoder.vocoder"}),
         "picker": (3, "MisoTakePicker", {}, {"codes": "sampler.codes", "vocoder": "vocoder.vocoder"}),
         "editor": (4, "MisoCodeEditor", {}, {"codes": "picker.codes", "vocoder": "vocoder.vocoder"}),
@@ -94,7 +95,7 @@ WORKFLOWS = {
         **MODEL,
         "text": text(1, "The words stay, the grain of the sound is drawn again."),
         "sampler": sampler(2, "text.conditioning"),
-        "redecode": (3, "MisoDepthRedecode", {"seed": 100}, {"depth": "model.depth", "hidden": "sampler.hidden", "codes": "sampler.codes"}),
+        "redecode": (3, "MisoDepthRedecode", {"seed": 100, **DRAWN}, {"depth": "model.depth", "hidden": "sampler.hidden", "codes": "sampler.codes"}),
         "decode": decode(3, "sampler.codes"),
         "decode again": decode(4, "redecode.codes"),
         "save": save(5, "decode.audio", "as_sampled"),
