@@ -65,7 +65,7 @@ class TextEncoder:
             raise MisoError("The text is empty.", "Write what is to be said.", input="text")
         if segment.speaker < 0:
             raise MisoError(f"speaker is {segment.speaker}.", "Use 0 or more.", input="speaker")
-        ids = torch.tensor(self.tokenizer.encode(conventions.prompt.format(speaker=segment.speaker, text=text)))
+        ids = torch.tensor(self.tokenizer.encode(conventions.prompt.format(speaker=segment.speaker, text=self.tokenizer.spell(text))))
         if int(ids.max()) >= self.config.text_vocab:
             raise MisoError(f"The tokenizer gives the id {int(ids.max())}, but the model knows only {self.config.text_vocab} text ids.",
                             "Use the tokenizer that belongs to the checkpoint.")

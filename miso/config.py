@@ -34,13 +34,14 @@ class Family:
 
     prompt: str  # text of a segment, from speaker and text
     strip: bool  # whether a segment's text is left-stripped first
-    tokenizer: str  # "llama3" or "bytes"
+    tokenizer: str  # "llama3", "bytes" or "phonemes"
 
 
 FAMILIES = {
     "miso": Family("[{speaker}] {text}", True, "llama3"),
     "csm": Family("[{speaker}]{text}", False, "llama3"),
-    "nano": Family("[{speaker}] {text}", True, "bytes"),
+    "nano": Family("[{speaker}] {text}", True, "phonemes"),
+    "bytes": Family("[{speaker}] {text}", True, "bytes"),
 }
 
 
@@ -97,5 +98,5 @@ def _stack(raw: dict) -> StackConfig:
 PRESETS = {
     "8b": ModelConfig(StackConfig(32, 32, 8, 4096, 14336), StackConfig(8, 24, 6, 1536, 6912), 128_256, 2051, 32, 2048, MIMI, "miso"),
     "csm-1b": ModelConfig(StackConfig(16, 32, 8, 2048, 8192), StackConfig(4, 8, 2, 1024, 8192), 128_256, 2051, 32, 2048, MIMI, "csm"),
-    "nano": ModelConfig(StackConfig(6, 4, 2, 256, 704), StackConfig(3, 4, 2, 192, 512), 258, 2051, 8, 2048, "nano", "nano"),
+    "nano": ModelConfig(StackConfig(6, 4, 2, 256, 704), StackConfig(3, 4, 2, 192, 512), 320, 2051, 8, 2048, "nano", "nano"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from .config import MIMI
@@ -37,11 +38,25 @@ def find_codec(codec: str, beside: Path, models: Path) -> Path:
     """The first codec file that knows codes of the codec id ``codec``: embedded, in the folder ``beside`` what needs it, or in the models folder."""
     from .mimi.weights import inspect_mimi
 
+    return _find(codec, lambda path: inspect_mimi(path).codec, beside, models)
+
+
+def find_vocoder(codec: str, beside: Path, models: Path) -> Path:
+    """As ``find_codec``, but a vocoder made for the codec's codes comes first: it would not be there if it didn't sound better."""
+    from .istft import inspect_istft
+
+    try:
+        return _find(codec, lambda path: inspect_istft(path).codec_id, beside, models)
+    except MisoError:
+        return find_codec(codec, beside, models)
+
+
+def _find(codec: str, codec_of: Callable[[Path], str], beside: Path, models: Path) -> Path:
     folders = [BUNDLED, Path(beside), Path(models) / "miso_vocoders"]
     for folder in folders:
         for path in sorted(folder.rglob("*.safetensors")):
             try:
-                if inspect_mimi(path).codec == codec:
+                if codec_of(path) == codec:
                     return path
             except MisoError:
                 continue  # something else

@@ -24,7 +24,7 @@ def register() -> None:
 def choices(folder: str) -> list[str]:
     """Files of a model folder, and known ones that choosing fetches."""
     files = [f for f in folder_paths.get_filename_list(folder) if not f.endswith(".json") or f.endswith(".index.json")]
-    bundled = [p.name for p in sorted(BUNDLED.glob("*.safetensors")) if ("codec" in p.name) == (folder == VOCODERS)]
+    bundled = [p.name for p in sorted(BUNDLED.glob("*.safetensors"), reverse=True) if (p.name != "nano.safetensors") == (folder == VOCODERS)]
     return bundled + files + [name for name, known in KNOWN.items() if known.folder == folder and name != "tokenizer"]
 
 

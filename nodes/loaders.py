@@ -11,7 +11,7 @@ from server import PromptServer
 from ..miso.checkpoint import Checkpoint
 from ..miso.devices import PRECISIONS
 from ..miso.fit import choose
-from ..miso.vocoder import backends, load_vocoder
+from ..miso.vocoder import DEFAULT, backends, load_vocoder
 from . import folders, sockets
 from .memory import Part
 from .sampling import Depth
@@ -63,10 +63,11 @@ class LoadVocoder(io.ComfyNode):
             node_id="MisoLoadVocoder", display_name="Load Vocoder", category=CATEGORY,
             description="Opens what turns codes into sound. Change it and nothing is sampled again.",
             inputs=[
-                io.Combo.Input("backend", options=list(backends()), default="mimi",
-                               tooltip="mimi: our own, exact and streaming. moshi and transformers need their packages."),
+                io.Combo.Input("backend", options=list(backends()), default=DEFAULT,
+                               tooltip="auto: what the file is made for, mimi (a codec) or istft (a vocoder for a codec's codes), both our own and "
+                                       "streaming. moshi and transformers decode a codec's file too, and need their packages."),
                 io.Combo.Input("checkpoint", options=folders.choices(folders.VOCODERS),
-                               tooltip="A codec file in models/miso_vocoders, or a known one, which is downloaded if it isn't there."),
+                               tooltip="A file in models/miso_vocoders, or a known codec, which is downloaded if it isn't there."),
             ],
             outputs=[sockets.Vocoder.Output("vocoder", display_name="vocoder")])
 

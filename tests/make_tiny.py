@@ -11,7 +11,7 @@ from miso.mimi import MimiConfig, random_mimi, save_mimi
 from miso.weights import canonical_shapes, random_tensors
 
 MODEL = ModelConfig(StackConfig(2, 4, 2, 64, 160), StackConfig(2, 4, 2, 48, 96), text_vocab=258, audio_vocab=67, codebooks=8,
-                    codebook_size=64, codec="tiny", family="nano")
+                    codebook_size=64, codec="tiny", family="bytes")
 CODEC = MimiConfig(filters=8, dim=64, heads=2, encoder_layers=1, decoder_layers=1, ff=128, codebooks=8, codebook_size=64, codebook_dim=16)
 
 

@@ -153,16 +153,23 @@ def _training(commands, command) -> None:
     codes.add_argument("--versions", type=int, default=1, help="encode each clip so many times, cut into frames at other places (default 1)")
     codes.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
 
+    vocoder = step("vocoder", "train an ISTFT vocoder to make sound of codes")
+    vocoder.add_argument("speech", help="prepared speech")
+    vocoder.add_argument("--codes", metavar="FILE", required=True, help="its codes and texts")
+    vocoder.add_argument("--codec", metavar="FILE", required=True, help="codec that they were made with")
+    run(vocoder)
+
     lm = step("lm", "train a language model")
     lm.add_argument("codes", help="codes and texts")
     run(lm)
 
-    nano = step("nano", "coder, codec, codes and lm in one go, to nano.safetensors and nano-codec.safetensors")
+    nano = step("nano", "coder, codec, codes, vocoder and lm in one go, to nano.safetensors, nano-codec.safetensors and nano-vocoder.safetensors")
     nano.add_argument("speech", help="prepared speech")
     nano.add_argument("-o", "--out", metavar="DIR", required=True, help="folder of everything; what was begun goes on")
     nano.add_argument("--preset", default="nano", help="settings: nano or tiny (default nano)")
     nano.add_argument("--coder-minutes", type=float, default=3, help="of learning the codes (default 3)")
     nano.add_argument("--codec-minutes", type=float, default=9, help="of training the codec (default 9)")
+    nano.add_argument("--vocoder-minutes", type=float, default=6, help="of training the vocoder (default 6)")
     nano.add_argument("--lm-minutes", type=float, default=12, help="of training the model (default 12)")
     nano.add_argument("--versions", type=int, default=1, help="as for codes (default 1)")
     nano.add_argument("--seed", type=int, default=0, help="of weights, order and dropout (default 0)")
@@ -182,6 +189,7 @@ def _training(commands, command) -> None:
     evaluate = command("evaluate", "training", "measure how well a checkpoint speaks")
     evaluate.add_argument("--checkpoint", metavar="FILE", default="nano", help="a file, a folder of shards, or a known name (default nano)")
     evaluate.add_argument("--codec", metavar="FILE", help="codec file (default: the one the checkpoint speaks)")
+    evaluate.add_argument("--vocoder", metavar="FILE", help="what makes the sound (default: the codec, if it is given, else what knows the codes)")
     evaluate.add_argument("--models", metavar="DIR", help="models folder (default: ComfyUI's, where the pack is in one)")
     evaluate.add_argument("--sentences", type=int, default=200, help="how many of the list that comes with Miso (default 200)")
     evaluate.add_argument("--source", metavar="DIR", help="prepared speech: its test clips, and what the codec makes of them, are judged too")
@@ -216,7 +224,7 @@ def _sampling(p: argparse.ArgumentParser) -> None:
 def _vocoder(p: argparse.ArgumentParser, required: bool = False) -> None:
     default = "" if required else " (default: the one that knows the codes)"
     p.add_argument("--vocoder", metavar="FILE", required=required, help=f"codec file{default}")
-    p.add_argument("--backend", default="mimi", help="mimi (own), moshi or transformers")
+    p.add_argument("--backend", default="auto", help="mimi (own), istft, moshi or transformers (default: what the file is made for)")
     if "--device" not in p._option_string_actions:
         p.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     if "--models" not in p._option_string_actions:

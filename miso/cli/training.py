@@ -12,7 +12,7 @@ from typing import Any
 from ..devices import pick_device, pick_precision
 from ..download import KNOWN
 from ..files import replacing
-from ..places import find_checkpoint, find_codec, models_folder
+from ..places import find_checkpoint, find_codec, find_vocoder, models_folder
 from .progress import Progress
 
 
@@ -55,6 +55,16 @@ def codes(args) -> None:
     print(f"{len(coded.utterances)} utterances, {len(coded.codes)} frames of {coded.codes.shape[1]} codebooks")
 
 
+def vocoder(args) -> None:
+    from ..training.coded import CodedSpeech
+    from ..training.data import Speech
+    from ..training.presets import settings
+    from ..training.vocoder import train_vocoder
+
+    chosen = settings("vocoder", args.preset, args.config)
+    print(train_vocoder(Speech(args.speech), CodedSpeech(args.codes), args.codec, _run(args, chosen), chosen, pick_device(args.device)))
+
+
 def lm(args) -> None:
     from ..training.coded import CodedSpeech
     from ..training.lm import train_lm
@@ -73,6 +83,7 @@ def nano(args) -> None:
     from ..training.lm import train_lm
     from ..training.presets import as_record, settings
     from ..training.run import Budget, Run
+    from ..training.vocoder import train_vocoder
 
     speech, device, out = Speech(args.speech), pick_device(args.device), Path(args.out)
 
@@ -85,11 +96,14 @@ def nano(args) -> None:
     if not (codes := out / "codes.safetensors").is_file():
         with Progress("encoding", 0) as progress:
             encode_speech(speech, codec, codes, device, versions=args.versions, progress=progress)
+    vocoder = train_vocoder(speech, CodedSpeech(codes), codec, *run("vocoder", args.vocoder_minutes), device)
     model = train_lm(CodedSpeech(codes), *run("lm", args.lm_minutes), device)
-    convert(model, out / "nano.safetensors", "int8")
-    with replacing(out / "nano-codec.safetensors") as temporary:
-        shutil.copyfile(codec, temporary)
-    print(out / "nano.safetensors", out / "nano-codec.safetensors", sep="\n")
+    made = [out / f"nano{part}.safetensors" for part in ("", "-codec", "-vocoder")]
+    convert(model, made[0], "int8")
+    for source, target in ((codec, made[1]), (vocoder, made[2])):
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    print(*made, sep="\n")
 
 
 def finetune(args) -> None:
@@ -125,11 +139,12 @@ def evaluate(args) -> None:
     path = find_checkpoint(args.checkpoint, models)
     checkpoint = Checkpoint(path)
     codec = args.codec or find_codec(checkpoint.config.codec, checkpoint.folder, models)
+    vocoder = args.vocoder or args.codec or find_vocoder(checkpoint.config.codec, checkpoint.folder, models)
     given = {k: v for k, v in (("temperature", args.temperature), ("top_k", args.top_k)) if v is not None}
     sampling = replace(Sampling(checkpoint.config.temperature, checkpoint.config.top_k), **given)
     with Progress("evaluating", args.sentences) as progress:
-        result = measure(path, codec, sentences=args.sentences, source=args.source, judges=args.judges, speakers=args.speakers, sampling=sampling,
-                         seed=args.seed, threads=args.threads, keep=args.keep, progress=progress)
+        result = measure(path, codec, vocoder=vocoder, sentences=args.sentences, source=args.source, judges=args.judges, speakers=args.speakers,
+                         sampling=sampling, seed=args.seed, threads=args.threads, keep=args.keep, progress=progress)
     print(table(result["figures"]))
     if args.json:
         with replacing(Path(args.json)) as temporary:

@@ -1,13 +1,11 @@
 """Training a small Mimi whose codes are there already: its decoder makes sound of them, its encoder learns to give them.
 
 The codes are a mel coder's (``melcoder``), or the codec's own, if there is no coder: then only what turns them into sound is trained.
-Critics join the spectral distance once it has done most of its work.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -17,15 +15,10 @@ from ..errors import MisoError
 from ..mimi import Mimi, load_mimi, random_mimi, save_mimi
 from .crops import Crops, samples_of
 from .data import Speech
-from .discriminator import Critics, codec_losses, critics_loss
 from .melcoder import MelCoder
 from .presets import CodecSettings
-from .run import Run, adamw, pack_state, set_rate, unpack_state, warm_cosine
-from .spectral import MelLoss
-
-_LEAD, _RAMP = 0.05, 0.1  # of the budget: how long the critics only learn, and then how long their weight takes to its full height:
-# untaught ones are noise, and with gradients scaled to that of the mel loss it would be loud
-_NORMS = 0.99  # decay of the running gradient norms
+from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
+from .sounding import Sounding
 
 
 def train_codec(speech: Speech, run: Run, settings: CodecSettings, device: torch.device, *, coder: str | Path | None = None,
@@ -79,11 +72,8 @@ class CodecTrainer:
         if not self.coder:
             for module in (self.mimi.encoder, self.mimi.encoder_transformer, self.mimi.downsample):
                 module.requires_grad_(False)
-        self.critics = Critics(settings.windows, settings.disc_filters).to(device, memory_format=torch.channels_last)
         self.optimizer = adamw(self.mimi.parameters(), settings.rate, settings.betas, 0.01)
-        self.critics_optimizer = adamw(self.critics.parameters(), settings.disc_rate, settings.betas, 0.01)
-        self.mel = MelLoss(self.mimi.config.sample_rate).to(device)
-        self.norms = torch.zeros(3, device=device)  # running gradient norms at the sound: mel, adversarial, features
+        self.sounding = Sounding(settings, self.mimi.config.sample_rate, self.mimi.config.frame_size, device)
         size = settings.frames * self.mimi.config.frame_size
         samples = samples_of(speech, device)
         self.crops = Crops(samples, self.clips, size)
@@ -99,20 +89,12 @@ class CodecTrainer:
         books = codes.shape[1]
         if torch.rand(()) < c.dropped:
             codes = codes[:, :int(torch.randint(1, books + 1, ()))]
-        losses, latent = {}, None
-        with self._autocast():
-            if self.coder:
-                latent, _ = self.mimi.analyse(wave)
+        with autocast(self.device):
+            latent = self.mimi.analyse(wave)[0] if self.coder else None
             out, _ = self.mimi.synthesise(self.mimi.quantizer.decode(codes))
-        # losses of the sound are taken at a leaf, so that their gradients can be weighed against each other before they go on
-        sound = out.detach().float().requires_grad_()
-        losses["mel"] = self.mel(sound, wave)
-        gradient = torch.autograd.grad(losses["mel"], sound)[0]
-        if progress >= c.adversarial_from:
-            ramp = min(1.0, max(0.0, progress - c.adversarial_from - _LEAD) / _RAMP)
-            losses |= self._criticise(sound, wave, gradient, ramp, rate)
-        roots = [(out, gradient.to(out.dtype))]
-        if self.coder:
+        gradient, losses = self.sounding.gradient(out, wave, progress, rate)
+        roots = [(out, gradient)]
+        if latent is not None:
             losses["latent"] = self._distance(latent.float(), target)
             roots.append((losses["latent"], None))
         self.optimizer.zero_grad(set_to_none=True)
@@ -139,28 +121,6 @@ class CodecTrainer:
         return [[p for module in half for p in module.parameters() if p.grad is not None]
                 for half in ((m.encoder, m.encoder_transformer, m.downsample), (m.quantizer, m.upsample, m.decoder_transformer, m.decoder))]
 
-    def _criticise(self, sound: Tensor, real: Tensor, gradient: Tensor, ramp: float, rate: float) -> dict[str, Tensor]:
-        """Add the critics' gradients to ``gradient`` [B, 1, N] in place, each with its share of the mel loss's norm; then teach the critics."""
-        c = self.settings
-        length = c.disc_frames * self.mimi.config.frame_size
-        first = int(torch.randint(0, sound.shape[-1] - length + 1, ()))
-        part = (slice(0, c.disc_batch), slice(None), slice(first, first + length))
-        fake = sound[part].detach().requires_grad_()
-        with self._autocast():
-            judged_real, judged_fake = self.critics(real[part]), self.critics(fake)
-        adversarial, features = codec_losses(judged_real, judged_fake)
-        grads = [torch.autograd.grad(loss, fake, retain_graph=True)[0] for loss in (adversarial, features)]
-        norms = torch.stack([g.norm() for g in (gradient[part], *grads)])
-        self.norms = torch.where(self.norms == 0, norms, self.norms.lerp(norms, 1 - _NORMS))
-        shares = ramp * torch.tensor([c.adversarial, c.features], device=self.device) * self.norms[0] / self.norms[1:].clamp(min=1e-12)
-        gradient[part] += shares[0] * grads[0] + shares[1] * grads[1]
-        loss = critics_loss(judged_real, judged_fake)
-        set_rate(self.critics_optimizer, c.disc_rate * rate)
-        self.critics_optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=list(self.critics.parameters()))
-        self.critics_optimizer.step()
-        return {"adversarial": adversarial, "features": features, "critics": loss}
-
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Mel distance on the same held-out pieces every time, with all codebooks and with half, from the codec's own codes; and, with a
@@ -168,23 +128,19 @@ class CodecTrainer:
         clip = torch.arange(min(64, len(self.validation.starts)), device=self.device)
         wave = self.validation.cut(clip, torch.full((len(clip),), 0.5, dtype=torch.float64, device=self.device)).wave
         books = self.mimi.config.codebooks
-        out, quantized = self.mimi(wave)
-        figures = {"held_out_mel": float(self.mel(out, wave)), "held_out_mel_half": float(self.mel(self.mimi(wave, max(1, books // 2))[0], wave))}
+        mel, (out, quantized) = self.sounding.mel, self.mimi(wave)
+        figures = {"held_out_mel": float(mel(out, wave)), "held_out_mel_half": float(mel(self.mimi(wave, max(1, books // 2))[0], wave))}
         if self.coder:
             same = (quantized.codes == self._taught(wave)[0]).float()
             figures |= {"held_out_same": float(same.mean()), "held_out_same_0": float(same[:, 0].mean())}
         return figures
 
     def pack(self) -> dict[str, Tensor]:
-        return {**pack_state("codec", self.mimi, self.optimizer), **pack_state("critics", self.critics, self.critics_optimizer), "norms": self.norms}
+        return {**pack_state("codec", self.mimi, self.optimizer), **self.sounding.pack()}
 
     def unpack(self, state: dict[str, Tensor]) -> None:
         unpack_state(state, "codec", self.mimi, self.optimizer)
-        unpack_state(state, "critics", self.critics, self.critics_optimizer)
-        self.norms = state["norms"].to(self.device)
-
-    def _autocast(self):
-        return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+        self.sounding.unpack(state)
 
 
 def _begin(coder: MelCoder | None, seed: int, start: str | Path | None) -> Mimi:

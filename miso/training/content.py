@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..phonemes import PHONES
+
 STEPS = 4  # of the head a frame: 50 a second, since a second of speech has up to 25 symbols and CTC a blank between equal ones
 
 
 # fixed, so that more speech doesn't change the head; what isn't in them isn't heard
 LETTERS = "abcdefghijklmnopqrstuvwxyz' "
-PHONES = "AIOTWYbdfhijklmnpstuvwzæðŋɐɑɔəɛɜɡɪɹɾʃʊʌʒʔʤʧθᵊᵻ "  # of American English as Kokoro spells it: capitals are diphthongs, T a flap
 
 
 def spell(text: str, phonemes: str = "") -> list[int]:

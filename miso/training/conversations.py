@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """An utterance as it is read: with the number of its speaker, and its text or none."""
+    """An utterance as it is read: with the number of its speaker, and its text as the model reads it, by its letters, or none."""
 
     utterance: Utterance
     speaker: int
@@ -58,6 +59,7 @@ class Conversations:
             raise MisoError(f"{coded.path.name} has no utterances to train on.", "Prepare more speech.")
         self.coded, self.utterances, self.config = coded, list(utterances), config
         self.tokenizer, self.settings, self.seed = tokenizer, settings, seed
+        self._spell = cache(tokenizer.spell)  # sounds take milliseconds to look up, and every epoch reads them again
         self.speakers = speakers or {voice: i for i, voice in enumerate(coded.voices)}
         self._unnamed = max(self.speakers.values(), default=-1) + 1
 
@@ -121,13 +123,10 @@ class Conversations:
         return rows, mask
 
     def _ids(self, line: Line) -> list[int]:
-        conventions = self.config.conventions
-        text = line.text.lstrip() if conventions.strip else line.text
-        return self.tokenizer.encode(conventions.prompt.format(speaker=line.speaker, text=text))
+        return self.tokenizer.encode(self.config.conventions.prompt.format(speaker=line.speaker, text=line.text))
 
     def _rows(self, conversation: list[Line]) -> int:
-        # bytes overestimate the ids of other tokenizers; batches are then smaller than they may be
-        return sum(len(line.text.encode()) + line.utterance.frames + 7 for line in conversation)
+        return sum(len(self._ids(line)) + line.utterance.frames + 1 for line in conversation)
 
     def _cut(self, deck: list[Utterance], draw: random.Random, one_voice: bool) -> Iterator[list[Utterance]]:
         """Conversations of 1 to 4 utterances off the deck, within the model's positions."""
@@ -150,7 +149,13 @@ class Conversations:
         numbers = dict(zip(voices, draw.sample(range(self._unnamed, self._unnamed + _ANONYMOUS), len(voices))))
         if not hidden:
             numbers |= {v: self.speakers[v] for v in voices if v in self.speakers}
-        return [Line(u, numbers[u.voice], "" if draw.random() < self.settings.no_text else u.text) for u in conversation]
+        return [Line(u, numbers[u.voice], self._text(u, draw)) for u in conversation]
+
+    def _text(self, utterance: Utterance, draw: random.Random) -> str:
+        if draw.random() < self.settings.no_text:
+            return ""
+        text = utterance.text.lstrip() if self.config.conventions.strip else utterance.text
+        return text if draw.random() < self.settings.letters else self._spell(text)
 
 
 def _up(n: int, multiple: int) -> int:

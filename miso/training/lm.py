@@ -20,7 +20,7 @@ from .coded import CodedSpeech
 from .conversations import Conversations
 from .muon import Muon
 from .presets import LMSettings
-from .run import Run, adamw, pack_state, set_rate, unpack_state, warm_cosine
+from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
 from .trained import Average, TrainedModel
 
 Item = TypeVar("Item")
@@ -65,7 +65,6 @@ def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Ru
     best = run.record["figures"].get("held_out_loss", float("inf"))
     saved = time.monotonic()
     batches = ahead(data.batches(run.place.get("epoch", 0), run.place.get("index", 0)))
-    autocast = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
     def check() -> None:
         """Validate, and write the checkpoint if it is the best so far."""
@@ -89,7 +88,7 @@ def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Ru
         epoch, index, batch = next(batches)
         for optimizer in optimizers:
             set_rate(optimizer, settings.rate * warm_cosine(step, run.progress, settings.warm_up))
-        with autocast:
+        with autocast(device):
             losses = model(batch.to(device))
         model.zero_grad(set_to_none=True)
         losses.total.backward()
@@ -126,7 +125,7 @@ def validate(model: TrainedModel, held_out: Conversations, device: torch.device)
     was = model.training
     model.eval()
     totals: Tensor | float = 0.0
-    with torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext():
+    with autocast(device):
         plan = held_out.epoch(0)[:_VALIDATION_BATCHES]
         for i, conversations in enumerate(plan):
             losses = model(held_out.build(conversations, f"held out {i}").to(device))

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 from ..config import PRESETS, ModelConfig
 from ..errors import MisoError
+from ..istft import IstftConfig
 from ..mimi.config import MimiConfig
+from .spectral import SCALES
 
 Settings = TypeVar("Settings")
 
@@ -45,7 +47,9 @@ class CoderSettings:
 
 
 @dataclass(frozen=True)
-class CodecSettings:
+class SoundSettings:
+    """Of whatever is trained to make sound."""
+
     frames: int = 16  # of a crop: 1.28 s
     batch: int = 32
     rate: float = 8e-4
@@ -53,6 +57,7 @@ class CodecSettings:
     warm_up: int = 100
     clip: float = 3.0  # of each half's gradient
     dropped: float = 0.2  # share of steps with only the first n codebooks, n drawn anew for each
+    scales: tuple[tuple[int, int], ...] = SCALES  # of the spectral distance
     # the critics, and the weight of their losses as shares of the mel loss's gradient
     adversarial: float = 0.2
     features: float = 0.5
@@ -67,9 +72,30 @@ class CodecSettings:
 
 
 @dataclass(frozen=True)
+class CodecSettings(SoundSettings):
+    pass
+
+
+@dataclass(frozen=True)
+class VocoderSettings(SoundSettings):
+    """Small batches and critics: a step takes a second on one CPU core, and many steps are what it wants."""
+
+    sizes: IstftConfig = IstftConfig()
+    batch: int = 16
+    scales: tuple[tuple[int, int], ...] = SCALES[3:]
+    adversarial: float = 0.4
+    features: float = 1.0
+    adversarial_from: float = 0.12
+    disc_filters: int = 16
+    disc_frames: int = 6
+    disc_batch: int = 8
+    disc_rate: float = 5e-4
+
+
+@dataclass(frozen=True)
 class LMSettings:
     sizes: ModelConfig = PRESETS["nano"]
-    tokens: int = 3072  # rows a batch: about 40 utterances
+    tokens: int = 4096  # rows a batch: about 50 utterances
     rate: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.95)
     decay: float = 0.1
@@ -78,10 +104,11 @@ class LMSettings:
     clip: float = 1.0  # of the gradient's norm
     dropout: float = 0.0
     ema: float = 0.995  # of the weights that are saved; 0 for none
-    picked: float = 0.125  # share of frames the depth decoder is trained on
+    picked: float = 0.2  # share of frames the depth decoder is trained on
     no_text: float = 0.02  # share of segments whose text is left out, for guidance
+    letters: float = 0.1  # share of segments read by their letters by a model that reads sounds
     anonymous: float = 0.15  # share of conversations whose speakers get any other numbers, so that only their sound tells who they are
-    segments: tuple[float, ...] = (0.9, 0.08, 0.02)  # shares of conversations of 1, 2, 3 segments
+    segments: tuple[float, ...] = (0.75, 0.18, 0.07)  # shares of conversations of 1, 2, 3 segments
     same_voice: float = 0.5  # share of conversations held by one voice alone
     keep_best: bool = True  # save the weights of the lowest validation loss, not the last
     validate_every: int = 500
@@ -107,13 +134,15 @@ class FinetuneSettings(LMSettings):
 TINY_CODEC = replace(NANO_CODEC, filters=4, dim=32, heads=2, encoder_layers=1, decoder_layers=1, ff=64, codebooks=4, codebook_size=32, codebook_dim=8)
 TINY_MODEL = replace(PRESETS["nano"], backbone=replace(PRESETS["nano"].backbone, layers=2, heads=4, dim=64, inter=128),
                      depth=replace(PRESETS["nano"].depth, layers=1, heads=4, dim=48, inter=96), audio_vocab=35, codebooks=4, codebook_size=32,
-                     codec="tiny", positions=512)
+                     codec="tiny", positions=512, family="bytes", text_vocab=258)
 
 PRESET_SETTINGS: dict[str, dict[str, Any]] = {
-    "nano": {"coder": CoderSettings(), "codec": CodecSettings(), "lm": LMSettings(), "finetune": FinetuneSettings()},
+    "nano": {"coder": CoderSettings(), "codec": CodecSettings(), "vocoder": VocoderSettings(), "lm": LMSettings(), "finetune": FinetuneSettings()},
     "tiny": {
         "coder": CoderSettings(TINY_CODEC, "tiny", width=32, reader=16, seconds=3, rate=3e-3, warm_up=5, plain=4, log_every=5),
         "codec": CodecSettings(frames=8, batch=4, rate=2e-3, warm_up=5, windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
+        "vocoder": VocoderSettings(sizes=IstftConfig(48, 64, 1, 1), frames=4, batch=4, rate=2e-3, warm_up=5, adversarial_from=0.5,
+                                   windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
         "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, ema=0.0, picked=0.25, validate_every=20, log_every=10),
         "finetune": FinetuneSettings(tokens=512, rate=1e-3, warm_up=2, validate_every=10, log_every=5),
     },

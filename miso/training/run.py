@@ -13,6 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,14 @@ def warm_cosine(step: int, progress: float, warm_up: int, floor: float = 0.05) -
 
 def _number(value: float | Tensor) -> float:
     return value.item() if isinstance(value, Tensor) else float(value)
+
+
+def autocast(device: torch.device) -> AbstractContextManager:
+    """bf16 for matrix products and convolutions, on GPUs and on the CPUs that have instructions for it (there four to eight times as fast)."""
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # torch >= 2.13 tells
+    if device.type == "cuda" or (device.type == "cpu" and (able.get("avx512_bf16") or able.get("amx_bf16"))):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -10,6 +10,6 @@ Importing this package imports no torch; a backend's module, and the package it 
 from .base import Stream, Vocoder
 from .check import check_codes
 from .decode import Decoded, decode_codes
-from .registry import backends, load_vocoder, register
+from .registry import DEFAULT, backends, load_vocoder, register
 
-__all__ = ["Decoded", "Stream", "Vocoder", "backends", "check_codes", "decode_codes", "load_vocoder", "register"]
+__all__ = ["DEFAULT", "Decoded", "Stream", "Vocoder", "backends", "check_codes", "decode_codes", "load_vocoder", "register"]

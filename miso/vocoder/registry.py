@@ -24,8 +24,15 @@ def _lazy(module: str) -> Loader:
     return load
 
 
-DEFAULT = "mimi"
-_BUILT_IN = {"mimi": _lazy(".mimi"), "moshi": _lazy(".mimi_moshi"), "transformers": _lazy(".mimi_transformers")}
+def _by_file(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Vocoder:
+    from ..istft import is_istft
+
+    return _BUILT_IN["istft" if is_istft(checkpoint) else "mimi"](checkpoint, device, dtype)
+
+
+DEFAULT = "auto"
+_BUILT_IN = {"auto": _by_file, "mimi": _lazy(".mimi"), "istft": _lazy(".istft"), "moshi": _lazy(".mimi_moshi"),
+             "transformers": _lazy(".mimi_transformers")}
 _registered: dict[str, Loader] = {}
 
 
@@ -43,8 +50,9 @@ def register(name: str, loader: Loader) -> None:
 
 def load_vocoder(backend: str, checkpoint: str | os.PathLike, device: str | torch.device = "cpu",
                  dtype: torch.dtype | None = None) -> Vocoder:
-    """A vocoder of the named backend. ``dtype`` is that of decoding (None: fp32); encoding is fp32 at any rate.
+    """A vocoder of the named backend; ``auto`` takes the one that the file is made for.
 
+    ``dtype`` is that of decoding (None: fp32); encoding is fp32 at any rate.
     Raises MisoError on an unknown backend, a missing package, or a checkpoint that doesn't fit.
     """
     known = backends()

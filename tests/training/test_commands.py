@@ -12,6 +12,7 @@ from miso.mimi import load_mimi, random_mimi, save_mimi
 from miso.speech import Miso
 from miso.training.coded import CodedSpeech, encode_speech
 from miso.training.presets import TINY_CODEC, settings
+from miso.vocoder import load_vocoder
 
 
 def test_all_the_way(source, tmp_path, capsys):
@@ -46,11 +47,12 @@ def test_all_the_way(source, tmp_path, capsys):
 
 def test_all_in_one_go_and_again(speech, tmp_path, capsys):
     command = ["train", "nano", str(speech.folder), "-o", str(tmp_path), "--preset", "tiny"]
-    command += ["--coder-minutes", "0.02", "--codec-minutes", "0.03", "--lm-minutes", "0.02"]
+    command += ["--coder-minutes", "0.02", "--codec-minutes", "0.03", "--vocoder-minutes", "0.02", "--lm-minutes", "0.02"]
     assert main(command) == 0
     begun = json.loads((tmp_path / "codec" / "record.json").read_text())["steps"], (tmp_path / "codes.safetensors").stat().st_mtime_ns
     made = Checkpoint(tmp_path / "nano.safetensors")
     assert made.weights == "int8" and made.config.codec == "tiny" and load_mimi(tmp_path / "nano-codec.safetensors").codec == "tiny"
+    assert load_vocoder("auto", tmp_path / "nano-vocoder.safetensors").codec == "tiny"
     assert main(command) == 0  # nothing is left to do
     assert begun == (json.loads((tmp_path / "codec" / "record.json").read_text())["steps"], (tmp_path / "codes.safetensors").stat().st_mtime_ns)
     loop = Miso(tmp_path / "nano.safetensors", device="cpu").sample([Segment("bad cab")], seeds=[0], max_seconds=1)

@@ -1,0 +1,129 @@
+"""Training an ISTFT vocoder to make sound of a codec's codes, which are there already."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import MisoError
+from ..istft import Istft, save_istft
+from ..mimi import load_mimi
+from .coded import CodedSpeech
+from .crops import samples_of
+from .data import Clip, Speech
+from .presets import VocoderSettings
+from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
+from .sounding import Sounding
+
+
+def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Run, settings: VocoderSettings, device: torch.device) -> Path:
+    """Train, or go on training, until the run's budget is used; returns the vocoder's file, which is there from the first save on.
+
+    ``coded`` holds the codes of ``speech``, ``codec`` is the file they were made with.
+    """
+    trainer = VocoderTrainer(speech, coded, codec, settings, device, run.seed)
+    if (state := run.load()) is not None:
+        trainer.unpack(state)
+    run.record["data"] = {"folder": speech.folder.name, "clips": len(trainer.train), "voices": speech.voices}
+    run.record["parameters"] = sum(p.numel() for p in trainer.net.parameters())
+    path, saved = run.folder / "vocoder.safetensors", time.monotonic()
+
+    def save() -> None:
+        run.record["figures"] = trainer.validate()
+        run.note(**run.record["figures"])
+        save_istft(path, trainer.net)
+        run.save(trainer.pack())
+
+    for step in run.steps():
+        losses = trainer.step(step, run.progress)
+        if run.step % settings.log_every == 0:
+            run.note(**losses)
+        if time.monotonic() - saved > 60 * settings.save_every:
+            save()
+            saved = time.monotonic()
+    save()
+    return path
+
+
+class VocoderTrainer:
+    """The network, its critics and one step of both."""
+
+    def __init__(self, speech: Speech, coded: CodedSpeech, codec: str | Path, settings: VocoderSettings, device: torch.device, seed: int = 0):
+        self.settings, self.device = settings, device
+        torch.manual_seed(seed)
+        mimi = load_mimi(codec)
+        if mimi.codec != coded.codec:
+            raise MisoError(f"The codes are of the codec '{coded.codec}', {Path(codec).name} is '{mimi.codec}'.",
+                            "Name the codec they were made with.", input="codec")
+        self.net = Istft(mimi.config, settings.sizes, mimi.codec)
+        self.net.quantizer.load_state_dict({n: t for n, t in mimi.quantizer.state_dict().items() if "input_proj" not in n})
+        for part in (self.net.quantizer.semantic, self.net.quantizer.acoustic):
+            part.tables.requires_grad_(False)
+        self.net.to(device).train()
+        self.size = mimi.config.frame_size
+        self.optimizer = adamw(self.net.parameters(), settings.rate, settings.betas, 0.01)
+        self.sounding = Sounding(settings, mimi.config.sample_rate, self.size, device)
+        self.samples, self.codes = samples_of(speech, device), coded.codes.to(device)
+        self.train, held_out = (_places(speech, coded, split, settings.frames, self.size).to(device) for split in ("train", "validation"))
+        if not len(self.train):
+            raise MisoError(f"{coded.path.name} holds no codes of the clips in {speech.folder.name} that are long enough.",
+                            "Make them of this speech: python -m miso train codes", input="codes")
+        self.held_out = (held_out if len(held_out) else self.train)[:64]
+
+    def step(self, step: int, progress: float) -> dict[str, Tensor]:
+        """One step; returns losses, still on the device."""
+        c = self.settings
+        rate = warm_cosine(step, progress, c.warm_up)
+        set_rate(self.optimizer, c.rate * rate)
+        place = self.train[torch.multinomial(self.train[:, 2].double(), c.batch, replacement=True)]
+        codes, wave = self._cut(place, torch.rand(c.batch, device=self.device))
+        books = codes.shape[1]
+        if torch.rand(()) < c.dropped:
+            codes = codes[:, :int(torch.randint(1, books + 1, ()))]
+        with autocast(self.device):
+            out = self.net(codes)
+        gradient, losses = self.sounding.gradient(out, wave, progress, rate)
+        self.optimizer.zero_grad(set_to_none=True)
+        out.backward(gradient)
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), c.clip)
+        self.optimizer.step()
+        return {k: v.detach() for k, v in losses.items()}
+
+    def _cut(self, place: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [B, K, frames] and samples [B, 1, frames * size] of crops; ``where`` [B] in [0, 1) is the choice among their beginnings."""
+        frames = self.settings.frames
+        first = (where * place[:, 2]).long()
+        codes = self.codes[(place[:, 1] + first)[:, None] + torch.arange(frames, device=self.device)].long().transpose(1, 2)
+        samples = self.samples[(place[:, 0] + first * self.size)[:, None] + torch.arange(frames * self.size, device=self.device)]
+        return codes, samples.float().div(32768)[:, None]
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Mel distance of the same held-out pieces every time, with all codebooks and with half."""
+        codes, wave = self._cut(self.held_out, torch.full((len(self.held_out),), 0.5, device=self.device))
+        return {"held_out_mel": float(self.sounding.mel(self.net(codes), wave)),
+                "held_out_mel_half": float(self.sounding.mel(self.net(codes[:, :max(1, codes.shape[1] // 2)]), wave))}
+
+    def pack(self) -> dict[str, Tensor]:
+        return {**pack_state("vocoder", self.net, self.optimizer), **self.sounding.pack()}
+
+    def unpack(self, state: dict[str, Tensor]) -> None:
+        unpack_state(state, "vocoder", self.net, self.optimizer)
+        self.sounding.unpack(state)
+
+
+def _places(speech: Speech, coded: CodedSpeech, split: str, frames: int, size: int) -> Tensor:
+    """First sample, first frame and number of beginnings [N, 3] of each clip that is at least ``frames`` long: of several versions the
+    first, which begins with the clip."""
+    first = {}
+    for utterance in coded.split(split):
+        first.setdefault((utterance.text, utterance.voice), utterance.start)
+
+    def place(clip: Clip) -> tuple[int, int, int] | None:
+        start, room = first.get((clip.text, clip.voice)), clip.samples // size - frames + 1
+        return None if start is None or room < 1 else (clip.start, start, room)
+
+    return torch.tensor([p for p in map(place, speech.split(split)) if p], dtype=torch.int64).reshape(-1, 3)
