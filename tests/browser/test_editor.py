@@ -74,7 +74,7 @@ class Hands:
 
 
 def prepare(browser_page, server, takes=1, seconds=4.0) -> Hands:
-    browser_page.load(ROOT / "workflows" / "text_to_speech.json")
+    browser_page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
     browser_page.page.evaluate(BUILD, [21, takes, seconds])
     browser_page.page.evaluate(COLLECT)
     hands = Hands(browser_page, server)

@@ -28,7 +28,7 @@ COLLECT = """() => { window.misoRan = []; window.misoCached = []; window.misoTak
 
 @pytest.fixture
 def picker(browser_page):
-    browser_page.load(ROOT / "workflows" / "text_to_speech.json")
+    browser_page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
     browser_page.page.evaluate(BUILD, 11)
     browser_page.page.evaluate(COLLECT)
     return browser_page

@@ -29,7 +29,7 @@ AudioBufferSourceNode.prototype.start = function (when, ...more) {
 @pytest.fixture
 def sampler(browser_page):
     """The text_to_speech workflow with the vocoder connected to the sampler's preview, events being collected."""
-    browser_page.load(ROOT / "workflows" / "text_to_speech.json")
+    browser_page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
     browser_page.page.evaluate(CONNECT, [1, 6.4])
     browser_page.page.evaluate(COLLECT)
     return browser_page
@@ -73,7 +73,7 @@ def test_sound_is_off_until_asked_for_then_starts_at_once_without_gaps(browser, 
     context.add_init_script(LISTEN)
     page = Page(context.new_page(), server.url)
     try:
-        page.load(ROOT / "workflows" / "text_to_speech.json")
+        page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
         page.page.evaluate(CONNECT, [1, 8.0])
         page.page.evaluate(COLLECT)
         assert page.run()[0] == "execution_success"
