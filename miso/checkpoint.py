@@ -63,6 +63,11 @@ class Checkpoint:
     def folder(self) -> Path:
         return self.path if self.path.is_dir() else self.path.parent
 
+    @property
+    def sources(self) -> list[Path]:
+        """The files that what is known of the checkpoint was read from, and the config.json that would count if it were there."""
+        return list(dict.fromkeys([self.path, *self._files.values(), self.folder / "config.json"]))
+
     def stored(self, canonical: str) -> Tensor | Quantized:
         """One tensor by its published name, as the file has it but for the order of q and k rows."""
         name = self._names[canonical]

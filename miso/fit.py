@@ -9,6 +9,7 @@ import torch
 from .checkpoint import Checkpoint
 from .config import ModelConfig
 from .devices import Precision, pick_precision
+from .known import KnownCheckpoint
 from .quantize import bytes_held
 from .weights import canonical_shapes
 
@@ -21,7 +22,7 @@ class Choice(NamedTuple):
     because: str  # a clause, for people
 
 
-def choose(name: str, checkpoint: Checkpoint, device: torch.device, memory: int | None = None) -> Choice:
+def choose(name: str, checkpoint: Checkpoint | KnownCheckpoint, device: torch.device, memory: int | None = None) -> Choice:
     """The precision of that name; for ``auto`` the most exact one that a device with ``memory`` bytes (what a GPU has free, if None) holds."""
     if name != "auto":
         return Choice(pick_precision(name, device), "as asked for")

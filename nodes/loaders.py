@@ -8,14 +8,15 @@ from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
-from ..miso.checkpoint import Checkpoint
 from ..miso.devices import PRECISIONS
 from ..miso.fit import choose
+from ..miso.known import KnownCheckpoint
 from ..miso.vocoder import DEFAULT, backends, load_vocoder
 from . import folders, sockets
 from .memory import Part
 from .sampling import Depth
 from .sockets import CATEGORY, in_words
+from .store import known_checkpoints
 
 folders.register()
 
@@ -41,15 +42,15 @@ class LoadModel(io.ComfyNode):
     @classmethod
     @in_words
     def execute(cls, checkpoint: str, precision: str):
-        opened = Checkpoint(folders.find(folders.MODELS, checkpoint, "checkpoint"))
+        known = KnownCheckpoint(folders.find(folders.MODELS, checkpoint, "checkpoint"), known_checkpoints())
         # all of its memory but what ComfyUI keeps back: other models make way, and the choice is the same on every run
         memory = mm.get_total_memory(mm.get_torch_device()) - mm.extra_reserved_memory()
-        (chosen, because), device = choose(precision, opened, mm.get_torch_device(), memory), mm.unet_offload_device()
+        (chosen, because), device = choose(precision, known, mm.get_torch_device(), memory), mm.unet_offload_device()
         _say(f"{chosen}: {because}")
-        about = {"fingerprint": opened.fingerprint, "precision": str(chosen)}
-        backbone = Part(lambda progress: opened.load_backbone(device, chosen, progress), **about)
-        depth = Part(lambda progress: opened.load_depth(device, chosen, progress), **about)
-        return io.NodeOutput(backbone, Depth(depth), opened.text_encoder([folders.TOKENIZER]))
+        about = {"fingerprint": known.fingerprint, "precision": str(chosen)}
+        backbone = Part(lambda progress: known.checkpoint.load_backbone(device, chosen, progress), **about)
+        depth = Part(lambda progress: known.checkpoint.load_depth(device, chosen, progress), **about)
+        return io.NodeOutput(backbone, Depth(depth), known.text_encoder([folders.TOKENIZER]))
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, precision: str):

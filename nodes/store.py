@@ -22,6 +22,11 @@ def store() -> Store:
     return Store(Path(folder_paths.get_user_directory()) / FOLDER)
 
 
+def known_checkpoints() -> Path:
+    """Where what is known of checkpoints is noted."""
+    return store().folder / "checkpoints"
+
+
 class KeptCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):

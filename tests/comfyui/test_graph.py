@@ -4,11 +4,22 @@ import json
 
 import pytest
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 NODES = {"MisoLoadModel", "MisoLoadVocoder", "MisoEncodeText", "MisoVoicePrompt", "MisoAddSegment", "MisoEncodeAudio", "MisoDepthDecoder",
          "MisoBackboneSampler", "MisoDepthRedecode", "MisoSaveCodes", "MisoLoadCodes", "MisoPreviewCodes", "MisoPickTake", "MisoTrimCodes",
          "MisoSpliceCodes", "MisoKeepCodebooks", "MisoVocoderDecode", "MisoCodeEditor", "MisoDeleteCodes", "MisoInsertSilence", "MisoRepeatCodes",
          "MisoReplaceCodebooks", "MisoPrefix", "MisoStoredCodes", "MisoTakePicker"}
+
+# for a server's Python: names of opened .safetensors files, one a line
+NOTE_OPENED = """
+import os, sys
+def note(event, args):
+    if event == "open" and str(args[0]).endswith(".safetensors"):
+        os.write(file, os.path.basename(str(args[0])).encode() + b"\\n")
+file = os.open(os.environ["MISO_TEST_OPENED"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+sys.addaudithook(note)
+"""
 
 
 def graph(**changes) -> dict:
@@ -240,7 +251,17 @@ def test_damaged_codes_are_sampled_again(fresh):
     assert _kept(fresh.run(graph()))
 
 
-def test_over_a_real_restart(start_server):
+def test_over_a_real_restart(start_server, tmp_path, monkeypatch):
+    """Kept codes are the very ones, and no file of the model is opened for them."""
+    (tmp_path / "sitecustomize.py").write_text(NOTE_OPENED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    made = []
     for kept in (False, True):
+        monkeypatch.setenv("MISO_TEST_OPENED", str(tmp_path / f"opened {kept}"))
         with start_server() as server:
-            assert server.queue(graph(n3__seed=99))["3"]["miso_kept"] == [kept]
+            outputs = server.queue(graph(n3__seed=99))
+            assert outputs["3"]["miso_kept"] == [kept]
+            made.append(load_file(server.file(outputs["7"]["codes"][0]))["codes"])
+        opened = (tmp_path / f"opened {kept}").read_text().splitlines()
+        assert "tiny-codec.safetensors" in opened and ("tiny.safetensors" in opened) == (not kept)
+    assert made[0].equal(made[1])
