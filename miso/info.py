@@ -11,11 +11,11 @@ from .codes import FORMAT as CODES
 from .codes import Codes
 from .files import Entry, read_header
 from .hidden import FORMAT as HIDDEN
-from .istft import FORMAT as ISTFT
-from .istft import inspect_istft
 from .layouts import is_model
 from .mimi.layouts import sources as is_mimi
 from .mimi.weights import inspect_mimi
+from .source_filter import FORMAT as SOURCE_FILTER
+from .source_filter import inspect_source_filter
 
 
 def info(path: str | Path) -> str:
@@ -30,9 +30,9 @@ def info(path: str | Path) -> str:
         takes, frames, width = entries["hidden"].shape
         return (f"Hidden states of a backbone: {takes} takes, up to {frames} frames, {width} wide.\n"
                 f"They belong to the checkpoint {metadata['fingerprint']}; the depth decoder can run again on them.")
-    if metadata.get("format") == ISTFT:
-        net = inspect_istft(path)
-        return f"An ISTFT vocoder for codes of '{net.codec_id}': {_contents(entries)}.\nDecodes only, and streams."
+    if metadata.get("format") == SOURCE_FILTER:
+        net = inspect_source_filter(path)
+        return f"A source-filter vocoder for codes of '{net.codec_id}': {_contents(entries)}.\nDecodes only, and streams."
     if is_model(entries):
         return _checkpoint(path)
     if is_mimi(entries):

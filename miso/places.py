@@ -43,10 +43,10 @@ def find_codec(codec: str, beside: Path, models: Path) -> Path:
 
 def find_vocoder(codec: str, beside: Path, models: Path) -> Path:
     """As ``find_codec``, but a vocoder made for the codec's codes comes first: it would not be there if it didn't sound better."""
-    from .istft import inspect_istft
+    from .source_filter import inspect_source_filter
 
     try:
-        return _find(codec, lambda path: inspect_istft(path).codec_id, beside, models)
+        return _find(codec, lambda path: inspect_source_filter(path).codec_id, beside, models)
     except MisoError:
         return find_codec(codec, beside, models)
 

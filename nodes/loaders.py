@@ -65,8 +65,8 @@ class LoadVocoder(io.ComfyNode):
             description="Opens what turns codes into sound. Change it and nothing is sampled again.",
             inputs=[
                 io.Combo.Input("backend", options=list(backends()), default=DEFAULT,
-                               tooltip="auto: what the file is made for, mimi (a codec) or istft (a vocoder for a codec's codes), both our own and "
-                                       "streaming. moshi and transformers decode a codec's file too, and need their packages."),
+                               tooltip="auto: what the file is made for, mimi (a codec) or source-filter (for a codec's codes), both our own "
+                                       "and streaming. moshi and transformers decode a codec's file too, and need their packages."),
                 io.Combo.Input("checkpoint", options=folders.choices(folders.VOCODERS),
                                tooltip="A file in models/miso_vocoders, or a known codec, which is downloaded if it isn't there."),
             ],

@@ -21,7 +21,7 @@ from miso.bootstrap.server import Server  # noqa: E402
 
 # name: (column, type, widgets, {input: "name.output"}[, title])
 MODEL = {"model": (0, "MisoLoadModel", {"checkpoint": "nano.safetensors"}, {}),
-         "vocoder": (0, "MisoLoadVocoder", {"checkpoint": "nano-codec.safetensors"}, {})}
+         "vocoder": (0, "MisoLoadVocoder", {"checkpoint": "nano-vocoder.safetensors"}, {})}
 PARTS = {"backbone": "model.backbone", "depth": "model.depth"}
 DRAWN = {"temperature": 0.5, "top_k": 20}  # nano's own
 
@@ -34,8 +34,8 @@ def sampler(column: int, conditioning: str, seed: int = 1, **links) -> tuple:
     return (column, "MisoBackboneSampler", {"seed": seed, "max_seconds": 10.0, **DRAWN}, {**PARTS, "conditioning": conditioning, **links})
 
 
-def decode(column: int, codes: str) -> tuple:
-    return (column, "MisoVocoderDecode", {}, {"codes": codes, "vocoder": "vocoder.vocoder"})
+def decode(column: int, codes: str, vocoder: str = "vocoder") -> tuple:
+    return (column, "MisoVocoderDecode", {}, {"codes": codes, "vocoder": f"{vocoder}.vocoder"})
 
 
 def save(column: int, audio: str, prefix: str) -> tuple:
@@ -58,7 +58,8 @@ WORKFLOWS = {
     "voice_prompt": {
         **MODEL,
         "note": note(0, "The voice is that of a line sampled first. For a voice of your own put Load Audio -> Encode Audio (with its "
-                        "transcript) in the place of the first sampler, and connect its codes to Voice Prompt."),
+                        "transcript, and a Load Vocoder that has nano-codec, which can encode) in the place of the first sampler, and connect "
+                        "its codes to Voice Prompt."),
         "first line": text(1, "This is how I sound when I am at ease."),
         "first": sampler(2, "first line.conditioning"),
         "line": text(1, "And this is something else, said in the same voice."),
@@ -81,14 +82,17 @@ WORKFLOWS = {
     },
     "swap_vocoder": {
         **MODEL,
-        "note": note(0, "Run once, then change the backend or the checkpoint of Load Vocoder, or the number of codebooks, and run again: nothing is "
-                        "sampled again."),
+        "codec": (0, "MisoLoadVocoder", {"checkpoint": "nano-codec.safetensors"}, {}),
+        "note": note(0, "Run once, then change the backend or the checkpoint of a Load Vocoder, or the number of codebooks, and run again: nothing "
+                        "is sampled again."),
         "text": text(1, "The same codes, through one vocoder and another."),
         "sampler": sampler(2, "text.conditioning"),
         "decode": decode(3, "sampler.codes"),
+        "decode otherwise": decode(3, "sampler.codes", "codec"),
         "keep": (3, "MisoKeepCodebooks", {"count": 4}, {"codes": "sampler.codes"}),
         "coarse": decode(4, "keep.codes"),
-        "save": save(5, "decode.audio", "all_codebooks"),
+        "save": save(5, "decode.audio", "vocoder"),
+        "save otherwise": save(5, "decode otherwise.audio", "codec"),
         "save coarse": save(5, "coarse.audio", "four_codebooks"),
     },
     "redecode_depth": {

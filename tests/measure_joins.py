@@ -22,7 +22,8 @@ LINES, JOINS, EDGE, FADE = 24, 120, 4, 480  # sentences; joins; frames kept on e
 
 def main() -> None:
     torch.set_num_threads(2)
-    draw, miso, vocoder = random.Random(0), Miso(BUNDLED / "nano.safetensors", device="cpu"), load_vocoder("mimi", BUNDLED / "nano-codec.safetensors")
+    draw, miso = random.Random(0), Miso(BUNDLED / "nano.safetensors", device="cpu")
+    vocoder = load_vocoder("auto", BUNDLED / "nano-vocoder.safetensors")
     size, texts = vocoder.frame_size, SENTENCES.read_text(encoding="utf-8").splitlines()[:LINES]
     said = []
     for i, text in enumerate(texts):

@@ -153,7 +153,7 @@ def _training(commands, command) -> None:
     codes.add_argument("--versions", type=int, default=1, help="encode each clip so many times, cut into frames at other places (default 1)")
     codes.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
 
-    vocoder = step("vocoder", "train an ISTFT vocoder to make sound of codes")
+    vocoder = step("vocoder", "train a source-filter vocoder to make sound of codes")
     vocoder.add_argument("speech", help="prepared speech")
     vocoder.add_argument("--codes", metavar="FILE", required=True, help="its codes and texts")
     vocoder.add_argument("--codec", metavar="FILE", required=True, help="codec that they were made with")
@@ -224,7 +224,7 @@ def _sampling(p: argparse.ArgumentParser) -> None:
 def _vocoder(p: argparse.ArgumentParser, required: bool = False) -> None:
     default = "" if required else " (default: the one that knows the codes)"
     p.add_argument("--vocoder", metavar="FILE", required=required, help=f"codec file{default}")
-    p.add_argument("--backend", default="auto", help="mimi (own), istft, moshi or transformers (default: what the file is made for)")
+    p.add_argument("--backend", default="auto", help="mimi (own), source-filter, moshi or transformers (default: what the file is made for)")
     if "--device" not in p._option_string_actions:
         p.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     if "--models" not in p._option_string_actions:

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from ..config import PRESETS, ModelConfig
 from ..errors import MisoError
-from ..istft import IstftConfig
 from ..mimi.config import MimiConfig
+from ..source_filter import SourceFilterConfig
 from .spectral import SCALES
 
 Settings = TypeVar("Settings")
@@ -80,12 +80,13 @@ class CodecSettings(SoundSettings):
 class VocoderSettings(SoundSettings):
     """Small batches and critics: a step takes a second on one CPU core, and many steps are what it wants."""
 
-    sizes: IstftConfig = IstftConfig()
+    sizes: SourceFilterConfig = SourceFilterConfig()
     batch: int = 16
     scales: tuple[tuple[int, int], ...] = SCALES[3:]
-    adversarial: float = 0.4
+    pitch: float = 0.5  # weight of its distance, in octaves, beside the spectral one
+    adversarial: float = 0.5
     features: float = 1.0
-    adversarial_from: float = 0.12
+    adversarial_from: float = 0.5
     disc_filters: int = 16
     disc_frames: int = 6
     disc_batch: int = 8
@@ -141,7 +142,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "tiny": {
         "coder": CoderSettings(TINY_CODEC, "tiny", width=32, reader=16, seconds=3, rate=3e-3, warm_up=5, plain=4, log_every=5),
         "codec": CodecSettings(frames=8, batch=4, rate=2e-3, warm_up=5, windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
-        "vocoder": VocoderSettings(sizes=IstftConfig(48, 64, 1, 1), frames=4, batch=4, rate=2e-3, warm_up=5, adversarial_from=0.5,
+        "vocoder": VocoderSettings(sizes=SourceFilterConfig(48, 64, 1, 1), frames=4, batch=4, rate=2e-3, warm_up=5, adversarial_from=0.5,
                                    windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
         "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, ema=0.0, picked=0.25, validate_every=20, log_every=10),
         "finetune": FinetuneSettings(tokens=512, rate=1e-3, warm_up=2, validate_every=10, log_every=5),

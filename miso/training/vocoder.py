@@ -1,4 +1,4 @@
-"""Training an ISTFT vocoder to make sound of a codec's codes, which are there already."""
+"""Training a source-filter vocoder to make sound of a codec's codes, which are there already."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ..errors import MisoError
-from ..istft import Istft, save_istft
 from ..mimi import load_mimi
+from ..source_filter import MIDDLE, SourceFilter, save_source_filter
 from .coded import CodedSpeech
 from .crops import samples_of
 from .data import Clip, Speech
+from .pitch import WINDOW, pitch
 from .presets import VocoderSettings
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
 from .sounding import Sounding
@@ -34,7 +35,7 @@ def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Ru
     def save() -> None:
         run.record["figures"] = trainer.validate()
         run.note(**run.record["figures"])
-        save_istft(path, trainer.net)
+        save_source_filter(path, trainer.net)
         run.save(trainer.pack())
 
     for step in run.steps():
@@ -58,7 +59,7 @@ class VocoderTrainer:
         if mimi.codec != coded.codec:
             raise MisoError(f"The codes are of the codec '{coded.codec}', {Path(codec).name} is '{mimi.codec}'.",
                             "Name the codec they were made with.", input="codec")
-        self.net = Istft(mimi.config, settings.sizes, mimi.codec)
+        self.net = SourceFilter(mimi.config, settings.sizes, mimi.codec)
         self.net.quantizer.load_state_dict({n: t for n, t in mimi.quantizer.state_dict().items() if "input_proj" not in n})
         for part in (self.net.quantizer.semantic, self.net.quantizer.acoustic):
             part.tables.requires_grad_(False)
@@ -79,33 +80,47 @@ class VocoderTrainer:
         rate = warm_cosine(step, progress, c.warm_up)
         set_rate(self.optimizer, c.rate * rate)
         place = self.train[torch.multinomial(self.train[:, 2].double(), c.batch, replacement=True)]
-        codes, wave = self._cut(place, torch.rand(c.batch, device=self.device))
+        codes, wave, hertz, voiced = self._cut(place, torch.rand(c.batch, device=self.device))
         books = codes.shape[1]
         if torch.rand(()) < c.dropped:
             codes = codes[:, :int(torch.randint(1, books + 1, ()))]
         with autocast(self.device):
-            out = self.net(codes)
+            out, octaves = self.net(codes, hertz)
         gradient, losses = self.sounding.gradient(out, wave, progress, rate)
+        losses["pitch"] = self._off(octaves, hertz, voiced)
         self.optimizer.zero_grad(set_to_none=True)
-        out.backward(gradient)
+        torch.autograd.backward((out, c.pitch * losses["pitch"]), (gradient, None))
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), c.clip)
         self.optimizer.step()
         return {k: v.detach() for k, v in losses.items()}
 
-    def _cut(self, place: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [B, K, frames] and samples [B, 1, frames * size] of crops; ``where`` [B] in [0, 1) is the choice among their beginnings."""
-        frames = self.settings.frames
+    def _cut(self, place: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Codes [B, K, frames] and samples [B, 1, frames * size] of crops, and their pitch and whether voiced [B, hops]; ``where`` [B]
+        in [0, 1) is the choice among their beginnings."""
+        frames, hop = self.settings.frames, self.net.hop
         first = (where * place[:, 2]).long()
         codes = self.codes[(place[:, 1] + first)[:, None] + torch.arange(frames, device=self.device)].long().transpose(1, 2)
-        samples = self.samples[(place[:, 0] + first * self.size)[:, None] + torch.arange(frames * self.size, device=self.device)]
-        return codes, samples.float().div(32768)[:, None]
+        # half a window more on either side, so that windows of the pitch are centred on the ends of hops
+        index = (place[:, 0] + first * self.size)[:, None] + torch.arange(hop - WINDOW // 2, frames * self.size + WINDOW // 2, device=self.device)
+        samples = self.samples[index.clamp(0, len(self.samples) - 1)].float().div(32768)
+        hertz, voiced = pitch(samples, self.net.codec.sample_rate, hop)
+        return codes, samples[:, None, WINDOW // 2 - hop:-(WINDOW // 2)], hertz, voiced
+
+    @staticmethod
+    def _off(octaves: Tensor, hertz: Tensor, voiced: Tensor) -> Tensor:
+        """Mean distance in octaves where it is voiced."""
+        return ((octaves - (hertz / MIDDLE).log2()).abs() * voiced).sum() / voiced.sum().clamp(min=1)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mel distance of the same held-out pieces every time, with all codebooks and with half."""
-        codes, wave = self._cut(self.held_out, torch.full((len(self.held_out),), 0.5, device=self.device))
-        return {"held_out_mel": float(self.sounding.mel(self.net(codes), wave)),
-                "held_out_mel_half": float(self.sounding.mel(self.net(codes[:, :max(1, codes.shape[1] // 2)]), wave))}
+        """Mel distance of the same held-out pieces every time, with all codebooks and with half, and at their true pitch; and how far off
+        the pitch is, in octaves."""
+        codes, wave, hertz, voiced = self._cut(self.held_out, torch.full((len(self.held_out),), 0.5, device=self.device))
+        out, octaves = self.net(codes)
+        return {"held_out_mel": float(self.sounding.mel(out, wave)),
+                "held_out_mel_half": float(self.sounding.mel(self.net(codes[:, :max(1, codes.shape[1] // 2)])[0], wave)),
+                "held_out_mel_pitch": float(self.sounding.mel(self.net(codes, hertz)[0], wave)),
+                "held_out_pitch": float(self._off(octaves, hertz, voiced))}
 
     def pack(self) -> dict[str, Tensor]:
         return {**pack_state("vocoder", self.net, self.optimizer), **self.sounding.pack()}

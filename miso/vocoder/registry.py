@@ -25,13 +25,13 @@ def _lazy(module: str) -> Loader:
 
 
 def _by_file(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Vocoder:
-    from ..istft import is_istft
+    from ..source_filter import is_source_filter
 
-    return _BUILT_IN["istft" if is_istft(checkpoint) else "mimi"](checkpoint, device, dtype)
+    return _BUILT_IN["source-filter" if is_source_filter(checkpoint) else "mimi"](checkpoint, device, dtype)
 
 
 DEFAULT = "auto"
-_BUILT_IN = {"auto": _by_file, "mimi": _lazy(".mimi"), "istft": _lazy(".istft"), "moshi": _lazy(".mimi_moshi"),
+_BUILT_IN = {"auto": _by_file, "mimi": _lazy(".mimi"), "source-filter": _lazy(".source_filter"), "moshi": _lazy(".mimi_moshi"),
              "transformers": _lazy(".mimi_transformers")}
 _registered: dict[str, Loader] = {}
 

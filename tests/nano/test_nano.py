@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from miso import Miso, Segment
-from miso.places import BUNDLED, find_codec
+from miso.places import BUNDLED, find_codec, find_vocoder
 from miso.training import judges
 from miso.training.evaluate import evaluate
 
-MODEL, CODEC = BUNDLED / "nano.safetensors", BUNDLED / "nano-codec.safetensors"
+MODEL, CODEC, VOCODER = (BUNDLED / f"nano{part}.safetensors" for part in ("", "-codec", "-vocoder"))
 
 
 def test_it_is_small_and_says_what_it_is():
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) <= 60_000_000
     card = (BUNDLED / "README.md").read_text(encoding="utf-8")
     assert all(word in card for word in ("Kokoro", "Apache-2.0", "WordNet", "WER"))
-    assert find_codec("nano", Path("nowhere"), Path("nowhere")) == CODEC
+    assert find_codec("nano", Path("nowhere"), Path("nowhere")) == CODEC and find_vocoder("nano", Path("nowhere"), Path("nowhere")) == VOCODER
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def heard() -> dict[str, float]:
     """Figures of 20 sentences."""
     if "whisper" not in judges.installed():
         pytest.skip(f"no recogniser here: {judges.Whisper.install}")
-    return evaluate(MODEL, CODEC, sentences=20, judges=["whisper"], log=lambda line: None)["figures"]["model"]
+    return evaluate(MODEL, CODEC, vocoder=VOCODER, sentences=20, judges=["whisper"], log=lambda line: None)["figures"]["model"]
 
 
 def test_a_recogniser_hears_its_words(heard):

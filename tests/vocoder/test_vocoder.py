@@ -116,8 +116,8 @@ def test_optional_packages_are_asked_for_in_words(monkeypatch, small_file):
 
 
 def test_the_registry_knows_its_names_and_takes_more(small_file, vocoder):
-    assert list(backends())[:5] == ["auto", "mimi", "istft", "moshi", "transformers"]
-    with pytest.raises(MisoError, match="no vocoder backend 'wavenet'.*auto, mimi, istft, moshi, transformers") as error:
+    assert list(backends())[:5] == ["auto", "mimi", "source-filter", "moshi", "transformers"]
+    with pytest.raises(MisoError, match="no vocoder backend 'wavenet'.*auto, mimi, source-filter, moshi, transformers") as error:
         load_vocoder("wavenet", small_file)
     assert error.value.input == "backend"
     with pytest.raises(MisoError, match="built in"):
