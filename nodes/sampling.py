@@ -63,6 +63,7 @@ class BackboneSampler(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="MisoBackboneSampler", display_name="Backbone Sampler", category=CATEGORY,
+            not_idempotent=True,  # two alike would share one result, and the second show nothing: it finds its codes in the store instead
             description="Samples codes frame by frame: the backbone draws codebook 0, the depth decoder the others. "
                         "Interrupt it, and what was made so far goes on to the blocks after it.",
             inputs=[

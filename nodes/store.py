@@ -32,6 +32,7 @@ class KeptCodes(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="MisoStoredCodes", display_name="Kept Codes", category=CATEGORY,
+            not_idempotent=True,  # two alike would share one result, and the second show nothing
             description="Codes that were sampled before, restarts included: the last used first. `python -m miso cache` looks after them.",
             inputs=[
                 io.Combo.Input("kept", options=[_name(kept) for kept in store().list()[:MOST]] or [NOTHING],

@@ -1,6 +1,7 @@
 """The sampler's live events, seen from the server's side."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
@@ -53,6 +54,19 @@ def test_a_kept_run_is_heard_too(watched):
     assert np.abs(heard - before.astype(int)).max() <= 1  # other chunks, the same sound
     last = [data for event, data in done.events if event == "miso.preview"][-1]
     assert last["speed"] is None and last["stops"] == ["limit", "limit"]
+
+
+def test_two_alike_are_both_seen_and_sampled_once(watched):
+    prompt = graph(n3__preview=["4", 0], n3__seed=79)
+    prompt["8"] = json.loads(json.dumps(prompt["3"]))
+    prompt["9"] = {"class_type": "MisoSaveCodes", "inputs": {"codes": ["8", 0], "filename_prefix": "codes/twin"}}
+    done = watched.run(prompt)
+    assert done.ok and {"3", "8"} <= set(done.ran), done.error
+    counts = {node: [d for e, d in done.events if e == "miso.preview" and d["node"] == node] for node in ("3", "8")}
+    assert sorted(seen[-1]["speed"] is None for seen in counts.values()) == [False, True]  # one of them found what the other had kept
+    ends = {node: [d["end"] for e, d in done.events if e == "miso.preview.audio" and d["node"] == node][-1] for node in ("3", "8")}
+    assert set(ends.values()) == {10 * 1920} and watched.value(3).tensor.equal(watched.value(8).tensor)
+    assert watched.run(prompt).ran == []  # each has a result of its own, which stays
 
 
 def test_chosen_kept_codes_are_heard(watched):
