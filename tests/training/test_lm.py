@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from miso import Checkpoint, Codes, DepthSampler, FrameLoop, Sampling, Segment
+from miso.conditioning import TextEncoder
 from miso.errors import MisoError
 from miso.files import write_tensors
+from miso.tokenizer import ByteTokenizer, PhonemeTokenizer
 from miso.training.coded import FORMAT, CodedSpeech
 from miso.training.conversations import Conversations, Line
 from miso.training.finetune import finetune
@@ -76,15 +78,10 @@ def setting():
 
 
 def deal(data, setting, **changes):
-    from miso.tokenizer import ByteTokenizer
-
     return Conversations(data, data.split("train"), TINY_MODEL, ByteTokenizer(), replace(setting, **changes), seed=5)
 
 
 def test_rows_are_those_of_inference(data, setting):
-    from miso.conditioning import TextEncoder
-    from miso.tokenizer import ByteTokenizer
-
     one, two = data.utterances[:2]
     lines = [Line(one, 0, one.text), Line(two, 1, two.text)]
     batch = deal(data, setting).build([lines, lines[:1]])
@@ -130,6 +127,17 @@ def test_speakers_and_texts_left_out(texts, setting, tmp_path):
     assert all(len({x.speaker for x in c if x.utterance.voice == v}) <= 1 for c in conversations for v in ("a", "b", "a@1.1"))
     assert 0.12 < sum(not x.text for x in lines) / len(lines) < 0.28
     assert deck._ids(next(x for x in lines if not x.text))[-2:] == [ord(" "), 257]
+
+
+def test_most_texts_are_read_by_their_sounds(data, setting):
+    """As inference spells them, but for a share that is left in letters."""
+    tokenizer, config = PhonemeTokenizer(), replace(TINY_MODEL, family="nano", text_vocab=PhonemeTokenizer.vocab)
+    deck = Conversations(data, data.split("train"), config, tokenizer, replace(setting, letters=0.25, no_text=0.0), seed=5)
+    lines = [line for number in range(4) for batch in deck.epoch(number) for c in batch for line in c]
+    spelt = [line for line in lines if line.text == tokenizer.spell(line.utterance.text)]
+    assert all(line.text == line.utterance.text for line in lines if line not in spelt) and 0.65 < len(spelt) / len(lines) < 0.85
+    rows = TextEncoder(config, tokenizer).rows(Segment(spelt[0].utterance.text, spelt[0].speaker))[0]
+    assert deck._ids(spelt[0]) == rows[:, -1].tolist()
 
 
 def test_the_table_passes_gradients_to_what_it_is_made_of(data, setting):
