@@ -45,7 +45,7 @@ class SourceFilterState(NamedTuple):
     pasts: tuple[Tensor, ...]  # what each block's convolution has yet to see again [B, width, reach]
     sums: Tensor  # [B, 3, hop]: of the hops that windows to come will add to
     source: Tensor  # [B, 2, 3 * hop]: the last pulses and noise, which windows to come begin with
-    turn: Tensor  # [B, 2] float64: where in its period the voice is, in turns, and its pitch in Hz; 0 before the first hop
+    turn: Tensor  # [B, 2]: where in its period the voice is, in turns, and its pitch in Hz; 0 before the first hop
     hops: int  # done
 
 
@@ -79,11 +79,11 @@ class SourceFilter(nn.Module):
         like = self.widen.weight
         pasts = tuple(like.new_zeros(batch, self.config.width, block.reach) for block in (*self.frame_blocks, *self.hop_blocks))
         silence = like.new_zeros(batch, _OVERLAP - 1, self.hop, dtype=torch.float32)
-        return SourceFilterState(pasts, silence, silence.new_zeros(batch, 2, self.look_ahead), silence.new_zeros(batch, 2, dtype=torch.float64), 0)
+        return SourceFilterState(pasts, silence, silence.new_zeros(batch, 2, self.look_ahead), silence.new_zeros(batch, 2), 0)
 
     def forward(self, codes: Tensor, pitch: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Samples [B, 1, T * frame_size] of whole codes [B, K, T], and octaves above 150 Hz [B, hops] as they are heard in the codes;
-        in training ``pitch`` [B, hops], in Hz at each hop's end, is what is spoken at instead. Differentiable, but for the pitch."""
+        """Samples [B, 1, T * frame_size] of whole codes [B, K, T], and its pitch in octaves above ``MIDDLE`` [B, hops], as it is heard in the
+        codes; in training ``pitch`` [B, hops], in Hz at each hop's end, is what is spoken at instead. Differentiable, but for the pitch."""
         state = self.start(len(codes))
         x, _ = self._features(codes, state)
         octaves = self.pitch(x)[..., 0].float()
@@ -136,15 +136,15 @@ class SourceFilter(nn.Module):
 
     def _source(self, hertz: Tensor, state: SourceFilterState) -> tuple[Tensor, Tensor]:
         """Pulses at the pitch [B, hops], which is that of each hop's end, and noise: [B, 2, hops * hop]; and where that leaves the voice."""
-        before = torch.cat((torch.where(state.turn[:, 1:] > 0, state.turn[:, 1:], hertz[:, :1].double()), hertz[:, :-1].double()), 1)
-        along = torch.arange(1, self.hop + 1, device=hertz.device, dtype=torch.float64) / self.hop
-        every = (before[..., None] + (hertz.double() - before)[..., None] * along).flatten(1)  # [B, samples]
-        turns = state.turn[:, :1] + (every / self.codec.sample_rate).cumsum(1)
-        narrow = (_BANDWIDTH / every.float()).square()
+        before = torch.cat((torch.where(state.turn[:, 1:] > 0, state.turn[:, 1:], hertz[:, :1]), hertz[:, :-1]), 1)
+        along = torch.arange(1, self.hop + 1, device=hertz.device) / self.hop
+        every = (before[..., None] + (hertz - before)[..., None] * along).flatten(1)  # [B, samples]
+        turns = (state.turn[:, :1] + (every / self.codec.sample_rate).cumsum(1)) % 1
+        narrow = (_BANDWIDTH / every).square()
         # exp(cos - 1), written without cancellation: a pulse whose spectrum falls smoothly, at any pitch; its power is 1
-        pulses = (4 * torch.pi * narrow) ** 0.25 * (-2 * narrow * (torch.pi * (turns % 1).float()).sin().square()).exp()
+        pulses = (4 * torch.pi * narrow) ** 0.25 * (-2 * narrow * (torch.pi * turns).sin().square()).exp()
         at = torch.arange(state.hops * self.hop, (state.hops + hertz.shape[1]) * self.hop, device=hertz.device) % len(self.noise)
-        turn = torch.stack((turns[:, -1] % 1, hertz[:, -1].double()), 1)
+        turn = torch.stack((turns[:, -1], hertz[:, -1]), 1)
         return torch.stack((pulses, self.noise[at].expand_as(pulses)), 1), turn
 
 

@@ -101,9 +101,12 @@ class Conversations:
             rows[b, :len(r)], mask[b, :len(r)] = r, m
         targets, targets_mask = np.zeros((len(made), S, K), np.int64), np.zeros((len(made), S, K), bool)
         targets[:, :-1], targets_mask[:, :-1] = rows[:, 1:, :K], mask[:, 1:, :K]
-        chance = np.random.default_rng([self.seed % 2**32, *name.encode()]).random((len(made), S)) - ~targets_mask[..., 0]
+        draw = np.random.default_rng([self.seed % 2**32, *name.encode()])
+        chance = draw.random((len(made), S)) - ~targets_mask[..., 0]
         n = _up(max(1, round(self.settings.picked * int(targets_mask[..., 0].sum(1).max()))), _ROUND // 4)
         picked = np.argsort(-chance, 1)[:, :n]
+        unseen = draw.random((len(made), S)) < self.settings.unseen
+        mask[..., :K] &= ~(unseen & rows[..., :K].any(2))[..., None]  # an end is always seen
         return Batch(*map(torch.from_numpy, (rows, mask, targets, targets_mask, picked)))
 
     def _build(self, conversation: list[Line]) -> tuple[np.ndarray, np.ndarray]:

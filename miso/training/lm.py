@@ -47,8 +47,8 @@ def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Ru
           speakers: dict[str, int] | None = None, publish: Callable[[TrainedModel, Path, dict], None] | None = None) -> Path:
     """The loop of training and fine-tuning alike. ``publish(model, path, about)`` writes the checkpoint where the model isn't all of it (LoRA)."""
     config, path = model.config, run.folder / "model.safetensors"
-    data, held_out = (Conversations(coded, utterances, config, tokenizer, settings, run.seed, speakers) if utterances else None
-                      for utterances in (coded.split("train"), coded.split("validation")))
+    data, held_out = (Conversations(coded, utterances, config, tokenizer, chosen, run.seed, speakers) if utterances else None
+                      for utterances, chosen in ((coded.split("train"), settings), (coded.split("validation"), replace(settings, unseen=0.0))))
     if data is None:
         raise MisoError(f"{coded.path.name} has nothing to train on.", "Prepare more speech.")
     optimizers = optimizers_for(model, settings)

@@ -129,6 +129,17 @@ def test_speakers_and_texts_left_out(texts, setting, tmp_path):
     assert deck._ids(next(x for x in lines if not x.text))[-2:] == [ord(" "), 257]
 
 
+def test_some_frames_are_not_seen_but_learnt(data, setting):
+    """What is left out of a conversation is what is read of it; its ends and all targets stay."""
+    whole, parts = (deal(data, setting, unseen=share) for share in (0.0, 0.4))
+    conversations = whole.epoch(0)[0]
+    a, b = whole.build(conversations, "x"), parts.build(conversations, "x")
+    assert all(torch.equal(getattr(a, n), getattr(b, n)) for n in ("rows", "targets", "targets_mask", "picked"))
+    frames, ends = a.rows[..., :4].any(2), a.mask[..., 0] & ~a.rows[..., :4].any(2)
+    assert torch.equal(a.mask[..., 4], b.mask[..., 4]) and b.mask[ends][:, :4].all() and (b.mask[..., :4].all(2) == b.mask[..., :4].any(2)).all()
+    assert 0.25 < 1 - b.mask[frames][:, 0].float().mean() < 0.55
+
+
 def test_most_texts_are_read_by_their_sounds(data, setting):
     """As inference spells them, but for a share that is left in letters."""
     tokenizer, config = PhonemeTokenizer(), replace(TINY_MODEL, family="nano", text_vocab=PhonemeTokenizer.vocab)
