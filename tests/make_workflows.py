@@ -156,6 +156,7 @@ CLOSE = """type => {
   return {x: 190, y: 200 - 40 * scale, width: w * scale + 20, height: (h + 40) * scale + 10};
 }"""
 PICTURES = {"MisoBackboneSampler": "live", "MisoTakePicker": "picker", "MisoCodeEditor": "editor"}
+THEME = "theme => app.extensionManager.setting.set('Comfy.ColorPalette', theme)"  # kept by the server, for all pages
 
 
 def picture(page: Page, clip: dict, path: Path) -> None:
@@ -181,6 +182,9 @@ def main() -> None:
                     assert page.run()[0] == "execution_success"
                     for node, shown in PICTURES.items():
                         picture(page, page.page.evaluate(CLOSE, node), ROOT / "web" / "docs" / node / f"{shown}.jpg")
+                    page.page.evaluate(THEME, "light")
+                    picture(page, page.page.evaluate(CLOSE, "MisoCodeEditor"), ROOT / "web" / "docs" / "MisoCodeEditor" / "light.jpg")
+                    page.page.evaluate(THEME, "dark")
                 page.page.close()
                 print(target.relative_to(ROOT))
 

@@ -4,7 +4,7 @@ import { button, el, fitted, onceAFrame, seconds, stopWords } from "./lib/dom.js
 import { addElement, after, changed, lastOutput } from "./lib/graph.js";
 import { Player } from "./lib/player.js";
 import { RATE, loadSound } from "./lib/sound.js";
-import { theme } from "./lib/theme.js";
+import { theme, whenLookChanges } from "./lib/theme.js";
 import { Peaks, drawWaveform } from "./lib/waveform.js";
 
 const ROW = 44, MOST_ROWS = 6; // pixels; more rows than that scroll
@@ -19,8 +19,7 @@ class Picker {
     this.note = el("div", { className: "miso-faint" });
     this.root = el("div", { className: "miso", role: "group", "aria-label": "Take picker" }, this.list, this.note);
     this.draw = onceAFrame(() => this.rows.forEach((row) => this.drawRow(row)));
-    this.resized = new ResizeObserver(this.draw);
-    this.resized.observe(this.root);
+    this.look = whenLookChanges(this.root, this.draw);
     this.widget = addElement(node, name, "miso_takes", this.root, {
       height: 60, saved: true, getValue: () => this.value, setValue: (next) => this.setValue(next) });
     this.widget.options.getMinHeight = () => this.height + 20;
@@ -134,7 +133,7 @@ class Picker {
 
   close() {
     this.draw.cancel();
-    this.resized.disconnect();
+    this.look.disconnect();
     this.player.close();
     this.rows = [];
   }

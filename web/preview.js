@@ -3,7 +3,7 @@
 import { button, el, fitted, fromBase64, onceAFrame, seconds, stopWords } from "./lib/dom.js";
 import { addElement, after, api, changed, nodeOf } from "./lib/graph.js";
 import { Player } from "./lib/player.js";
-import { theme } from "./lib/theme.js";
+import { theme, whenLookChanges } from "./lib/theme.js";
 import { Peaks, drawWaveform } from "./lib/waveform.js";
 
 const SOUND = "miso_sound"; // the node's property that says whether to play
@@ -22,8 +22,7 @@ class LiveView {
     this.root = el("div", { className: "miso", role: "group", "aria-label": "Live playback" },
       this.counts, el("div", { className: "miso-row" }, this.pace, this.sound), this.canvas);
     this.draw = onceAFrame(() => this.drawNow());
-    this.resized = new ResizeObserver(this.draw);
-    this.resized.observe(this.canvas);
+    this.look = whenLookChanges(this.canvas, this.draw);
     this.showSound();
     addElement(node, "live", "miso_live", this.root, { height: 96 });
     after(node, "onConfigure", () => this.showSound());
@@ -99,7 +98,7 @@ class LiveView {
 
   close() {
     this.draw.cancel();
-    this.resized.disconnect();
+    this.look.disconnect();
     this.player?.close();
     this.player = null;
     views.delete(this.node);

@@ -1,6 +1,15 @@
 /** The page's own colours, for what is drawn on a canvas; elements take them in miso.css. */
 
-/** Read at each drawing, so that a change of theme needs no notice. */
+/** Have `draw` called when an element's size changes or the page's theme does. `disconnect` ends that. */
+export function whenLookChanges(element, draw) {
+  const size = new ResizeObserver(draw), colours = new MutationObserver(draw);
+  size.observe(element);
+  colours.observe(document.documentElement, { attributeFilter: ["style"] }); // where ComfyUI puts a theme's colours
+  colours.observe(document.body, { attributeFilter: ["class"] }); // and whether it is a dark one
+  return { disconnect: () => [size, colours].forEach((observer) => observer.disconnect()) };
+}
+
+/** The colours as they are now: read at each drawing. */
 export function theme(element) {
   const style = getComputedStyle(element), read = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
   return {
@@ -11,7 +20,8 @@ export function theme(element) {
     accent: read("--miso-accent", "#e8a33d"),
     select: read("--miso-select", "rgba(232, 163, 61, 0.3)"),
     empty: read("--miso-empty", "#141414"),
-    mark: read("--miso-mark", "#e0564f"),
+    back: read("--miso-back", "#222"),
+    mark: read("--miso-mark", "#e86860"),
     font: style.fontFamily || "sans-serif",
   };
 }

@@ -2,7 +2,7 @@
 
 import { drawCodeMap } from "./codemap.js";
 import { el, fitted, onceAFrame } from "./dom.js";
-import { theme } from "./theme.js";
+import { theme, whenLookChanges } from "./theme.js";
 import { drawWaveform } from "./waveform.js";
 
 const RULER = 17, WORDS = 16, GAP = 3, SNAP = 7, CLOSEST = 8; // pixels; the last is frames shown at most zoom
@@ -37,8 +37,7 @@ export class Timeline {
     Object.defineProperties(this.canvas, { type: { value: "textarea" }, isContentEditable: { value: true } });
     this.canvas.addEventListener("wheel", (e) => this.wheeled(e), { passive: false });
     this.draw = onceAFrame(() => this.drawNow());
-    this.resized = new ResizeObserver(this.draw);
-    this.resized.observe(this.canvas);
+    this.look = whenLookChanges(this.canvas, this.draw);
   }
 
   /** @param {Shown|null} shown */
@@ -53,7 +52,7 @@ export class Timeline {
 
   close() {
     this.draw.cancel();
-    this.resized.disconnect();
+    this.look.disconnect();
     this.shown = null;
     this.canvas.width = this.canvas.height = 0;
   }
@@ -246,7 +245,7 @@ export class Timeline {
       context.fillRect(x, RULER + WORDS, 2, height);
       const left = x + label > width ? x - label : x;
       context.fillRect(left, RULER + WORDS, label, 15);
-      context.fillStyle = "#fff";
+      context.fillStyle = colours.back;
       context.fillText(text, left + 4, RULER + WORDS + 8);
     }
   }
