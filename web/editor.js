@@ -71,9 +71,9 @@ class Editor {
       el("div", { className: "miso-bar" }, this.buttons.pause, this.pauseFrames, this.buttons.resample, this.buttons.redecode, this.keepButton, this.keepCount,
         this.takeChoice, this.tab, this.replaceButton, this.firstCodebook),
       this.main.canvas, this.side.canvas,
-      el("div", { className: "miso-row" }, this.status, el("label", {}, this.snap, " Snap"), zoom("−", "Zoom out (-)", (t) => t.zoom(2)),
+      el("div", { className: "miso-row" }, this.status, el("label", {}, this.snap, "Snap"), zoom("−", "Zoom out (-)", (t) => t.zoom(2)),
         zoom("+", "Zoom in (+)", (t) => t.zoom(0.5)), zoom("Fit", "Show all (0)", (t) => t.fit())),
-      el("details", { className: "miso-edits" }, this.count, this.list));
+      el("details", { className: "miso-edits", "aria-label": "Edits" }, this.count, this.list));
   }
 
   get timeline() {
@@ -217,6 +217,7 @@ class Editor {
     const start = timeline.start, end = timeline.end > start ? timeline.end : shown.refs.length;
     this.player.play(clips.samples(shown.refs.subarray(start, end), [this.clip, this.second]), () => this.silence());
     this.buttons.play.textContent = "■ Stop";
+    this.buttons.play.setAttribute("aria-pressed", true);
     const follow = () => {
       if (!this.player.playing) return;
       timeline.playhead = Math.min(end, start + this.player.elapsed * this.clip.rate);
@@ -229,6 +230,7 @@ class Editor {
   silence() {
     this.player.stop();
     this.buttons.play.textContent = "▶ Play";
+    this.buttons.play.setAttribute("aria-pressed", false);
     for (const timeline of [this.main, this.side]) {
       timeline.playhead = null;
       timeline.draw();
@@ -363,11 +365,15 @@ class Editor {
     if (this.dialog) return this.dialog.close();
     const place = this.root.parentElement;
     const dialog = this.dialog = el("dialog", { className: "miso-dialog", "aria-label": "Code editor" }, this.root);
+    dialog.addEventListener("keydown", (e) => {
+      if (e.key === "Escape") e.stopPropagation(); // ComfyUI would take it for itself, and the dialog stay
+    });
     dialog.onclose = () => {
       place?.append(this.root);
       dialog.remove();
       this.dialog = null;
       this.enlarge.textContent = "⤢ Enlarge";
+      this.timeline.canvas.focus({ preventScroll: true }); // moved in the page, it has lost it
     };
     document.body.append(dialog);
     dialog.showModal();

@@ -16,7 +16,7 @@ class Picker {
     this.rows = [];
     this.player = new Player(RATE);
     this.list = el("div", { className: "miso-takes", role: "group", "aria-label": "Takes", "data-capture-wheel": "true" });
-    this.note = el("div", { className: "miso-faint" });
+    this.note = el("div", { className: "miso-faint", role: "status" });
     this.root = el("div", { className: "miso", role: "group", "aria-label": "Take picker" }, this.list, this.note);
     this.draw = onceAFrame(() => this.rows.forEach((row) => this.drawRow(row)));
     this.look = whenLookChanges(this.root, this.draw);

@@ -15,7 +15,7 @@ class LiveView {
     this.peaks = new Peaks();
     this.player = null;
     this.prompt = null; // the run that is shown
-    this.counts = el("div", { textContent: "Not run yet" });
+    this.counts = el("div", { textContent: "Not run yet", role: "status" });
     this.pace = el("div", { className: "miso-grow miso-faint" });
     this.sound = button("Sound", "Play the first take while it is made", () => this.setSound(!this.on));
     this.canvas = el("canvas", { role: "img", "aria-label": "Waveform of the first take" });
@@ -58,6 +58,7 @@ class LiveView {
   count({ prompt_id, frame, frames_max, seconds: length, speed, stops }) {
     if (prompt_id !== this.prompt) this.begin(prompt_id);
     [this.frames, this.most] = [frame, frames_max];
+    this.counts.setAttribute("aria-busy", !stops); // a screen reader says how it ended, not ten numbers a second
     this.counts.textContent = `${frame}${stops ? "" : ` of ${frames_max}`} frames · ${seconds(length)}${stops ? ` · ${stopWords(stops)}` : ""}`;
     this.pace.textContent = speed == null ? "kept from an earlier run" : `${speed.toFixed(speed < 1 ? 2 : 1)}× real time`;
     if (stops) this.player?.finish();
