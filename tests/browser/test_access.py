@@ -76,7 +76,8 @@ def test_the_keyboard_works_them(page):
     page.keyboard.press("Enter")
     assert sound.get_attribute("aria-pressed") == "true"
     page.evaluate(SHOW, "MisoCodeEditor")
-    editor, enlarge = page.get_by_role("group", name="Code editor"), page.get_by_role("button", name="Enlarge the editor, or put it back into the node")
+    editor = page.get_by_role("group", name="Code editor")
+    enlarge = editor.get_by_role("button", name="Enlarge the editor, or put it back into the node")
     enlarge.focus()
     page.keyboard.press("Enter")
     assert editor.locator("canvas").first.evaluate("e => e === document.activeElement && !!e.closest('dialog')")

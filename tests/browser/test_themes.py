@@ -7,7 +7,8 @@ from miso.bootstrap import ROOT
 VIEWS = ["MisoBackboneSampler", "MisoTakePicker", "MisoCodeEditor"]
 # a run that wasn't made before, which the sampler would show nothing of
 NEW = """() => { const {widgets} = app.graph.nodes.find(n => n.type === 'MisoBackboneSampler');
-  for (const [name, value] of Object.entries({max_seconds: 1.6, seed: Math.floor(Math.random() * 1e9)})) widgets.find(w => w.name === name).value = value; }"""
+  for (const [name, value] of Object.entries({max_seconds: 1.6, seed: Math.floor(Math.random() * 1e9)}))
+    widgets.find(w => w.name === name).value = value; }"""
 # the colours of the first view, as [r, g, b], by their names in miso.css
 COLOURS = """() => { const probe = document.createElement('span');
   document.querySelector('.miso').append(probe);
