@@ -5,7 +5,6 @@ The codes are a mel coder's (``melcoder``), or the codec's own, if there is no c
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
@@ -29,28 +28,11 @@ def train_codec(speech: Speech, run: Run, settings: CodecSettings, device: torch
     coder its codes stay as they are.
     """
     trainer = CodecTrainer(speech, settings, device, run.seed, coder, start)
-    if (state := run.load()) is not None:
-        trainer.unpack(state)
     run.record["data"] = {"folder": speech.folder.name, "clips": len(trainer.clips), "voices": speech.voices,
                           "hours": round(sum(c.samples for c in trainer.clips) / 24_000 / 3600, 3)}
     run.record["parameters"] = sum(p.numel() for p in trainer.mimi.parameters())
-    path, saved = run.folder / "codec.safetensors", time.monotonic()
-
-    def save() -> None:
-        run.record["figures"] = trainer.validate()
-        run.note(**run.record["figures"])
-        save_mimi(path, trainer.mimi, trainer.mimi.codec)
-        run.save(trainer.pack())
-
-    for step in run.steps():
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # for a step only: its shapes are always the same
-            losses = trainer.step(step, run.progress)
-        if run.step % settings.log_every == 0:
-            run.note(**losses)
-        if time.monotonic() - saved > 60 * settings.save_every:
-            save()
-            saved = time.monotonic()
-    save()
+    path = run.folder / "codec.safetensors"
+    run.train(trainer, lambda: save_mimi(path, trainer.mimi, trainer.mimi.codec), settings.log_every, settings.save_every)
     return path
 
 
@@ -89,16 +71,17 @@ class CodecTrainer:
         books = codes.shape[1]
         if torch.rand(()) < c.dropped:
             codes = codes[:, :int(torch.randint(1, books + 1, ()))]
-        with autocast(self.device):
-            latent = self.mimi.analyse(wave)[0] if self.coder else None
-            out, _ = self.mimi.synthesise(self.mimi.quantizer.decode(codes))
-        gradient, losses = self.sounding.gradient(out, wave, progress, rate)
-        roots = [(out, gradient)]
-        if latent is not None:
-            losses["latent"] = self._distance(latent.float(), target)
-            roots.append((losses["latent"], None))
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(*zip(*roots))
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # for a step only: its shapes are always the same
+            with autocast(self.device):
+                latent = self.mimi.analyse(wave)[0] if self.coder else None
+                out, _ = self.mimi.synthesise(self.mimi.quantizer.decode(codes))
+            gradient, losses = self.sounding.gradient(out, wave, progress, rate)
+            roots = [(out, gradient)]
+            if latent is not None:
+                losses["latent"] = self._distance(latent.float(), target)
+                roots.append((losses["latent"], None))
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(*zip(*roots))
         for half in self._halves():  # each on its own: they share nothing, and one is often the louder
             torch.nn.utils.clip_grad_norm_(half, c.clip)
         self.optimizer.step()

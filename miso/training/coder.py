@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
@@ -24,26 +23,10 @@ _MEASURED = 128  # clips that the bands' mean and deviation are taken from
 def train_coder(speech: Speech, run: Run, settings: CoderSettings, device: torch.device) -> Path:
     """Train, or go on training, until the run's budget is used; returns the coder's file, which is there from the first save on."""
     trainer = CoderTrainer(speech, settings, device, run.seed)
-    if (state := run.load()) is not None:
-        trainer.unpack(state)
     run.record["data"] = {"folder": speech.folder.name, "clips": len(trainer.clips), "voices": speech.voices, "phonemes": trainer.words.phonemes}
     run.record["parameters"] = sum(p.numel() for p in trainer.coder.parameters())
-    path, saved = run.folder / "coder.safetensors", time.monotonic()
-
-    def save() -> None:
-        run.record["figures"] = trainer.validate()
-        run.note(**run.record["figures"])
-        trainer.coder.save(path)
-        run.save(trainer.pack())
-
-    for step in run.steps():
-        losses = trainer.step(step, run.progress)
-        if run.step % settings.log_every == 0:
-            run.note(**losses)
-        if time.monotonic() - saved > 60 * settings.save_every:
-            save()
-            saved = time.monotonic()
-    save()
+    path = run.folder / "coder.safetensors"
+    run.train(trainer, lambda: trainer.coder.save(path), settings.log_every, settings.save_every)
     return path
 
 

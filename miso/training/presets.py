@@ -147,7 +147,8 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "codec": CodecSettings(frames=8, batch=4, rate=2e-3, warm_up=5, windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
         "vocoder": VocoderSettings(sizes=SourceFilterConfig(48, 64, 1, 1), frames=4, batch=4, rate=2e-3, warm_up=5, adversarial_from=0.5,
                                    windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
-        "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, ema=0.0, picked=0.25, dropout=0.0, unseen=0.0, validate_every=20, log_every=10),
+        "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, dropout=0.0, ema=0.0, picked=0.25, unseen=0.0, validate_every=20,
+                         log_every=10),
         "finetune": FinetuneSettings(tokens=512, rate=1e-3, warm_up=2, validate_every=10, log_every=5),
     },
 }

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,20 @@ class Budget:
     def __post_init__(self):
         if not (self.steps or self.minutes):
             raise MisoError("The run has no end.", "Give --steps or --minutes.", input="minutes")
+
+
+class Trainer(Protocol):
+    """Networks, their optimizers and one step of all of them: what ``Run.train`` drives."""
+
+    def step(self, step: int, progress: float) -> dict[str, Tensor]:
+        """One step, at ``progress`` (0 to 1) of the budget; returns losses, still on the device."""
+        ...
+
+    def validate(self) -> dict[str, float]: ...
+
+    def pack(self) -> dict[str, Tensor]: ...
+
+    def unpack(self, state: dict[str, Tensor]) -> None: ...
 
 
 class Run:
@@ -96,6 +110,28 @@ class Run:
             step, self.step = self.step, self.step + 1
             torch.manual_seed(self.seed * _SEED_STRIDE + step)
             yield step
+
+    def train(self, trainer: Trainer, publish: Callable[[], None], log_every: int, save_every: float) -> None:
+        """Go on from where the run was saved until the budget is used. Every ``save_every`` minutes, and at the end, the trainer is validated,
+        ``publish()`` writes what it has made so far, and its state is saved."""
+        if (state := self.load()) is not None:
+            trainer.unpack(state)
+
+        def save() -> None:
+            self.record["figures"] = trainer.validate()
+            self.note(**self.record["figures"])
+            publish()
+            self.save(trainer.pack())
+
+        saved = time.monotonic()
+        for step in self.steps():
+            losses = trainer.step(step, self.progress)
+            if self.step % log_every == 0:
+                self.note(**losses)
+            if time.monotonic() - saved > 60 * save_every:
+                save()
+                saved = time.monotonic()
+        save()
 
     def note(self, **values: float | Tensor) -> None:
         """Keep values of this step in the record, and say them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
@@ -26,26 +25,10 @@ def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Ru
     ``coded`` holds the codes of ``speech``, ``codec`` is the file they were made with.
     """
     trainer = VocoderTrainer(speech, coded, codec, settings, device, run.seed)
-    if (state := run.load()) is not None:
-        trainer.unpack(state)
     run.record["data"] = {"folder": speech.folder.name, "clips": len(trainer.train), "voices": speech.voices}
     run.record["parameters"] = sum(p.numel() for p in trainer.net.parameters())
-    path, saved = run.folder / "vocoder.safetensors", time.monotonic()
-
-    def save() -> None:
-        run.record["figures"] = trainer.validate()
-        run.note(**run.record["figures"])
-        save_source_filter(path, trainer.net)
-        run.save(trainer.pack())
-
-    for step in run.steps():
-        losses = trainer.step(step, run.progress)
-        if run.step % settings.log_every == 0:
-            run.note(**losses)
-        if time.monotonic() - saved > 60 * settings.save_every:
-            save()
-            saved = time.monotonic()
-    save()
+    path = run.folder / "vocoder.safetensors"
+    run.train(trainer, lambda: save_source_filter(path, trainer.net), settings.log_every, settings.save_every)
     return path
 
 
