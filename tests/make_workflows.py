@@ -23,7 +23,7 @@ from miso.bootstrap.server import Server  # noqa: E402
 MODEL = {"model": (0, "MisoLoadModel", {"checkpoint": "nano.safetensors"}, {}),
          "vocoder": (0, "MisoLoadVocoder", {"checkpoint": "nano-vocoder.safetensors"}, {})}
 PARTS = {"backbone": "model.backbone", "depth": "model.depth"}
-DRAWN = {"temperature": 0.5, "top_k": 20}  # nano's own
+DRAWN = {"temperature": 0.25, "top_k": 50}  # nano's own
 
 
 def text(column: int, line: str, **widgets) -> tuple:

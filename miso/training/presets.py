@@ -82,6 +82,7 @@ class VocoderSettings(SoundSettings):
 
     sizes: SourceFilterConfig = SourceFilterConfig()
     batch: int = 16
+    rate: float = 1.2e-3
     scales: tuple[tuple[int, int], ...] = SCALES[3:]
     pitch: float = 0.5  # weight of its distance, in octaves, beside the spectral one
     adversarial: float = 0.5
@@ -103,12 +104,12 @@ class LMSettings:
     muon: bool = True  # for the layers' matrices; the rest has AdamW
     warm_up: int = 100
     clip: float = 1.0  # of the gradient's norm
-    dropout: float = 0.1
+    dropout: float = 0.2
     ema: float = 0.995  # of the weights that are saved; 0 for none
     picked: float = 0.2  # share of frames the depth decoder is trained on
     no_text: float = 0.02  # share of segments whose text is left out, for guidance
     letters: float = 0.1  # share of segments read by their letters by a model that reads sounds
-    unseen: float = 0.15  # share of frames left out of what is read, so that what comes next is told from the text (Bowman et al. 2016, 1511.06349)
+    unseen: float = 0.25  # share of frames left out of what is read, so that what comes next is told from the text (Bowman et al. 2016, 1511.06349)
     anonymous: float = 0.15  # share of conversations whose speakers get any other numbers, so that only their sound tells who they are
     segments: tuple[float, ...] = (0.75, 0.18, 0.07)  # shares of conversations of 1, 2, 3 segments
     same_voice: float = 0.5  # share of conversations held by one voice alone
