@@ -1,8 +1,13 @@
 """How audible a seam is: spectral flux where two pieces meet, against the flux that speech has anyway.
 
-Measured so far on signals made for it only (see the tests). The measurement on nano speech, which is to choose between joining codes
-as they are and other styles (a frame or two sampled anew, a crossfade of waves), is still to come; until it says otherwise codes
-are joined as they are and decoded once, so that the vocoder carries its state over the seam.
+Codes are joined as they are and decoded once, so that the vocoder carries its state over the seam: on what nano says that is the join heard
+least. Of 120 joins of 24 sentences, anywhere in them (``python tests/measure_joins.py``), with 0.5 as inconspicuous as it gets:
+
+    join                      median   above 0.9   above 0.99
+    no seam, for comparison    0.58        8 %         2 %
+    plain                      0.68       12 %         2 %
+    a crossfade of 20 ms       0.74       18 %         3 %
+    2 frames sampled anew      0.80       22 %         4 %
 """
 
 from __future__ import annotations
