@@ -33,9 +33,9 @@ def say(args) -> None:
     miso = _miso(args)
     sampling = _sampling(args, miso)
     segments = [Segment(text, args.speaker)]
-    vocoder = _vocoder(args, miso.checkpoint.config.codec, miso.checkpoint.folder) if args.output else None
+    vocoder = _vocoder(args, miso.checkpoint.config.codec, miso.checkpoint.folder) if args.output or args.voice else None
     if args.voice:
-        segments.insert(0, _voice(args, miso))
+        segments.insert(0, _voice(args, vocoder, miso))
     loop = miso.sample(segments, seeds=take_seeds(args.seed, args.takes), max_seconds=args.max_seconds, sampling=sampling,
                        depth=DepthSampler(miso.depth, sampling, args.codebooks), prefix=Codes.load(args.prefix) if args.prefix else None,
                        keep_hidden=bool(args.hidden), path=args.path)
@@ -94,14 +94,15 @@ def _vocoder(args, codec: str, beside: Path) -> Vocoder:
     return load_vocoder(args.backend, path, device=pick_device(args.device))
 
 
-def _voice(args, miso: Miso) -> Segment:
+def _voice(args, vocoder: Vocoder, miso: Miso) -> Segment:
     """A voice prompt from a codes file, or from a sound file encoded now."""
     if Path(args.voice).suffix == ".safetensors":
         codes = Codes.load(args.voice)
     else:
-        codec = load_vocoder("mimi", find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, Path(args.models or models_folder())),
-                             device=pick_device(args.device))
-        codes = encode_codes(codec, _sound(args.voice, codec))
+        if not vocoder.can_encode:
+            path = find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, Path(args.models or models_folder()))
+            vocoder = load_vocoder("mimi", path, device=pick_device(args.device))
+        codes = encode_codes(vocoder, _sound(args.voice, vocoder))
     text = args.voice_text or " ".join(s.text for s in codes.takes[0].spans)
     if not text.strip():
         raise MisoError(f"What {args.voice} says is not known.", "Give its words with --voice-text.")

@@ -73,7 +73,7 @@ class SoundSettings:
 
 @dataclass(frozen=True)
 class CodecSettings(SoundSettings):
-    pass
+    """Those of all that makes sound, as they stand."""
 
 
 @dataclass(frozen=True)
