@@ -18,14 +18,15 @@ from .errors import MisoError
 from .files import Entry, open_tensors, read_header, write_tensors
 from .layouts import detect, ignored
 from .model import Backbone, DepthDecoder
-from .quantize import Quantized, field_name, stored
+from .quantize import TYPES, Quantized, field_name, stored
 from .tokenizer import find_tokenizer
 from .weights import Progress, build, canonical_shapes
 
 FORMAT = "miso.model/1"
-SAFETENSORS_TYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int8: "I8", torch.uint8: "U8"}
+SAFETENSORS_TYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int8: "I8", torch.uint8: "U8",
+                     torch.float8_e4m3fn: "F8_E4M3"}
 _FLOATS = {"F64", "F32", "F16", "BF16"}
-_QUANTIZED = {"I8": "int8", "U8": "int4"}  # the type of a quantised weight -> its kind
+_QUANTIZED = {SAFETENSORS_TYPES[dtype]: kind for kind, dtype in TYPES.items()}  # the type of a quantised weight -> its kind
 
 
 class Checkpoint:
@@ -99,8 +100,8 @@ class Checkpoint:
 
     @property
     def weights(self) -> str:
-        """What the file holds its matrices in, where that is fewer bits than 16: int8, int4 or ""."""
-        return max((_QUANTIZED.get(entry.dtype, "") for entry in self.entries.values()), key=("", "int8", "int4").index)
+        """What the file holds its matrices in, where that is fewer bits than 16: int8, fp8, int4 (and int8) or ""."""
+        return max((_QUANTIZED.get(entry.dtype, "") for entry in self.entries.values()), key=["", *TYPES].index)
 
     def _config(self) -> ModelConfig:
         if "config" in self.metadata:

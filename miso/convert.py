@@ -22,7 +22,7 @@ _PIECE = 2**24  # numbers read at once
 def convert(source: str | Path, target: str | Path, precision: str, progress: Progress | None = None) -> None:
     """Write a checkpoint of any layout as one file of ours (published names, config and fingerprint inside) in ``precision``.
 
-    int8 and int4 are of matrices (see ``quantize.kind_of``); the rest is then bf16. Needs memory for a few pieces of 64 MB, whatever the
+    int8, fp8 and int4 are of matrices (see ``quantize.kind_of``); the rest is then bf16. Needs memory for a few pieces of 64 MB, whatever the
     size. What is at ``target`` stays until the new file is whole.
     """
     if precision not in PRECISIONS:

@@ -9,11 +9,11 @@ import torch
 from .errors import MisoError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-PRECISIONS = (*DTYPES, "int8", "int4")
+PRECISIONS = (*DTYPES, "int8", "fp8", "int4")
 
 
 class Precision(NamedTuple):
-    """What is computed in, and whether the matrices are held in fewer bits than that: "int8", "int4" or "" for no."""
+    """What is computed in, and whether the matrices are held in fewer bits than that: "int8", "fp8", "int4" or "" for no."""
 
     dtype: torch.dtype = torch.float32
     weights: str = ""
@@ -37,4 +37,11 @@ def pick_precision(name: str, device: torch.device) -> Precision:
     usual = torch.float32 if device.type == "cpu" else torch.bfloat16
     if name not in ("auto", *PRECISIONS):
         raise MisoError(f"There is no precision '{name}'.", f"Use auto, {', '.join(PRECISIONS)}.", input="precision")
+    if name == "fp8" and not has_fp8(device):
+        raise MisoError(f"The device '{device.type}' has no numbers of the type fp8.", "Use int8, which takes as little memory.", input="precision")
     return Precision(DTYPES.get(name, usual), "" if name in ("auto", *DTYPES) else name)
+
+
+def has_fp8(device: torch.device) -> bool:
+    """Whether the device can hold float8_e4m3fn, and widen it: PyTorch's MPS can't. All others do, without hardware for it too."""
+    return device.type != "mps"

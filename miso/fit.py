@@ -8,7 +8,7 @@ import torch
 
 from .checkpoint import Checkpoint
 from .config import ModelConfig
-from .devices import Precision, pick_precision
+from .devices import Precision, has_fp8, pick_precision
 from .known import KnownCheckpoint
 from .quantize import bytes_held
 from .weights import canonical_shapes
@@ -32,12 +32,15 @@ def choose(name: str, checkpoint: Checkpoint | KnownCheckpoint, device: torch.de
         if stored and whole >= _CPU_WHOLE:
             return Choice(Precision(usual.dtype, stored), "as the file has it, to save memory")
         return Choice(usual, "the CPU is fastest at it")
+    if stored == "fp8" and not has_fp8(device):
+        return Choice(Precision(usual.dtype, "int8"), f"the file has fp8, which {device.type} hasn't")
     if stored:
         return Choice(Precision(usual.dtype, stored), "as the file has it")
     if device.type != "cuda":
         return Choice(usual, f"usual on {device.type}")
     if memory is None:
         memory = torch.cuda.mem_get_info(device)[0]
+    # fp8 takes what int8 takes and is less exact (see ``quantize``)
     for precision in (usual, Precision(usual.dtype, "int8"), Precision(usual.dtype, "int4")):
         need = bytes_needed(config, precision)
         if need <= memory:

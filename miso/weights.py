@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .config import ModelConfig
-from .devices import Precision
+from .devices import Precision, has_fp8
 from .model import Backbone, DepthDecoder
 from .quantize import Quantized, field_name, kind_of, quantize, stored, use_quantized
 
@@ -71,8 +71,12 @@ def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Calla
 
 
 def _whole(value: Tensor | Quantized, device: str | torch.device) -> Tensor:
-    """On the device, in the type it comes in."""
-    return Quantized(*(t if t is None else t.to(device) for t in value)).dequantize() if isinstance(value, Quantized) else value.to(device)
+    """On the device, in the type it comes in; what is quantised in fp32."""
+    if not isinstance(value, Quantized):
+        return value.to(device)
+    if value.kind == "fp8" and not has_fp8(torch.device(device)):
+        return value.dequantize().to(device)
+    return Quantized(*(t if t is None else t.to(device) for t in value)).dequantize()
 
 
 def random_tensors(config: ModelConfig, seed: int, *, device: str | torch.device = "cpu",

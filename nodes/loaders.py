@@ -31,7 +31,8 @@ class LoadModel(io.ComfyNode):
                 io.Combo.Input("checkpoint", options=folders.choices(folders.MODELS),
                                tooltip="A file in models/miso, or a known checkpoint, which is downloaded if it isn't there."),
                 io.Combo.Input("precision", options=["auto", *PRECISIONS], default="auto",
-                               tooltip="Number format of the weights. auto: what the GPU's memory holds of bf16, int8 and int4; fp32 on the CPU."),
+                               tooltip="Number format of the weights. auto: what the GPU's memory holds of bf16, int8 and int4; fp32 on the CPU. "
+                                       "fp8 takes as much memory as int8 and is less exact."),
             ],
             outputs=[
                 sockets.Backbone.Output("backbone", display_name="backbone", tooltip="Draws codebook 0 of every frame."),

@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     convert = command("convert", "files", "write a checkpoint in another precision")
     convert.add_argument("input", help="a checkpoint of any layout: a file, or a folder of shards")
     convert.add_argument("output", help="the file to write (.safetensors)")
-    convert.add_argument("--precision", default="bf16", help="fp32, bf16, fp16 or int8 (default bf16)")
+    convert.add_argument("--precision", default="bf16", help="fp32, bf16, fp16, int8, fp8 or int4 (default bf16)")
 
     parity = command("parity", "files", "compare with recorded outputs of the published model")
     parity.add_argument("model", help="weights of the fixture")
@@ -205,7 +205,8 @@ def _training(commands, command) -> None:
 
 def _device(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
-    p.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16, int8 or int4 (auto: what a GPU's memory holds, fp32 on the CPU)")
+    p.add_argument("--precision", default="auto",
+                   help="auto, fp32, bf16, fp16, int8, fp8 or int4 (auto: what a GPU's memory holds, fp32 on the CPU)")
 
 
 def _checkpoint(p: argparse.ArgumentParser) -> None:

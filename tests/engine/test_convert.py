@@ -15,6 +15,8 @@ from miso.config import StackConfig
 from miso.convert import convert
 from miso.devices import Precision, pick_precision
 from miso.errors import MisoError
+from miso.fit import choose
+from miso.info import info
 from miso.model import Backbone, DepthDecoder
 from miso.quantize import Quantized, QuantizedLinear, quantize
 from miso.weights import build, canonical_shapes, random_tensors
@@ -31,6 +33,7 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 @torch.inference_mode()
 @pytest.mark.parametrize("precision, most", [
     (Precision(torch.bfloat16), 1e-2), (Precision(weights="int8"), 3e-2), (Precision(torch.bfloat16, "int8"), 3e-2),
+    (Precision(weights="fp8"), 8e-2), (Precision(torch.bfloat16, "fp8"), 8e-2),
     (Precision(weights="int4"), 0.25)])  # of random weights; trained ones are less even
 def test_logits_stay_close_to_fp32(precision, most):
     tensor = random_tensors(WIDE, 3)
@@ -44,13 +47,29 @@ def test_logits_stay_close_to_fp32(precision, most):
         assert 0 < relative(got, want) < most
 
 
-def test_quantising_is_to_nearest_and_stays():
+@pytest.mark.parametrize("kind, error", [("int8", 0.0087), ("fp8", 0.0265)])
+def test_quantising_is_to_nearest_and_stays(kind, error):
     weight = torch.randn(30, 200, generator=torch.Generator().manual_seed(1)) * torch.logspace(-6, 3, 30)[:, None]
     weight[7] = 0
-    q = quantize(weight)
-    back = q.dequantize()
-    assert ((back - weight).abs() <= q.scale[:, None] * 0.5001).all() and back[7].eq(0).all()
-    assert torch.equal(quantize(back).weight, q.weight)
+    q = quantize(weight, kind)
+    back, step = q.dequantize(), q.scale[:, None]
+    # fp8: 3 bits below the first, and steps of 2 ** -9 near 0
+    half = step * 0.5001 if kind == "int8" else torch.maximum(weight.abs() / 16, step / 1024) * 1.0001
+    assert q.kind == kind and ((back - weight).abs() <= half).all() and back[7].eq(0).all() and q.scale[7] == 1
+    assert torch.equal(quantize(back, kind).weight.view(torch.uint8), q.weight.view(torch.uint8))
+    normal = torch.randn(256, 4096, generator=torch.Generator().manual_seed(1))
+    assert relative(quantize(normal, kind).dequantize(), normal) == pytest.approx(error, rel=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_fp8_in_a_product(dtype):
+    """Widening is exact in each type, so that the product is that of the numbers that are held."""
+    q = quantize(torch.randn(48, 64, generator=torch.Generator().manual_seed(0)), "fp8")
+    assert q.weight.dtype == torch.float8_e4m3fn and q.scale.dtype == torch.float32
+    assert q.weight.float().abs().amax(1).eq(448).all() and q.weight.to(dtype).float().equal(q.weight.float())
+    linear = QuantizedLinear(64, 48, "fp8")
+    linear.load_state_dict({"weight": q.weight, "scale": q.scale})
+    assert torch.allclose(linear(torch.eye(64, dtype=dtype)).T, q.dequantize(dtype), rtol=2 * torch.finfo(dtype).eps)
 
 
 def test_int4_by_hand():
@@ -90,7 +109,7 @@ def original(tmp_path_factory):
     return Checkpoint(path)
 
 
-@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "int8", "int4"])
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "int8", "fp8", "int4"])
 def test_a_converted_file_loads_as_if_converted_in_memory(original, name, tmp_path, monkeypatch):
     monkeypatch.setattr("miso.convert._PIECE", 1000)  # many pieces, even of small tensors
     steps = []
@@ -101,16 +120,18 @@ def test_a_converted_file_loads_as_if_converted_in_memory(original, name, tmp_pa
     for load in ("load_backbone", "load_depth"):
         direct, via_file = getattr(original, load)("cpu", precision).state_dict(), getattr(converted, load)("cpu", precision).state_dict()
         for n in direct:
-            # one is computed from rounded weights; and where the matrices are int8 the file's own embeddings are bf16
-            close = 1e-2 if n == "code_table" or precision.weights and direct[n].dtype == torch.float32 else 0
+            # one is computed from rounded weights; and where the matrices are in fewer bits the file's own embeddings are bf16
+            rounded = n == "code_table" or precision.weights and direct[n].dtype == torch.float32
+            close = (3e-2 if name == "fp8" else 1e-2) if rounded else 0
             assert torch.equal(direct[n], via_file[n]) or relative(via_file[n], direct[n]) <= close, n
 
 
-def test_the_same_content_has_the_same_fingerprint(original, tmp_path):
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_the_same_content_has_the_same_fingerprint(original, kind, tmp_path):
     for name in ("a", "b"):
-        convert(original.path, tmp_path / name, "int8")
+        convert(original.path, tmp_path / name, kind)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    convert(tmp_path / "a", tmp_path / "c", "int8")
+    convert(tmp_path / "a", tmp_path / "c", kind)
     assert Checkpoint(tmp_path / "c").tensor("projection.weight").equal(Checkpoint(tmp_path / "a").tensor("projection.weight"))
 
 
@@ -120,12 +141,26 @@ def test_bad_requests(original, tmp_path):
     with pytest.raises(MisoError, match="can't be written"):
         (tmp_path / "file").touch()
         convert(original.path, tmp_path / "file" / "x.safetensors", "bf16")
-    convert(original.path, tmp_path / "int8.safetensors", "int8")
-    tensors = load_file(tmp_path / "int8.safetensors")
-    del tensors["projection.scale"]
-    save_file(tensors, tmp_path / "bad.safetensors", {"config": MODEL.to_json()})
-    with pytest.raises(MisoError, match="projection.weight is of the type I8"):
-        Checkpoint(tmp_path / "bad.safetensors")
+    for kind, stored in (("int8", "I8"), ("fp8", "F8_E4M3")):
+        convert(original.path, tmp_path / "whole.safetensors", kind)
+        tensors = load_file(tmp_path / "whole.safetensors")
+        del tensors["projection.scale"]
+        save_file(tensors, tmp_path / "bad.safetensors", {"config": MODEL.to_json()})
+        with pytest.raises(MisoError, match=f"projection.weight is of the type {stored}"):
+            Checkpoint(tmp_path / "bad.safetensors")
+
+
+def test_fp8_for_a_device_that_has_none(original, tmp_path):
+    """Apple's: it is refused by name, and what a file has of it is widened before it goes there."""
+    convert(original.path, tmp_path / "fp8.safetensors", "fp8")
+    file, mps = Checkpoint(tmp_path / "fp8.safetensors"), torch.device("mps")
+    with pytest.raises(MisoError, match="'mps' has no numbers of the type fp8"):
+        pick_precision("fp8", mps)
+    choice = choose("auto", file, mps)
+    assert choice.precision == Precision(torch.bfloat16, "int8") and "fp8" in choice.because
+    assert choose("fp8", file, CPU).precision == Precision(torch.float32, "fp8")
+    depth = file.load_depth("cpu", Precision(weights="int8"))
+    assert depth.projection.kind == "int8" and "f8_e4m3" in info(file.path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")

@@ -27,6 +27,7 @@ def test_by_the_memory_there_is(gigabytes, want):
 def test_what_is_asked_for_or_stored_stays():
     assert choose("bf16", checkpoint(), CUDA, 0).precision == Precision(torch.bfloat16)
     assert choose("auto", checkpoint(weights="int8"), CUDA, 80_000_000_000).precision.weights == "int8"
+    assert choose("auto", checkpoint(weights="fp8"), CUDA, 80_000_000_000).precision.weights == "fp8"
     assert choose("auto", checkpoint(weights="int8"), CPU).precision == Precision(torch.float32, "int8")
     assert choose("auto", checkpoint("nano", "int8"), CPU).precision == Precision()  # small: quickest multiplied out
     with pytest.raises(MisoError, match="int3"):
@@ -34,5 +35,5 @@ def test_what_is_asked_for_or_stored_stays():
 
 
 def test_the_8b_model_in_gigabytes():
-    needs = [bytes_needed(PRESETS["8b"], Precision(torch.bfloat16, weights)) / 1e9 for weights in ("", "int8", "int4")]
-    assert needs[0] < 18 and needs[1] < 11 and needs[2] < 7.5 and needs == sorted(needs, reverse=True)
+    needs = [bytes_needed(PRESETS["8b"], Precision(torch.bfloat16, weights)) / 1e9 for weights in ("", "int8", "int4", "fp8")]
+    assert needs[0] < 18 and needs[1] < 11 and needs[2] < 7.5 and needs[:3] == sorted(needs[:3], reverse=True) and needs[3] == needs[1]
