@@ -50,8 +50,10 @@ class Checkpoint:
         self._names = self._match()  # canonical name -> name in the file
         self.fingerprint = self.metadata.get("fingerprint") or self._sample()
 
-    def load_backbone(self, device: str | torch.device = "cpu", precision: Precision = Precision(), progress: Progress | None = None) -> Backbone:
-        return build(Backbone, self.config, self.fingerprint, self.stored, device=device, precision=precision, progress=progress)
+    def load_backbone(self, device: str | torch.device = "cpu", precision: Precision = Precision(), progress: Progress | None = None,
+                      on_cpu: int = 0) -> Backbone:
+        """With ``on_cpu`` of its layers in the CPU's memory for good (see ``offload``), for a device that doesn't hold it whole."""
+        return build(Backbone, self.config, self.fingerprint, self.stored, device=device, precision=precision, progress=progress, on_cpu=on_cpu)
 
     def load_depth(self, device: str | torch.device = "cpu", precision: Precision = Precision(), progress: Progress | None = None) -> DepthDecoder:
         return build(DepthDecoder, self.config, self.fingerprint, self.stored, device=device, precision=precision, progress=progress)

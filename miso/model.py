@@ -25,6 +25,7 @@ class Backbone(nn.Module):
         self.transformer = Transformer(config.backbone, positions=config.positions, rope_base=config.rope_base, norm_eps=config.norm_eps)
         self.codebook0_head = nn.Linear(dim, config.audio_vocab, bias=False)
         self.kept_frame = None  # see ``paths.lent``
+        self.bytes_on_cpu = 0  # of layers whose weights stay there wherever the rest is moved; see ``offload``
 
     def _apply(self, fn, recurse=True):
         self.kept_frame = None

@@ -20,9 +20,13 @@ _ROUND = 256  # positions: so many share a graph
 
 
 def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str:
-    """The path of that name; ``auto`` is the graph wherever there is CUDA."""
+    """The path of that name; ``auto`` is the graph wherever there is CUDA and on it the whole backbone."""
     device = backbone.audio_embeddings.weight.device
-    no_graph = None if device.type == "cuda" and isinstance(depth, DepthSampler) else f"a CUDA graph needs CUDA; the backbone is on {device.type}"
+    no_graph = None
+    if backbone.bytes_on_cpu:  # a layer on its way has another address each time
+        no_graph = f"{backbone.bytes_on_cpu / 1e9:.1f} GB of the backbone's layers stay on the CPU, where the device's memory doesn't hold them"
+    elif device.type != "cuda" or not isinstance(depth, DepthSampler):
+        no_graph = f"a CUDA graph needs CUDA; the backbone is on {device.type}"
     if name == "auto":
         return "plain" if no_graph else "graph"
     if name not in PATHS:

@@ -30,12 +30,12 @@ class Miso:
 
     def __init__(self, path: str | Path, *, device: str = "auto", precision: str = "auto", tokenizers: Iterable[str | Path] = ()):
         self.checkpoint, self.device = Checkpoint(path), pick_device(device)
-        self.precision, self.because = choose(precision, self.checkpoint, self.device)  # and a clause that says why
+        self.precision, self.because, self._on_cpu = choose(precision, self.checkpoint, self.device)  # and a clause that says why
         self._tokenizers = tuple(tokenizers)
 
     @cached_property
     def backbone(self) -> Backbone:
-        return self.checkpoint.load_backbone(self.device, self.precision)
+        return self.checkpoint.load_backbone(self.device, self.precision, on_cpu=self._on_cpu)
 
     @cached_property
     def depth(self) -> DepthDecoder:

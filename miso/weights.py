@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .config import ModelConfig
 from .devices import Precision, has_fp8
+from .errors import MisoError
 from .model import Backbone, DepthDecoder
 from .quantize import Quantized, field_name, kind_of, quantize, stored, use_quantized
 
@@ -38,36 +39,51 @@ def canonical_names(kind: type[Part], names: Iterable[str]) -> Iterator[tuple[st
 
 
 def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Callable[[str], Tensor | Quantized], *, device: str | torch.device,
-          precision: Precision = Precision(), progress: Progress | None = None) -> Part:
+          precision: Precision = Precision(), progress: Progress | None = None, on_cpu: int = 0) -> Part:
     """A part of the model, made on the meta device and filled from ``tensor(published name)`` one tensor at a time, each on its device at once.
 
     With ``precision.weights`` the matrices are quantised, or taken as they are where they come so; embeddings, norms and what is
-    computed stay in the precision's dtype.
+    computed stay in the precision's dtype. The weights of the last ``on_cpu`` layers stay in the CPU's memory (see ``offload``).
     """
-    dtype = precision.dtype
+    dtype, keep_on_cpu = precision.dtype, _offload() if on_cpu else None
     with torch.device("meta"):
         module = kind(config, fingerprint)
     shapes = {name: tuple(t.shape) for name, t in module.state_dict().items()}
     held = {name: kind_of(canonical, shapes[name], precision.weights) for name, canonical in canonical_names(kind, shapes)}
     with torch.device("meta"):
         use_quantized(module, held)
+    layers = module.transformer.layers
+    kept = tuple(f"transformer.layers.{i}." for i in range(max(0, len(layers) - on_cpu), len(layers)))
     state = {}
     for done, (name, shape) in enumerate(shapes.items()):
         if progress:
             progress(done, len(shapes))
+        place = "cpu" if name.startswith(kept) else device
         if name == _TABLE:
             state[name] = _code_table(config, tensor, device, dtype)
         elif held[name]:
             value = tensor(_canonical(kind, name))
             if not (isinstance(value, Quantized) and value.kind == held[name]):
                 value = quantize(_whole(value, device), held[name])
-            state |= {field_name(name, field): getattr(value, field).to(device) for field in stored(held[name], shape)}
+            state |= {field_name(name, field): getattr(value, field).to(place) for field in stored(held[name], shape)}
         else:
-            state[name] = _whole(tensor(_canonical(kind, name)), device).to(dtype)
+            state[name] = _whole(tensor(_canonical(kind, name)), device).to(place, dtype)
     module.load_state_dict(state, assign=True)
+    if keep_on_cpu:
+        del state  # else there would be two of each
+        module.bytes_on_cpu = keep_on_cpu(layers[-on_cpu:])
     if progress:
         progress(len(shapes), len(shapes))
     return module.to(device).eval().requires_grad_(False)
+
+
+def _offload() -> Callable[[Iterable[torch.nn.Module]], int]:
+    try:
+        from .offload import keep_on_cpu
+    except ImportError as e:
+        raise MisoError(f"The model is larger than the device's memory, and to keep layers of it on the CPU needs the package accelerate ({e}).",
+                        "pip install accelerate") from e
+    return keep_on_cpu
 
 
 def _whole(value: Tensor | Quantized, device: str | torch.device) -> Tensor:

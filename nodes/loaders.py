@@ -46,10 +46,10 @@ class LoadModel(io.ComfyNode):
         known = KnownCheckpoint(folders.find(folders.MODELS, checkpoint, "checkpoint"), known_checkpoints())
         # all of its memory but what ComfyUI keeps back: other models make way, and the choice is the same on every run
         memory = mm.get_total_memory(mm.get_torch_device()) - mm.extra_reserved_memory()
-        (chosen, because), device = choose(precision, known, mm.get_torch_device(), memory), mm.unet_offload_device()
+        (chosen, because, on_cpu), device = choose(precision, known, mm.get_torch_device(), memory), mm.unet_offload_device()
         _say(f"{chosen}: {because}")
         about = {"fingerprint": known.fingerprint, "precision": str(chosen)}
-        backbone = Part(lambda progress: known.checkpoint.load_backbone(device, chosen, progress), **about)
+        backbone = Part(lambda progress: known.checkpoint.load_backbone(device, chosen, progress, on_cpu), **about)
         depth = Part(lambda progress: known.checkpoint.load_depth(device, chosen, progress), **about)
         return io.NodeOutput(backbone, Depth(depth), known.text_encoder([folders.TOKENIZER]))
 

@@ -34,7 +34,8 @@ class Part:
 
     def get_ram_usage(self) -> int:
         """What ``--cache-ram`` counts."""
-        return self._patcher.model_size() if self._patcher else 0
+        # beside what moves, layers of a backbone may stay on the CPU: no size that ComfyUI makes room for
+        return self._patcher.model_size() + getattr(self.loaded, "bytes_on_cpu", 0) if self._patcher else 0
 
 
 def on_device(*parts: Part, memory: int = 0) -> list:

@@ -8,7 +8,7 @@ import torch
 from miso.config import PRESETS
 from miso.devices import Precision
 from miso.errors import MisoError
-from miso.fit import bytes_needed, choose
+from miso.fit import bytes_needed, choose, layer_bytes
 
 CUDA, CPU = SimpleNamespace(type="cuda"), torch.device("cpu")  # as far as a choice by a given memory looks at a device
 
@@ -17,11 +17,23 @@ def checkpoint(size="8b", weights=""):
     return SimpleNamespace(config=PRESETS[size], weights=weights)
 
 
-@pytest.mark.parametrize("gigabytes, want", [(80, ""), (24, ""), (16, "int8"), (12, "int8"), (8, "int4"), (4, "int4")])
-def test_by_the_memory_there_is(gigabytes, want):
-    choice = choose("auto", checkpoint(), CUDA, int(gigabytes * 1e9))
-    assert choice.precision == Precision(torch.bfloat16, want)
-    assert ("may not load" in choice.because) == (gigabytes == 4) and f"{gigabytes}.0 GB" in choice.because
+@pytest.mark.parametrize("gigabytes, want, on_cpu", [(80, "", 0), (24, "", 0), (16, "int8", 0), (12, "int8", 0), (8, "int4", 0), (6, "int4", 12),
+                                                     (4, "int4", 28), (3, "int4", 32)])
+def test_by_the_memory_there_is(gigabytes, want, on_cpu):
+    choice, memory = choose("auto", checkpoint(), CUDA, int(gigabytes * 1e9)), gigabytes * 1e9
+    assert choice.precision == Precision(torch.bfloat16, want) and choice.on_cpu == on_cpu
+    assert ("may not load" in choice.because) == (gigabytes == 3) and f"{gigabytes}.0 GB" in choice.because
+    if 0 < on_cpu < 32:  # as few as need be
+        fewer, enough = (bytes_needed(PRESETS["8b"], choice.precision, n) for n in (on_cpu - 1, on_cpu))
+        assert enough <= memory < fewer
+        seconds = on_cpu * layer_bytes(PRESETS["8b"], choice.precision) / 12e9
+        assert f"{on_cpu} of the backbone's 32 layers" in choice.because and f"about {seconds:.2f} s more" in choice.because
+
+
+def test_what_a_file_holds_may_be_too_large():
+    for stored, gigabytes, want in (("int8", 12, ("int8", 0)), ("int8", 8, ("int4", 0)), ("fp8", 8, ("int4", 0)), ("int4", 6, ("int4", 12))):
+        choice = choose("auto", checkpoint(weights=stored), CUDA, int(gigabytes * 1e9))
+        assert (choice.precision.weights, choice.on_cpu) == want
 
 
 def test_what_is_asked_for_or_stored_stays():
