@@ -98,5 +98,5 @@ def _stack(raw: dict) -> StackConfig:
 PRESETS = {
     "8b": ModelConfig(StackConfig(32, 32, 8, 4096, 14336), StackConfig(8, 24, 6, 1536, 6912), 128_256, 2051, 32, 2048, MIMI, "miso"),
     "csm-1b": ModelConfig(StackConfig(16, 32, 8, 2048, 8192), StackConfig(4, 8, 2, 1024, 8192), 128_256, 2051, 32, 2048, MIMI, "csm"),
-    "nano": ModelConfig(StackConfig(6, 4, 2, 256, 704), StackConfig(3, 4, 2, 192, 512), 320, 2051, 8, 2048, "nano", "nano"),
+    "nano": ModelConfig(StackConfig(8, 5, 1, 320, 880), StackConfig(3, 4, 2, 192, 512), 320, 2051, 8, 2048, "nano", "nano"),
 }

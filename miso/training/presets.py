@@ -97,22 +97,22 @@ class VocoderSettings(SoundSettings):
 @dataclass(frozen=True)
 class LMSettings:
     sizes: ModelConfig = PRESETS["nano"]
-    tokens: int = 4096  # rows a batch: about 50 utterances
+    tokens: int = 12_288  # rows a batch: about 150 utterances
     rate: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.95)
     decay: float = 0.1
     muon: bool = True  # for the layers' matrices; the rest has AdamW
     warm_up: int = 100
     clip: float = 1.0  # of the gradient's norm
-    dropout: float = 0.2
-    ema: float = 0.995  # of the weights that are saved; 0 for none
-    picked: float = 0.2  # share of frames the depth decoder is trained on
+    dropout: float = 0.15
+    ema: float = 0.998  # of the weights that are saved; 0 for none
+    picked: float = 0.25  # share of frames the depth decoder is trained on
     no_text: float = 0.02  # share of segments whose text is left out, for guidance
     letters: float = 0.1  # share of segments read by their letters by a model that reads sounds
     unseen: float = 0.25  # share of frames left out of what is read, so that what comes next is told from the text (Bowman et al. 2016, 1511.06349)
-    anonymous: float = 0.15  # share of conversations whose speakers get any other numbers, so that only their sound tells who they are
-    segments: tuple[float, ...] = (0.75, 0.18, 0.07)  # shares of conversations of 1, 2, 3 segments
-    same_voice: float = 0.5  # share of conversations held by one voice alone
+    anonymous: float = 0.3  # share of conversations whose speakers get any other numbers, so that only their sound tells who they are
+    segments: tuple[float, ...] = (0.6, 0.28, 0.12)  # shares of conversations of 1, 2, 3 segments
+    same_voice: float = 0.6  # share of conversations held by one voice alone
     keep_best: bool = True  # save the weights of the lowest validation loss, not the last
     validate_every: int = 500
     log_every: int = 50
@@ -132,6 +132,8 @@ class FinetuneSettings(LMSettings):
     ema: float = 0.0
     unseen: float = 0.0
     anonymous: float = 0.0
+    segments: tuple[float, ...] = (0.75, 0.18, 0.07)
+    same_voice: float = 0.5
     validate_every: int = 50
     log_every: int = 10
 
@@ -148,8 +150,8 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "codec": CodecSettings(frames=8, batch=4, rate=2e-3, warm_up=5, windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
         "vocoder": VocoderSettings(sizes=SourceFilterConfig(48, 64, 1, 1), frames=4, batch=4, rate=2e-3, warm_up=5, adversarial_from=0.5,
                                    windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
-        "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, dropout=0.0, ema=0.0, picked=0.25, unseen=0.0, validate_every=20,
-                         log_every=10),
+        "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, dropout=0.0, ema=0.0, unseen=0.0, anonymous=0.15, segments=(0.75, 0.18, 0.07),
+                         same_voice=0.5, validate_every=20, log_every=10),
         "finetune": FinetuneSettings(tokens=512, rate=1e-3, warm_up=2, validate_every=10, log_every=5),
     },
 }
