@@ -1,4 +1,4 @@
-"""Which way a frame is computed: plain PyTorch, the same recorded as a CUDA graph, or fused kernels inside such a graph."""
+"""Which way a frame is computed: plain PyTorch, the same recorded as a CUDA graph, or kernels of our own inside such a graph."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from .model import Backbone
 from .sampling import Sampling
 from .step import FrameState, PlainFrame
 
-PATHS = ("plain", "graph", "fused")
-# auto doesn't take fused before a GPU has run its tests: so far Triton's interpreter and its compiler have
+# fused: Triton kernels, the fastest for one take, which want a C compiler where they run; persistent: one CUDA C++ kernel for all of a frame,
+# the fastest for several takes, compiled by what comes with torch. auto takes neither yet: it needs a rule of what is faster where
+PATHS = ("plain", "graph", "fused", "persistent")
 _ROUND = 256  # positions: so many share a graph
 
 
@@ -31,15 +32,19 @@ def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) ->
         return "plain" if no_graph else "graph"
     if name not in PATHS:
         raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(PATHS)}.", input="path")
-    reason = None if name == "plain" else no_graph or (_no_fused(backbone, depth, takes) if name == "fused" else None)
+    reason = None if name == "plain" else no_graph or _no_kernels(name, backbone, depth, takes)
     if reason:
         raise MisoError(f"The path '{name}' can't be taken here: {reason}.", "Use auto.", input="path")
     return name
 
 
-def _no_fused(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
-    from .fused.step import unsupported
-
+def _no_kernels(path: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
+    if path == "fused":
+        from .fused.step import unsupported
+    elif path == "persistent":
+        from .persistent.step import unsupported
+    else:
+        return None
     return unsupported(backbone, depth, takes)
 
 
@@ -55,16 +60,20 @@ def lent(path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling,
         yield PlainFrame(backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, frames))
         return
     rows = min(-(-rows // _ROUND) * _ROUND, backbone.config.positions)
-    key = path, depth.sampling, depth.codebooks, sampling, takes, rows, *_addresses(backbone), *_addresses(depth.decoder)
+    facts = path, depth.sampling, depth.codebooks, sampling, takes, rows
+    key = *facts, *_addresses(backbone), *_addresses(depth.decoder)
     kept, backbone.kept_frame = backbone.kept_frame, None  # taken away while in use: another run makes its own
     if kept is None or kept[0] != key:
         del kept  # its memory, before as much again is asked for
         state = FrameState.make(backbone, depth, takes, rows, rows)
         if path == "fused":
             from .fused.step import FusedFrame as Step
+        elif path == "persistent":
+            from .persistent.step import PersistentFrame as Step
         else:
             Step = PlainFrame
-        kept = key, GraphFrame(Step(backbone, depth, sampling, state))
+        recorded = GraphFrame(Step(backbone, depth, sampling, state))
+        kept = (*facts, *_addresses(backbone), *_addresses(depth.decoder)), recorded  # a step may lay matrices side by side, elsewhere
     try:
         yield kept[1]
     finally:

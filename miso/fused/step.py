@@ -29,6 +29,8 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
     dtype = backbone.audio_embeddings.weight.dtype
     if dtype != depth.decoder.code_table.dtype or dtype not in (torch.bfloat16, torch.float32):
         return "it takes bf16 or fp32, backbone and depth decoder alike"
+    if any(t.dtype == torch.float8_e4m3fn for part in (backbone, depth.decoder) for t in part.buffers()):
+        return "it has no product for fp8"
     return None
 
 

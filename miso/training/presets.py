@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..config import PRESETS, ModelConfig
+from ..config import PRESETS, ModelConfig, StackConfig
 from ..errors import MisoError
 from ..mimi.config import MimiConfig
 from ..source_filter import SourceFilterConfig
@@ -139,9 +139,8 @@ class FinetuneSettings(LMSettings):
 
 
 TINY_CODEC = replace(NANO_CODEC, filters=4, dim=32, heads=2, encoder_layers=1, decoder_layers=1, ff=64, codebooks=4, codebook_size=32, codebook_dim=8)
-TINY_MODEL = replace(PRESETS["nano"], backbone=replace(PRESETS["nano"].backbone, layers=2, heads=4, dim=64, inter=128),
-                     depth=replace(PRESETS["nano"].depth, layers=1, heads=4, dim=48, inter=96), audio_vocab=35, codebooks=4, codebook_size=32,
-                     codec="tiny", positions=512, family="bytes", text_vocab=258)
+TINY_MODEL = replace(PRESETS["nano"], backbone=StackConfig(2, 4, 2, 64, 128), depth=StackConfig(1, 4, 2, 48, 96), audio_vocab=35, codebooks=4,
+                     codebook_size=32, codec="tiny", positions=512, family="bytes", text_vocab=258)
 
 PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "nano": {"coder": CoderSettings(), "codec": CodecSettings(), "vocoder": VocoderSettings(), "lm": LMSettings(), "finetune": FinetuneSettings()},

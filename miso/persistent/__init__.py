@@ -1,0 +1,1 @@
+"""A whole frame in one launch of a CUDA kernel of its own."""

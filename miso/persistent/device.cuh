@@ -1,0 +1,105 @@
+// What the kernel asks of the GPU, each in a function of its own: compute capability 8.0 (fp8: 8.9). NVRTC brings no headers, so these are PTX.
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+#define DEVICE __device__ __forceinline__
+#define INFINITY __int_as_float(0x7f800000)
+
+DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+
+// 16 (or 8) bytes of global memory on their way to shared memory: the first ``bytes`` of them are read, the rest are zeros
+DEVICE void fetch16(void* to, const void* from, int bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes) : "memory");
+}
+DEVICE void fetch8(void* to, const void* from, int bytes) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes) : "memory");
+}
+DEVICE void fetch_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int LEFT> DEVICE void fetch_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory"); }
+
+// reads that see what other multiprocessors wrote in this launch: past the first cache
+DEVICE float read(const float* p) {
+    float v;
+    asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(v) : "l"(p) : "memory");
+    return v;
+}
+DEVICE float2 read2(const float* p) {
+    float2 v;
+    asm volatile("ld.global.cg.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "l"(p) : "memory");
+    return v;
+}
+DEVICE uint4 read16(const void* p) {
+    uint4 v;
+    asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
+    return v;
+}
+
+DEVICE u32 read4(const void* p) {
+    u32 v;
+    asm volatile("ld.global.cg.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    return v;
+}
+
+DEVICE void arrive(u32* counter) {  // whoever sees the count sees what this program wrote before
+    asm volatile("fence.acq_rel.gpu; red.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
+}
+DEVICE void wait_for(const u32* counter, u32 count) {
+    u32 v;
+    do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(counter) : "memory");
+    while (v < count);
+}
+
+// d [16 x 8] += a [16 x 16] b [16 x 8], where a's last eight rows are zeros
+DEVICE void product_bf16(float (&d)[4], u32 a0, u32 a2, u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %5}, {%7, %8}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(0), "r"(a2), "r"(b0), "r"(b1));
+}
+DEVICE void product_fp16(float (&d)[4], u32 a0, u32 a2, u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %5}, {%7, %8}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(0), "r"(a2), "r"(b0), "r"(b1));
+}
+
+DEVICE u32 pick_bytes(u32 a, u32 b, u32 which) { return __byte_perm(a, b, which); }
+DEVICE u32 sub_fp16(u32 a, u32 b) {
+    u32 d;
+    asm("sub.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+    return d;
+}
+DEVICE u32 mul_fp16(u32 a, u32 b) {
+    u32 d;
+    asm("mul.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+    return d;
+}
+DEVICE u32 pack_bf16(float low, float high) {
+    u32 d;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(high), "f"(low));
+    return d;
+}
+DEVICE u32 pack_fp16(float low, float high) {  // the greatest fp16 in place of infinity
+    u32 d;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(fminf(fmaxf(high, -65504.f), 65504.f)), "f"(fminf(fmaxf(low, -65504.f), 65504.f)));
+    return d;
+}
+DEVICE float from_bf16(u32 bits) { return __uint_as_float(bits << 16); }
+DEVICE u32 e4m3_to_fp16(u32 two) {
+#if __CUDA_ARCH__ >= 890
+    u32 d;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(d) : "h"((u16)two));
+    return d;
+#else
+    return two;  // never asked for: the host refuses
+#endif
+}
+
+DEVICE u32 warp_sum(u32 v) { return __reduce_add_sync(0xffffffffu, v); }
+DEVICE u32 warp_min(u32 v) { return __reduce_min_sync(0xffffffffu, v); }
+DEVICE u32 warp_max(u32 v) { return __reduce_max_sync(0xffffffffu, v); }
+DEVICE u32 ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
+DEVICE float from_lane_xor(float v, int other) { return __shfl_xor_sync(0xffffffffu, v, other); }
+DEVICE float from_lane_below(float v, int by) { return __shfl_up_sync(0xffffffffu, v, by); }
+DEVICE float from_lane(float v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
+DEVICE void warp_together() { __syncwarp(); }
+DEVICE void together() { __syncthreads(); }

@@ -1,0 +1,244 @@
+"""The list of operations that the kernel of ``frame.cu`` goes through, and the numbers that it is compiled for."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+
+from ..depth import DepthSampler
+from ..errors import MisoError
+from ..model import Backbone
+from ..step import FrameState
+from ..transformer import KVCache, Transformer
+
+WARPS = 16
+MATVEC, ATTEND = range(2)
+BF16, INT8, INT4, FP8 = range(4)
+RESIDUAL, ATTENDED, VECTOR, BEGIN = range(4)
+GATED, SAME_PHASE, NOT_FIRST, RECORD, IN_DEPTH, FP16_OUT = 1, 2, 4, 8, 16, 32
+KINDS = {torch.bfloat16: BF16, torch.int8: INT8, torch.uint8: INT4, torch.float8_e4m3fn: FP8}
+_NONE = 2  # of the residual rows
+_OP = struct.Struct("<6Qq2i8B2BHi")
+_PLAN = 20
+_INPUTS = {BF16: 128, INT8: 256, INT4: 512, FP8: 256}  # bytes of x that a stage takes
+
+
+def pitch_of(kind: int, K: int) -> int:
+    return K * 2 if kind == BF16 else K // 2 if kind == INT4 else K
+
+
+@dataclass(eq=False)
+class Matrix:
+    weight: Tensor
+    scale: Tensor | None = None
+    zero: Tensor | None = None
+
+    @property
+    def kind(self) -> int:
+        return KINDS[self.weight.dtype]
+
+    @property
+    def K(self) -> int:
+        return self.weight.shape[-1] * (2 if self.kind == INT4 else 1)
+
+    @staticmethod
+    def of(*modules: nn.Module) -> Matrix:
+        """Of one linear layer or several, one under the other. Their own weights become parts of that, so that there is one of each."""
+        return Matrix(*(_joined(modules, name) if hasattr(modules[0], name) else None for name in ("weight", "scale", "zero")))
+
+
+def _joined(modules: tuple[nn.Module, ...], name: str) -> Tensor:
+    parts = [getattr(m, name).data for m in modules]
+    if len(parts) == 1:
+        return parts[0].contiguous()
+    first, ends = parts[0], [p.data_ptr() + p.numel() * p.element_size() for p in parts]
+    rows = sum(len(p) for p in parts)
+    if all(p.is_contiguous() and p.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() for p in parts) \
+            and ends[:-1] == [p.data_ptr() for p in parts[1:]]:  # joined before
+        return first.as_strided((rows, *first.shape[1:]), first.stride(), first.storage_offset())
+    if first.dtype == torch.float8_e4m3fn:
+        whole = torch.cat([p.view(torch.uint8) for p in parts]).view(first.dtype)
+    else:
+        whole = torch.cat(parts)
+    for module, part in zip(modules, whole.split([len(p) for p in parts])):
+        held = getattr(module, name)
+        if isinstance(held, nn.Parameter):
+            held.data = part
+        else:
+            setattr(module, name, part)
+    return whole
+
+
+@dataclass(eq=False)
+class Program:
+    """What is launched: the list, and what it is compiled with."""
+
+    takes: int
+    programs: int  # multiprocessors
+    device: torch.device
+    ops: list[bytes] = field(default_factory=list)
+    keep: list[object] = field(default_factory=list)  # tensors that the list points to
+    segments: int = 1
+    scratch: int = 0
+    group: int = 1
+    widest_head: int = 8
+    depth_head: int = 8
+    kinds: int = 0  # a bit for each
+
+    def buffer(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        t = torch.zeros(shape, device=self.device, dtype=dtype)
+        self.keep.append(t)
+        return t
+
+    def x_bytes(self, kind: int, K: int, parts: int) -> int:
+        size = _share(pitch_of(kind, K), parts)
+        return self.takes * (-(-size // 128) * _INPUTS[kind] + 64)
+
+    def split(self, kind: int, K: int, N: int) -> int:
+        """Over how many groups of programs K is split."""
+        tiles, pitch, limit = -(-N // 8), pitch_of(kind, K), 34_816 + (self.takes - 1) * 11_264
+        can = [p for p in range(1, 5) if p <= self.programs and _share(pitch, p) * (p - 1) < pitch]
+        fits = [p for p in can if self.x_bytes(kind, K, p) <= limit] or can[-1:]
+        return min(fits, key=lambda p: (-(-tiles // (self.programs // p)) * _share(pitch, p), p))
+
+    def matvec(self, m: Matrix, N: int, source: int, out: Tensor, *, norm: Tensor | None = None, of: Tensor | None = None, in_parts: int = 1,
+               parts: int = 1, rows: tuple[int, int] = (_NONE, _NONE), flags: int = 0, heads: int = 0, step: int = 0) -> None:
+        kind, K = m.kind, m.K
+        self.keep += [m, norm]
+        self._op(m.weight, m.scale, m.zero, norm, of, out, step, K, N, MATVEC, kind, source, in_parts, parts, *rows, flags, heads, 0, 0)
+        pitch, tiles, share = pitch_of(kind, K), -(-N // 8), _share(pitch_of(kind, K), parts)
+        units = -(-tiles // (self.programs // parts)) * (2 if flags & GATED else 1)
+        for part in range(parts):
+            stages = max(-(-min(share, pitch - part * share) // 128), 1)
+            each = max(-(-units * stages // WARPS), 1)
+            self.segments = max(self.segments, each // stages + 2)
+        self.scratch = max(self.scratch, self.x_bytes(kind, K, parts))
+        self.kinds |= 1 << kind
+
+    def attend(self, keys: Tensor, values: Tensor, table: Tensor, qkv: Tensor, in_parts: int, out: Tensor, parts: int, heads: int,
+               flags: int) -> None:
+        kv, capacity, hd = keys.shape[1:]
+        self.keep += [keys, values, table]
+        self._op(keys, values, table, None, qkv, out, 0, hd, capacity, ATTEND, 0, 0, in_parts, parts, _NONE, _NONE, flags, heads, kv, table.shape[1])
+        self.group = max(self.group, heads // kv)
+        self.widest_head = max(self.widest_head, hd)
+        if flags & IN_DEPTH:
+            self.depth_head = hd
+
+    def _attention_scratch(self, hd: int) -> int:
+        return ((self.group + 2) * hd + WARPS // 2 * self.group * (hd + 2)) * 4
+
+    def _op(self, w, scale, zero, norm, of, out, *numbers: int) -> None:
+        self.ops.append(_OP.pack(*(0 if t is None else t.data_ptr() for t in (w, scale, zero, norm, of, out)), *numbers, 0))
+
+    def table(self) -> Tensor:
+        return torch.frombuffer(bytearray(b"".join(self.ops)), dtype=torch.uint8).to(self.device)
+
+    def compiled_for(self, vocab: int, size: int, codebooks: int, shared: int) -> tuple[dict[str, int], int]:
+        """Macros, and bytes of shared memory, of which the device has ``shared`` for a program."""
+        n, stage = len(self.ops), 1152 if self.kinds >> INT4 & 1 else 1024
+        scratch = -(-max(self.scratch, self._attention_scratch(self.widest_head), 4 * vocab, WARPS * 3 * self.widest_head * 4) // 128) * 128
+        rest = scratch + n * _OP.size + -(-n * _PLAN // 16) * 16 + WARPS * self.segments * self.takes * 32 + WARPS * self.takes * 4 + 32 \
+            + self.takes * codebooks * 4
+        depth = min((shared - rest) // (WARPS * stage), 32)
+        if depth < 2:
+            raise MisoError(f"The GPU's shared memory ({shared} bytes) is too small for {self.takes} takes in the persistent kernel.",
+                            "Use the path auto.", input="path")
+        macros = {"TAKES": self.takes, "WARPS": WARPS, "DEPTH": depth, "STAGE": stage, "SEGMENTS": self.segments, "SCRATCH": scratch,
+                  "GROUP": self.group, "VOCAB": vocab, "SIZE": size, "CODEBOOKS": codebooks, "MOST_HD": self.depth_head, "KINDS": self.kinds}
+        return macros, rest + depth * WARPS * stage
+
+
+def _share(pitch: int, parts: int) -> int:
+    """Bytes of a row that each of the parts reads, as ``plan_of`` has it."""
+    return (ceil(pitch / parts) + 127) // 128 * 128
+
+
+@dataclass(eq=False)
+class Made:
+    """A program, and the buffers that the frame points to."""
+
+    program: Program
+    ops_backbone: int
+    first_logits: Tensor
+    logits: Tensor
+    rows: Tensor
+    widest: int
+    first_parts: int
+    logits_parts: int
+    audio_head: Tensor
+    depth_cache: KVCache
+
+
+def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: int) -> Made:
+    takes, device, decoder, config = state.x.shape[0], state.x.device, depth.decoder, backbone.config
+    p = Program(takes, programs, device)
+    stacks = (backbone.transformer, decoder.transformer)
+    attention_parts = (4 if takes == 1 else 2 if takes < 4 else 1, 1)
+    joined = [[_of_layer(layer) for layer in stack.layers] for stack in stacks]
+    head, projection = Matrix.of(backbone.codebook0_head), Matrix.of(decoder.projection)
+    laid_out = decoder.audio_head.data.transpose(1, 2).contiguous()  # [steps, V, d]
+    decoder.audio_head.data = laid_out.transpose(1, 2)
+    audio_head = Matrix(laid_out)
+
+    # both stacks share these
+    most_qkv, most_o, most_down, most_y, most_h = (1,) * 5
+    for stack, layers, ap in zip(stacks, joined, attention_parts):
+        c = stack.config
+        nt = c.dim + 2 * c.kv_heads * c.head_dim
+        for qkv, o, _, down in layers:
+            most_qkv = max(most_qkv, p.split(qkv.kind, c.dim, nt) * takes * nt)
+            most_o = max(most_o, p.split(o.kind, c.dim, c.dim) * takes * c.dim)
+            most_down = max(most_down, p.split(down.kind, c.inter, c.dim) * takes * c.dim)
+        most_y = max(most_y, takes * c.heads * ap * (c.head_dim + 2))
+        most_h = max(most_h, takes * c.inter)
+    qkv_sums, o_sums, down_sums, y = (p.buffer(n) for n in (most_qkv, most_o, most_down, most_y))
+    h = p.buffer(most_h, dtype=torch.int16)
+    widest = max(s.config.dim for s in stacks)
+    rows = p.buffer(2, takes, widest)
+    depth_cache = decoder.transformer.cache(takes, config.codebooks)
+    p.keep.append(depth_cache)
+
+    def through(stack: Transformer, layers: list, cache: KVCache, ap: int, flags: int, start: Tensor | None, start_parts: int) -> tuple[int, int]:
+        """Which row the last sums belong to, and how many parts of them there are."""
+        c, row, parts = stack.config, _NONE, start_parts
+        nt = c.dim + 2 * c.kv_heads * c.head_dim
+        for i, (qkv, o, up, down) in enumerate(layers):
+            layer, to = stack.layers[i], 0 if row == _NONE else 1 - row
+            own = p.split(qkv.kind, c.dim, nt)
+            p.matvec(qkv, nt, RESIDUAL if i else BEGIN, qkv_sums, norm=layer.sa_norm.scale.data, of=down_sums if i else start, in_parts=parts,
+                     parts=own, rows=(row, to))
+            row = to
+            p.attend(cache.keys[i], cache.values[i], stack.rope.table, qkv_sums, own, y, ap, c.heads, flags)
+            skipped = NOT_FIRST if flags & IN_DEPTH and i + 1 == len(layers) else 0
+            own = p.split(o.kind, c.dim, c.dim)
+            p.matvec(o, c.dim, ATTENDED, o_sums, of=y, in_parts=ap, parts=own, heads=c.heads, flags=skipped)
+            p.matvec(up, c.inter, RESIDUAL, h, norm=layer.mlp_norm.scale.data, of=o_sums, in_parts=own, rows=(row, 1 - row),
+                     flags=skipped | GATED | (0 if down.kind == BF16 else FP16_OUT))
+            row = 1 - row
+            parts = p.split(down.kind, c.inter, c.dim)
+            p.matvec(down, c.dim, VECTOR, down_sums, of=h, parts=parts, flags=skipped)
+        return row, parts
+
+    row, parts = through(backbone.transformer, joined[0], state.cache, attention_parts[0], 0, None, 1)
+    D, d, V = config.backbone.dim, config.depth.dim, config.audio_vocab
+    first_parts, projection_parts, logits_parts = p.split(head.kind, D, V), p.split(projection.kind, D, d), p.split(BF16, d, V)
+    first_logits, logits = p.buffer(first_parts, takes, V), p.buffer(logits_parts, takes, V)
+    projected = p.buffer(projection_parts, takes, d)
+    norm = backbone.transformer.norm.scale.data
+    p.matvec(head, V, RESIDUAL, first_logits, norm=norm, of=down_sums, in_parts=parts, parts=first_parts, rows=(row, _NONE), flags=RECORD)
+    p.matvec(projection, d, RESIDUAL, projected, norm=norm, of=down_sums, in_parts=parts, parts=projection_parts, rows=(row, _NONE), flags=SAME_PHASE)
+    ops_backbone = len(p.ops)
+    row, parts = through(decoder.transformer, joined[1], depth_cache, attention_parts[1], IN_DEPTH, projected, projection_parts)
+    p.matvec(audio_head, V, RESIDUAL, logits, norm=decoder.transformer.norm.scale.data, of=down_sums, in_parts=parts, parts=logits_parts,
+             rows=(row, _NONE), flags=NOT_FIRST, step=V * d * 2)
+    return Made(p, ops_backbone, first_logits, logits, rows, widest, first_parts, logits_parts, laid_out, depth_cache)
+
+
+def _of_layer(layer: nn.Module) -> tuple[Matrix, Matrix, Matrix, Matrix]:
+    a, m = layer.attn, layer.mlp
+    return Matrix.of(a.q_proj, a.k_proj, a.v_proj), Matrix.of(a.output_proj), Matrix.of(m.w1, m.w3), Matrix.of(m.w2)

@@ -1,0 +1,56 @@
+"""The kernel that computes a whole frame, against plain PyTorch: on a GPU alone, since it is CUDA C++."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from miso.config import PRESETS, StackConfig
+from miso.depth import DepthSampler
+from miso.devices import Precision
+from miso.model import Backbone, DepthDecoder
+from miso.persistent.program import _joined
+from miso.sampling import Sampling, uniforms
+from miso.step import FrameState, PlainFrame
+from miso.weights import build, random_tensors
+
+SMALL = replace(PRESETS["nano"], backbone=StackConfig(2, 4, 2, 256, 512), depth=StackConfig(2, 4, 2, 256, 512), audio_vocab=35, codebooks=4,
+                codebook_size=32, positions=512, text_vocab=40)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("takes", [1, 3, 8])
+@pytest.mark.parametrize("weights", ["", "int8", "int4", "fp8"])
+def test_a_frame_is_the_plain_one(weights, takes):
+    from miso.persistent.step import PersistentFrame, unsupported
+
+    device, precision = torch.device("cuda"), Precision(torch.bfloat16, weights)
+    tensor = random_tensors(SMALL, 1, device=device, dtype=torch.bfloat16)
+    backbone, decoder = (build(kind, SMALL, "random", tensor, device=device, precision=precision) for kind in (Backbone, DepthDecoder))
+    depth, sampling = DepthSampler(decoder, Sampling(0.9, 20)), Sampling(0.9, 30)
+    if reason := unsupported(backbone, depth, takes):
+        pytest.skip(reason)
+    states = [FrameState.make(backbone, depth, takes, 300, 8) for _ in range(3)]
+    generator = torch.Generator(device).manual_seed(7)
+    x = torch.randn(states[0].x.shape, generator=generator, device=device)
+    past = torch.randn(2, *states[0].cache.keys[:, :, :, :100].shape, generator=generator, device=device)
+    for s in states:
+        s.x.copy_(x), s.position.fill_(100), s.u.copy_(uniforms(list(range(takes)), 8, SMALL.codebooks))
+        s.cache.keys[:, :, :, :100], s.cache.values[:, :, :, :100] = past
+        s.codes.fill_(-1), s.hidden.fill_(float("nan"))
+    plain, ours, again = (kind(backbone, depth, sampling, s) for kind, s in zip((PlainFrame, PersistentFrame, PersistentFrame), states))
+    for step in (plain, ours, again):
+        step()
+    want, got, repeated = (step.state for step in (plain, ours, again))
+    assert float((got.hidden[0] - want.hidden[0]).float().norm() / want.hidden[0].float().norm()) < 2e-2  # both in bf16
+    assert (got.codes[0] == want.codes[0]).float().mean() > 0.7  # a code that rounding moves moves those after it
+    assert (got.position, got.counter) == (want.position, want.counter)
+    assert torch.equal(got.codes, repeated.codes) and torch.equal(got.x, repeated.x) and torch.equal(got.hidden[0], repeated.hidden[0])
+
+
+def test_matrices_side_by_side_stay_what_they_were():
+    modules = [torch.nn.Linear(8, n, bias=False).requires_grad_(False) for n in (4, 2, 2)]
+    before = [m.weight.clone() for m in modules]
+    whole = _joined(tuple(modules), "weight")
+    assert torch.equal(whole, torch.cat(before)) and all(torch.equal(m.weight, b) for m, b in zip(modules, before))
+    assert _joined(tuple(modules), "weight").data_ptr() == whole.data_ptr()  # not once more
