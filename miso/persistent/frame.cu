@@ -5,12 +5,13 @@
 // are coming. Products are done by tensor cores (8 rows of a matrix times up to 8 takes), sums of parts always in the same order,
 // so that a seed says the same on every run.
 //
-// Set by the host: TAKES, WARPS, DEPTH (stages of a ring), STAGE (bytes of one), SEGMENTS, GROUP, VOCAB, SIZE, CODEBOOKS, KINDS (a bit for each Op.kind there is).
+// Set by the host: TAKES, WARPS, DEPTH (stages of a ring), STAGE (bytes of one), SEGMENTS, SCRATCH (bytes of x), GROUP,
+// MOST_HD (of the depth decoder's heads), VOCAB, SIZE, CODEBOOKS, KINDS (a bit for each Op.kind there is).
 
 enum { MATVEC, ATTEND };                       // Op.type
 enum { BF16, INT8, INT4, FP8 };                // Op.kind
 enum { RESIDUAL, ATTENDED, VECTOR, BEGIN };    // Op.source
-enum { GATED = 1, SAME_PHASE = 2, NOT_FIRST = 4, RECORD = 8, IN_DEPTH = 16, FP16_OUT = 32, IN_FP16 = 64 };  // Op.flags
+enum { GATED = 1, SAME_PHASE = 2, NOT_FIRST = 4, RECORD = 8, IN_DEPTH = 16, FP16_OUT = 32 };  // Op.flags
 
 #define THREADS (32 * WARPS)
 #define LANE_IDS ((VOCAB + 31) / 32)
@@ -384,10 +385,8 @@ DEVICE void draw_codes(const Frame& f, const Shared& s, int codebook, i64 t) {  
     }
 }
 
-DEVICE float2 two_bf16(const u16* p) {
-    u32 both = *(const u32*)p;
-    return make_float2(from_bf16(both & 0xffff), __uint_as_float(both & 0xffff0000u));
-}
+DEVICE float2 widened(u32 both) { return make_float2(from_bf16(both & 0xffff), __uint_as_float(both & 0xffff0000u)); }  // two of bf16
+DEVICE float2 two_bf16(const u16* p) { return widened(*(const u32*)p); }
 
 // v plus up to four sums, which are ``apart`` numbers from each other: all are read before the first is added
 DEVICE float2 add_parts(float2 v, const float* from, int parts, int apart) {
@@ -489,20 +488,11 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
 DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& plan, const Place& place, i64 t, Stream& stream, int& slot) {
     int stride = plan.stages * (op.kind == BF16 ? 128 : op.kind == INT4 ? 512 : 256) + 64;  // 64 more: neighbouring takes in other banks
     prepare(f, s, op, plan, stride, place, t);
-    switch (op.kind) {
-#if KINDS & 1
-        case BF16: products<BF16>(f, s, plan, stride, stream, slot); break;
-#endif
-#if KINDS & 2
-        case INT8: products<INT8>(f, s, plan, stride, stream, slot); break;
-#endif
-#if KINDS & 4
-        case INT4: products<INT4>(f, s, plan, stride, stream, slot); break;
-#endif
-#if KINDS & 8
-        case FP8: products<FP8>(f, s, plan, stride, stream, slot); break;
-#endif
-    }
+    // of kinds that no operation has nothing is compiled
+    if (KINDS & 1 << BF16 && op.kind == BF16) products<BF16>(f, s, plan, stride, stream, slot);
+    if (KINDS & 1 << INT8 && op.kind == INT8) products<INT8>(f, s, plan, stride, stream, slot);
+    if (KINDS & 1 << INT4 && op.kind == INT4) products<INT4>(f, s, plan, stride, stream, slot);
+    if (KINDS & 1 << FP8 && op.kind == FP8) products<FP8>(f, s, plan, stride, stream, slot);
     together();
     bool gated = op.flags & GATED, scaled = op.kind == INT8 || op.kind == FP8;
     int tiles = gated ? plan.units / 2 : plan.units;
@@ -524,11 +514,31 @@ DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& pl
     }
 }
 
+enum { QUERY, KEY, VALUE };
+
+// Of a row that is attended with, the pair from ``from`` on, as it is used: query and key turned, the query scaled, key and value as they are
+// kept, and kept if ``keep`` (where in the cache) isn't null.
+DEVICE float2 attended_pair(const Op& op, int take, int from, int pair, int what, const float* cos, const float* sin, u16* keep) {
+    int total = (op.heads + 2 * op.kv) * op.K;
+    float2 v = add_parts(make_float2(0, 0), (const float*)op.in + take * total + from, op.in_parts, TAKES * total);
+    if (what != VALUE) {
+        float c = cos[pair], n = sin[pair];
+        v = make_float2(v.x * c - v.y * n, v.y * c + v.x * n);
+    }
+    if (what == QUERY) {
+        float scale = rsqrtf(op.K);
+        return make_float2(v.x * scale, v.y * scale);
+    }
+    u32 both = pack_bf16(v.x, v.y);
+    if (keep) *(u32*)(keep + 2 * pair) = both;
+    return widened(both);
+}
+
 // One take, one KV head and the query heads that share it, one part of the context (FlashDecoding, Dao et al. 2023).
-DEVICE void attend(const Frame& f, const Shared& s, const Op& op, int position) {
+DEVICE void attend(const Shared& s, const Op& op, int position) {
     int HD = op.K, capacity = op.N, heads = op.heads, KV = op.kv, parts = op.parts, group = heads / KV, tid = threadIdx.x;
     int warp = tid >> 5, lane = tid & 31, width = HD / 8, side = lane / width, l = lane % width, at_once = 32 / width;
-    int total = (heads + 2 * KV) * HD, length = position + 1, share = (length + parts - 1) / parts;
+    int length = position + 1, share = (length + parts - 1) / parts;
     float* rows = (float*)s.x;              // [group + 2][HD]: queries, key, value
     float* fold = rows + (GROUP + 2) * HD;  // [WARPS / 2][GROUP][HD + 2]
     const float *cos = (const float*)op.zero + (i64)position * (HD / 2), *sin = cos + (i64)op.positions * (HD / 2);
@@ -537,21 +547,11 @@ DEVICE void attend(const Frame& f, const Shared& s, const Op& op, int position) 
         i64 cache = (i64)(take * KV + kv) * capacity * HD;
         u16 *keys = (u16*)op.w + cache, *values = (u16*)op.scale + cache;
         for (int i = tid; i < (group + 2) * HD / 2; i += THREADS) {
-            int row = i / (HD / 2), pair = i - row * (HD / 2), from = (row < group ? kv * group + row : heads + (row - group) * KV + kv) * HD + 2 * pair;
-            float2 v = make_float2(0, 0);
-            v = add_parts(v, (const float*)op.in + take * total + from, op.in_parts, TAKES * total);
-            if (row <= group) {
-                float c = cos[pair], n = sin[pair];
-                v = make_float2(v.x * c - v.y * n, v.y * c + v.x * n);
-            }
-            if (row < group) {
-                float scale = rsqrtf(HD);
-                v.x *= scale, v.y *= scale;
-            } else {
-                u32 both = pack_bf16(v.x, v.y);
-                v = make_float2(from_bf16(both & 0xffff), __uint_as_float(both & 0xffff0000u));
-                if (end == length && begin < end) *(u32*)((row == group ? keys : values) + (i64)position * HD + 2 * pair) = both;
-            }
+            int row = i / (HD / 2), pair = i - row * (HD / 2);
+            int from = (row < group ? kv * group + row : heads + (row - group) * KV + kv) * HD + 2 * pair;
+            int what = row < group ? QUERY : row == group ? KEY : VALUE;
+            u16* keep = end == length && begin < end ? (what == KEY ? keys : values) + (i64)position * HD : nullptr;
+            float2 v = attended_pair(op, take, from, pair, what, cos, sin, keep);
             rows[row * HD + 2 * pair] = v.x, rows[row * HD + 2 * pair + 1] = v.y;
         }
         together();
@@ -575,8 +575,8 @@ DEVICE void attend(const Frame& f, const Shared& s, const Op& op, int position) 
                 u32 as[4] = {a.x, a.y, a.z, a.w}, bs[4] = {b.x, b.y, b.z, b.w};
 #pragma unroll
                 for (int d = 0; d < 4; d++) {
-                    k[2 * d] = from_bf16(as[d] & 0xffff), k[2 * d + 1] = __uint_as_float(as[d] & 0xffff0000u);
-                    v[2 * d] = from_bf16(bs[d] & 0xffff), v[2 * d + 1] = __uint_as_float(bs[d] & 0xffff0000u);
+                    float2 own = widened(as[d]), other = widened(bs[d]);
+                    k[2 * d] = own.x, k[2 * d + 1] = own.y, v[2 * d] = other.x, v[2 * d + 1] = other.y;
                 }
             }
 #pragma unroll
@@ -649,9 +649,9 @@ DEVICE void attend(const Frame& f, const Shared& s, const Op& op, int position) 
 }
 
 // The depth decoder's: at most 32 positions, so a warp does a query head alone, a lane a position.
-DEVICE void attend_short(const Frame& f, const Shared& s, const Op& op, int position) {
+DEVICE void attend_short(const Shared& s, const Op& op, int position) {
     int HD = op.K, capacity = op.N, heads = op.heads, KV = op.kv, group = heads / KV, warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-    int total = (heads + 2 * KV) * HD, length = position + 1, work = warp * gridDim.x + blockIdx.x;
+    int length = position + 1, work = warp * gridDim.x + blockIdx.x;
     if (work >= TAKES * heads) return;  // there are at least as many warps
     int take = work / heads, head = work - take * heads, kv = head / group;
     i64 cache = (i64)(take * KV + kv) * capacity * HD;
@@ -665,20 +665,8 @@ DEVICE void attend_short(const Frame& f, const Shared& s, const Op& op, int posi
         if (i < HD / 8 && earlier) k[i] = read16(keys + lane * HD + i * 8);
     for (int i = lane; i < 3 * HD / 2; i += 32) {
         int row = i / (HD / 2), pair = i - row * (HD / 2), from = (row == 0 ? head : heads + (row - 1) * KV + kv) * HD + 2 * pair;
-        float2 v = make_float2(0, 0);
-        v = add_parts(v, (const float*)op.in + take * total + from, op.in_parts, TAKES * total);
-        if (row < 2) {
-            float c = cos[pair], n = sin[pair];
-            v = make_float2(v.x * c - v.y * n, v.y * c + v.x * n);
-        }
-        if (row == 0) {
-            float scale = rsqrtf(HD);
-            v.x *= scale, v.y *= scale;
-        } else {
-            u32 both = pack_bf16(v.x, v.y);
-            v = make_float2(from_bf16(both & 0xffff), __uint_as_float(both & 0xffff0000u));
-            if (head == kv * group) *(u32*)((row == 1 ? keys : values) + (i64)position * HD + 2 * pair) = both;
-        }
+        u16* keep = head == kv * group ? (row == KEY ? keys : values) + (i64)position * HD : nullptr;
+        float2 v = attended_pair(op, take, from, pair, row, cos, sin, keep);
         own[row * HD + 2 * pair] = v.x, own[row * HD + 2 * pair + 1] = v.y;
     }
     warp_together();
@@ -689,8 +677,8 @@ DEVICE void attend_short(const Frame& f, const Shared& s, const Op& op, int posi
             u32 ks[4] = {k[i].x, k[i].y, k[i].z, k[i].w};
 #pragma unroll
             for (int d = 0; d < 4; d++) {
-                float low = earlier ? from_bf16(ks[d] & 0xffff) : own[HD + 8 * i + 2 * d];
-                float high = earlier ? __uint_as_float(ks[d] & 0xffff0000u) : own[HD + 8 * i + 2 * d + 1];
+                float2 key = widened(ks[d]);
+                float low = earlier ? key.x : own[HD + 8 * i + 2 * d], high = earlier ? key.y : own[HD + 8 * i + 2 * d + 1];
                 score += own[8 * i + 2 * d] * low + own[8 * i + 2 * d + 1] * high;
             }
         }
@@ -708,8 +696,8 @@ DEVICE void attend_short(const Frame& f, const Shared& s, const Op& op, int posi
         for (int at = 0; at < position; at++) {
             float weight = from_lane(p, at);
             if (inside) {
-                u32 both = read4(values + at * HD + 2 * pair);
-                y.x += weight * from_bf16(both & 0xffff), y.y += weight * __uint_as_float(both & 0xffff0000u);
+                float2 v = widened(read4(values + at * HD + 2 * pair));
+                y.x += weight * v.x, y.y += weight * v.y;
             }
         }
         float weight = from_lane(p, position);
@@ -781,7 +769,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) frame(const Frame f) {
         if (op.type == MATVEC)
             matvec(f, s, op, s.plans[place.op], place, t, stream, slot);
         else
-            op.flags & IN_DEPTH ? attend_short(f, s, op, place.position) : attend(f, s, op, (int)position);
+            op.flags & IN_DEPTH ? attend_short(s, op, place.position) : attend(s, op, (int)position);
     }
 
     draw_codes(f, s, f.codebooks - 1, t);
