@@ -22,8 +22,8 @@ def chart(result: dict) -> str:
         y, x = _TOP + _ROW * i, float(_LEFT)
         lines.append(_text(_LEFT - 8, y + 19, f"{run['path']}, {run['takes']} {'take' if run['takes'] == 1 else 'takes'}", "end"))
         # parts are timed alone, with waits in between: together they may be a little more than the frame
-        parts = {name: run[f"{name}_ms"] for name in ("backbone", "depth")}
-        shrink = min(1.0, run["frame_ms"] / sum(parts.values()))
+        parts = {name: run[f"{name}_ms"] for name in ("backbone", "depth") if f"{name}_ms" in run}  # a frame in one launch has none
+        shrink = min(1.0, run["frame_ms"] / (sum(parts.values()) or run["frame_ms"]))
         parts = {name: ms * shrink for name, ms in parts.items()}
         for name, ms in (parts | {"rest": run["frame_ms"] - sum(parts.values())}).items():
             lines.append(f'<rect x="{x:.1f}" y="{y + 5}" width="{ms * scale:.1f}" height="{_ROW - 12}" fill="{_COLOURS[name]}"/>')

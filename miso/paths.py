@@ -18,6 +18,7 @@ from .step import FrameState, PlainFrame
 # the fastest for several takes, compiled by what comes with torch. auto takes neither yet: it needs a rule of what is faster where
 PATHS = ("plain", "graph", "fused", "persistent")
 _ROUND = 256  # positions: so many share a graph
+_MOST_TAKES = 8  # of kernels of our own: the rows of a tensor core's tile, or half of them
 
 
 def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str:
@@ -39,12 +40,17 @@ def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) ->
 
 
 def _no_kernels(path: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
+    """Why kernels of our own can't serve, or None."""
     if path == "fused":
         from .fused.step import unsupported
     elif path == "persistent":
         from .persistent.step import unsupported
     else:
         return None
+    if torch.cuda.get_device_capability(backbone.audio_embeddings.weight.device) < (8, 0):
+        return "it needs a GPU of compute capability 8.0 or more (RTX 30, A100 or newer)"
+    if takes > _MOST_TAKES:
+        return f"it serves up to {_MOST_TAKES} takes at once"
     return unsupported(backbone, depth, takes)
 
 
@@ -60,10 +66,12 @@ def lent(path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling,
         yield PlainFrame(backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, frames))
         return
     rows = min(-(-rows // _ROUND) * _ROUND, backbone.config.positions)
-    facts = path, depth.sampling, depth.codebooks, sampling, takes, rows
-    key = *facts, *_addresses(backbone), *_addresses(depth.decoder)
+
+    def key() -> tuple:
+        return path, depth.sampling, depth.codebooks, sampling, takes, rows, *_addresses(backbone), *_addresses(depth.decoder)
+
     kept, backbone.kept_frame = backbone.kept_frame, None  # taken away while in use: another run makes its own
-    if kept is None or kept[0] != key:
+    if kept is None or kept[0] != key():
         del kept  # its memory, before as much again is asked for
         state = FrameState.make(backbone, depth, takes, rows, rows)
         if path == "fused":
@@ -73,7 +81,7 @@ def lent(path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling,
         else:
             Step = PlainFrame
         recorded = GraphFrame(Step(backbone, depth, sampling, state))
-        kept = (*facts, *_addresses(backbone), *_addresses(depth.decoder)), recorded  # a step may lay matrices side by side, elsewhere
+        kept = key(), recorded  # only now: a step may have laid matrices side by side, elsewhere
     try:
         yield kept[1]
     finally:

@@ -14,18 +14,11 @@ from ..sampling import Sampling
 from ..step import FrameState
 from ..transformer import KVCache, Transformer
 
-_MOST_TAKES = 8
-
 
 def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
-    """Why these kernels can't serve, or None."""
-    device = backbone.audio_embeddings.weight.device
+    """Why these kernels can't serve, or None, on a GPU and for takes that ``paths`` lets through."""
     if find_spec("triton") is None:
         return "the package triton isn't installed"
-    if torch.cuda.get_device_capability(device) < (8, 0):
-        return "it needs a GPU of compute capability 8.0 or more (RTX 30, A100 or newer)"
-    if takes > _MOST_TAKES:
-        return f"it serves up to {_MOST_TAKES} takes at once"
     dtype = backbone.audio_embeddings.weight.dtype
     if dtype != depth.decoder.code_table.dtype or dtype not in (torch.bfloat16, torch.float32):
         return "it takes bf16 or fp32, backbone and depth decoder alike"
