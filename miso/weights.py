@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .config import ModelConfig
 from .devices import Precision, has_fp8
-from .errors import MisoError
+from .errors import missing_package
 from .model import Backbone, DepthDecoder
 from .quantize import Quantized, field_name, kind_of, quantize, stored, use_quantized
 
@@ -81,8 +81,7 @@ def _offload() -> Callable[[Iterable[torch.nn.Module]], int]:
     try:
         from .offload import keep_on_cpu
     except ImportError as e:
-        raise MisoError(f"The model is larger than the device's memory, and to keep layers of it on the CPU needs the package accelerate ({e}).",
-                        "pip install accelerate") from e
+        raise missing_package("accelerate", "Keeping layers on the CPU, of a model larger than the device's memory,") from e
     return keep_on_cpu
 
 
