@@ -9,7 +9,7 @@ from miso.config import PRESETS, StackConfig
 from miso.depth import DepthSampler
 from miso.devices import Precision
 from miso.model import Backbone, DepthDecoder
-from miso.persistent.program import _joined
+from miso.persistent.program import Matrix
 from miso.sampling import Sampling, uniforms
 from miso.step import FrameState, PlainFrame
 from miso.weights import build, random_tensors
@@ -51,6 +51,6 @@ def test_a_frame_is_the_plain_one(weights, takes):
 def test_matrices_side_by_side_stay_what_they_were():
     modules = [torch.nn.Linear(8, n, bias=False).requires_grad_(False) for n in (4, 2, 2)]
     before = [m.weight.clone() for m in modules]
-    whole = _joined(tuple(modules), "weight")
+    whole = Matrix.of(*modules).weight
     assert torch.equal(whole, torch.cat(before)) and all(torch.equal(m.weight, b) for m, b in zip(modules, before))
-    assert _joined(tuple(modules), "weight").data_ptr() == whole.data_ptr()  # not once more
+    assert Matrix.of(*modules).weight.data_ptr() == whole.data_ptr()  # not once more
