@@ -3,7 +3,7 @@
 As a voice is made: pulses at a pitch, and noise, each through a filter. A network reads pitch and filters off the codes: ConvNeXt blocks
 after a codec's own tables, as in Vocos (Siuzdak 2023, arXiv 2306.00814). Pulses and noise come of themselves, so phases fit
 together without having been learnt, and a spectral loss alone teaches it to speak (Engel et al. 2020, "DDSP", arXiv 2001.04643; Morise et
-al. 2016, "WORLD"). Filters are applied in short-time Fourier transforms. It is causal but for three hops, so that it streams.
+al. 2016, "WORLD"). What a voice's phases are beyond that, critics teach. Filters are applied in short-time Fourier transforms. It is causal but for three hops, so that it streams.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .files import open_tensors, read_header, write_tensors
 from .mimi.config import MimiConfig
 from .mimi.quantizer import SplitQuantizer
 
-FORMAT = "miso.source-filter/1"
+FORMAT = "miso.source-filter/2"
 _OVERLAP = 4  # windows that a sample lies in
 MIDDLE = 150.0  # Hz
 _BANDWIDTH = 4000.0  # Hz: where a pulse's spectrum has fallen to 0.6
@@ -63,9 +63,12 @@ class SourceFilter(nn.Module):
         self.spread = nn.Linear(width, config.hops * width)
         self.hop_blocks = nn.ModuleList(Block(width, inner, 7) for _ in range(config.hop_blocks))
         self.norm = nn.LayerNorm(width)
-        self.filters = nn.Linear(width, 2 * (window // 2 + 1))  # log magnitudes, of pulses and of noise
+        bins = window // 2 + 1
+        self.filters = nn.Linear(width, 3 * bins)  # log magnitudes, of pulses and of noise; how pulses' phases differ from the least, in radians
         self.pitch = nn.Linear(width, 1)  # octaves above MIDDLE
-        nn.init.constant_(self.filters.bias, -4.0)
+        nn.init.zeros_(self.filters.weight[2 * bins:])
+        nn.init.zeros_(self.filters.bias[2 * bins:])
+        nn.init.constant_(self.filters.bias[:2 * bins], -4.0)
         self.register_buffer("window", torch.hann_window(window), persistent=False)
         self.register_buffer("noise", _noise(), persistent=False)
 
@@ -121,9 +124,9 @@ class SourceFilter(nn.Module):
         source, turn = self._source(hertz.detach(), state)
         source = torch.cat((state.source, source), 2)  # [B, 2, (hops + 3) * hop]
         spectra = torch.fft.rfft(source.unfold(2, _OVERLAP * self.hop, self.hop) * self.window)  # [B, 2, hops, bins]
-        levels = self.filters(x).float().unflatten(2, (2, -1)).transpose(1, 2).clamp(max=5)
-        voice = _minimum_phase(levels[:, 0])
-        windows = torch.fft.irfft(voice * spectra[:, 0] + levels[:, 1].exp() * spectra[:, 1], _OVERLAP * self.hop) * self.window
+        voiced, breathed, phase = self.filters(x).float().unflatten(2, (3, -1)).unbind(2)
+        voice = _minimum_phase(voiced.clamp(max=5)) * torch.polar(torch.ones_like(phase), phase)
+        windows = torch.fft.irfft(voice * spectra[:, 0] + breathed.clamp(max=5).exp() * spectra[:, 1], _OVERLAP * self.hop) * self.window
         # squared Hann windows at a quarter's distance add up to 1.5
         quarters = windows.unflatten(2, (_OVERLAP, -1)) / 1.5
         # hop n is the sum of the last quarter of window n, the third of window n + 1, ...: [B, hops + 3, hop]
@@ -160,9 +163,8 @@ def _minimum_phase(levels: Tensor) -> Tensor:
     """
     size = 2 * (levels.shape[-1] - 1)
     cepstrum = torch.fft.irfft(levels, size)
-    fold = torch.zeros(size, device=levels.device)
-    fold[0] = fold[size // 2] = 1
-    fold[1:size // 2] = 2
+    at = torch.arange(size, device=levels.device)
+    fold = 2.0 * ((at > 0) & (at < size // 2)) + 1.0 * (at % (size // 2) == 0)
     return torch.fft.rfft(cepstrum * fold).exp()
 
 

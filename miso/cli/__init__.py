@@ -157,6 +157,7 @@ def _training(commands, command) -> None:
     vocoder.add_argument("speech", help="prepared speech")
     vocoder.add_argument("--codes", metavar="FILE", required=True, help="its codes and texts")
     vocoder.add_argument("--codec", metavar="FILE", required=True, help="codec that they were made with")
+    vocoder.add_argument("--start", metavar="FILE", help="vocoder to begin with (default: random weights)")
     run(vocoder)
 
     lm = step("lm", "train a language model")

@@ -62,7 +62,8 @@ def vocoder(args) -> None:
     from ..training.vocoder import train_vocoder
 
     chosen = settings("vocoder", args.preset, args.config)
-    print(train_vocoder(Speech(args.speech), CodedSpeech(args.codes), args.codec, _run(args, chosen), chosen, pick_device(args.device)))
+    print(train_vocoder(Speech(args.speech), CodedSpeech(args.codes), args.codec, _run(args, chosen), chosen, pick_device(args.device),
+                        start=args.start))
 
 
 def lm(args) -> None:

@@ -75,7 +75,7 @@ class CodecTrainer:
             with autocast(self.device):
                 latent = self.mimi.analyse(wave)[0] if self.coder else None
                 out, _ = self.mimi.synthesise(self.mimi.quantizer.decode(codes))
-            gradient, losses = self.sounding.gradient(out, wave, progress, rate)
+            gradient, losses = self.sounding.gradient(out, wave, self.sounding.begin(progress, rate))
             roots = [(out, gradient)]
             if latent is not None:
                 losses["latent"] = self._distance(latent.float(), target)

@@ -1,7 +1,7 @@
-"""Critics of the codec's sound: convolutions over complex spectrograms at several resolutions.
+"""Critics of sound: convolutions over spectrograms at several resolutions.
 
 The multi-scale STFT discriminator of Defossez et al. 2022 (EnCodec, arXiv 2210.13438), figure 2 and section 3.4, with its hinge
-and feature matching losses.
+and feature matching losses; but they see levels as ears do, not only amplitudes, of which what is high and faint is hardly a part.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from .spectral import spectrogram
+
+
+_FLOOR = 1e-3  # of a normalised spectrogram's magnitudes: what is fainter is silence
+_COMPRESSED = 0.3  # power of the magnitude that is left beside the phase
 
 
 class Judged(NamedTuple):
@@ -30,7 +34,7 @@ class Critic(nn.Module):
         super().__init__()
         self.window = window
         self.register_buffer("hann", torch.hann_window(window), persistent=False)
-        layers = [_conv(2, filters, (3, 9))]
+        layers = [_conv(3, filters, (3, 9))]
         layers += [_conv(filters, filters, (3, 9), stride=(1, 2), dilation=(2**i, 1)) for i in range(3)]
         layers += [_conv(filters, filters, (3, 3))]
         self.layers, self.last = nn.ModuleList(layers), _conv(filters, 1, (3, 3))
@@ -39,7 +43,9 @@ class Critic(nn.Module):
         """Judge wave [B, 1, N]."""
         with torch.autocast(wave.device.type, enabled=False):
             z = spectrogram(wave[:, 0].float(), self.window, self.hann, normalized=True)
-        x = torch.stack((z.real, z.imag), 1).transpose(2, 3)  # [B, 2, frames, bins]
+            magnitude = (z.real.square() + z.imag.square() + _FLOOR**2).sqrt()
+            faint = magnitude ** (_COMPRESSED - 1)
+            x = torch.stack((z.real * faint, z.imag * faint, magnitude.log10() + 2), 1).transpose(2, 3)  # [B, 3, frames, bins]
         x = x.contiguous(memory_format=torch.channels_last)  # else cuDNN turns every layer's input round, and back
         features = []
         for layer in self.layers:

@@ -85,13 +85,15 @@ class VocoderSettings(SoundSettings):
     rate: float = 1.2e-3
     scales: tuple[tuple[int, int], ...] = SCALES[3:]
     pitch: float = 0.5  # weight of its distance, in octaves, beside the spectral one
-    adversarial: float = 0.5
-    features: float = 1.0
-    adversarial_from: float = 0.5
+    # by what critics ask for it sounds natural: their gradient is four times the mel loss's, which alone makes a mean of all that fits the codes
+    adversarial: float = 2.0
+    features: float = 2.0
+    adversarial_from: float = 0.3
+    windows: tuple[int, ...] = (1024, 512, 256, 128, 64)  # the shortest see within a period
     disc_filters: int = 16
     disc_frames: int = 6
     disc_batch: int = 8
-    disc_rate: float = 5e-4
+    disc_rate: float = 1e-3
 
 
 @dataclass(frozen=True)

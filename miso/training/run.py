@@ -181,15 +181,19 @@ def autocast(device: torch.device) -> AbstractContextManager:
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def adamw(params: Iterable[Tensor], rate: float, betas: tuple[float, float], decay: float) -> torch.optim.AdamW:
-    """AdamW on what is trainable; weight decay on matrices only, as norms, biases and scales shouldn't shrink."""
+    """AdamW on what is trainable; weight decay on matrices only, as norms, biases and scales shouldn't shrink. On a GPU a graph can hold it."""
     trained = [p for p in params if p.requires_grad]
+    cuda = trained[0].is_cuda
     groups = [{"params": [p for p in trained if p.dim() > 1], "weight_decay": decay},
               {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, rate, betas, fused=trained[0].is_cuda)
+    return torch.optim.AdamW(groups, torch.tensor(rate, device=trained[0].device) if cuda else rate, betas, fused=cuda, capturable=cuda)
 
 
 def pack_state(name: str, module: nn.Module, *optimizers: torch.optim.Optimizer, only_trained: bool = False) -> dict[str, Tensor]:

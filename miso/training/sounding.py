@@ -29,35 +29,40 @@ class Sounding:
         self.mel = MelLoss(sample_rate, settings.scales).to(device)
         self.norms = torch.zeros(3, device=device)  # running gradient norms at the sound: mel, adversarial, features
 
-    def gradient(self, out: Tensor, real: Tensor, progress: float, rate: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """The gradient at the sound ``out`` [B, 1, N] against ``real``, and the losses; teaches the critics, at ``rate`` of their top
-        learning rate, once ``progress`` (0 to 1) is far enough."""
-        c, losses = self.settings, {}
+    def begin(self, progress: float, rate: float) -> Tensor | None:
+        """Before a step, at ``progress`` (0 to 1) of the budget: the critics' weight [] as a share of its full height, None where they don't take
+        part yet. They learn at ``rate`` of their top learning rate."""
+        set_rate(self.optimizer, self.settings.disc_rate * rate)
+        begun = progress - self.settings.adversarial_from
+        return None if begun < 0 else torch.full((), min(1.0, max(0.0, begun - _LEAD) / _RAMP), device=self.device)
+
+    def gradient(self, out: Tensor, real: Tensor, share: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The gradient at the sound ``out`` [B, 1, N] against ``real``, and the losses; teaches the critics too where ``share``, their
+        weight [], is given. Nothing here waits for the device, and no size depends on values, so that a CUDA graph can hold it."""
         sound = out.detach().float().requires_grad_()  # a leaf: gradients are weighed against each other before they go on
-        losses["mel"] = self.mel(sound, real)
+        losses = {"mel": self.mel(sound, real)}
         gradient = torch.autograd.grad(losses["mel"], sound)[0]
-        if progress >= c.adversarial_from:
-            ramp = min(1.0, max(0.0, progress - c.adversarial_from - _LEAD) / _RAMP)
-            losses |= self._criticise(sound, real, gradient, ramp, rate)
+        if share is not None:
+            losses |= self._criticise(sound, real, gradient, share)
         return gradient.to(out.dtype), losses
 
-    def _criticise(self, sound: Tensor, real: Tensor, gradient: Tensor, ramp: float, rate: float) -> dict[str, Tensor]:
+    def _criticise(self, sound: Tensor, real: Tensor, gradient: Tensor, share: Tensor) -> dict[str, Tensor]:
         """Add the critics' gradients to ``gradient`` [B, 1, N] in place, each with its share of the mel loss's norm; then teach the critics."""
         c = self.settings
-        length = c.disc_frames * self.frame_size
-        first = int(torch.randint(0, sound.shape[-1] - length + 1, ()))
-        part = (slice(0, c.disc_batch), slice(None), slice(first, first + length))
-        fake = sound[part].detach().requires_grad_()
+        length, batch = c.disc_frames * self.frame_size, min(c.disc_batch, len(sound))
+        first = torch.randint(0, sound.shape[-1] - length + 1, (1,), device=self.device)
+        index = first + torch.arange(length, device=self.device)
+        fake, true = (w[:batch].detach().index_select(2, index) for w in (sound, real))
+        fake.requires_grad_()
         with autocast(self.device):
-            judged_real, judged_fake = self.critics(real[part]), self.critics(fake)
+            judged_real, judged_fake = self.critics(true), self.critics(fake)
         adversarial, features = codec_losses(judged_real, judged_fake)
         grads = [torch.autograd.grad(loss, fake, retain_graph=True)[0] for loss in (adversarial, features)]
-        norms = torch.stack([g.norm() for g in (gradient[part], *grads)])
-        self.norms = torch.where(self.norms == 0, norms, self.norms.lerp(norms, 1 - _NORMS))
-        shares = ramp * torch.tensor([c.adversarial, c.features], device=self.device) * self.norms[0] / self.norms[1:].clamp(min=1e-12)
-        gradient[part] += shares[0] * grads[0] + shares[1] * grads[1]
+        norms = torch.stack([g.norm() for g in (gradient[:batch].index_select(2, index), *grads)])
+        self.norms.copy_(torch.where(self.norms == 0, norms, self.norms.lerp(norms, 1 - _NORMS)))
+        scale = share * self.norms[0] / self.norms[1:].clamp(min=1e-12)
+        gradient[:batch].index_add_(2, index, c.adversarial * scale[0] * grads[0] + c.features * scale[1] * grads[1])
         loss = critics_loss(judged_real, judged_fake)
-        set_rate(self.optimizer, c.disc_rate * rate)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward(inputs=list(self.critics.parameters()))
         self.optimizer.step()
@@ -68,4 +73,4 @@ class Sounding:
 
     def unpack(self, state: dict[str, Tensor]) -> None:
         unpack_state(state, "critics", self.critics, self.optimizer)
-        self.norms = state["norms"].to(self.device)
+        self.norms.copy_(state["norms"])

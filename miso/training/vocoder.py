@@ -8,23 +8,26 @@ import torch
 from torch import Tensor
 
 from ..errors import MisoError
-from ..mimi import load_mimi
-from ..source_filter import MIDDLE, SourceFilter, save_source_filter
+from ..mimi import Mimi, load_mimi
+from ..source_filter import MIDDLE, SourceFilter, load_source_filter, save_source_filter
 from .coded import CodedSpeech
 from .crops import samples_of
 from .data import Clip, Speech
 from .pitch import WINDOW, pitch
 from .presets import VocoderSettings
+from .replay import Replayed
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
 from .sounding import Sounding
 
 
-def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Run, settings: VocoderSettings, device: torch.device) -> Path:
+def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Run, settings: VocoderSettings, device: torch.device, *,
+                  start: str | Path | None = None) -> Path:
     """Train, or go on training, until the run's budget is used; returns the vocoder's file, which is there from the first save on.
 
-    ``coded`` holds the codes of ``speech``, ``codec`` is the file they were made with.
+    ``coded`` holds the codes of ``speech``, ``codec`` is the file they were made with. ``start`` is a vocoder's file to begin with instead
+    of random weights.
     """
-    trainer = VocoderTrainer(speech, coded, codec, settings, device, run.seed)
+    trainer = VocoderTrainer(speech, coded, codec, settings, device, run.seed, start)
     run.record["data"] = {"folder": speech.folder.name, "clips": len(trainer.train), "voices": speech.voices}
     run.record["parameters"] = sum(p.numel() for p in trainer.net.parameters())
     path = run.folder / "vocoder.safetensors"
@@ -35,15 +38,15 @@ def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Ru
 class VocoderTrainer:
     """The network, its critics and one step of both."""
 
-    def __init__(self, speech: Speech, coded: CodedSpeech, codec: str | Path, settings: VocoderSettings, device: torch.device, seed: int = 0):
+    def __init__(self, speech: Speech, coded: CodedSpeech, codec: str | Path, settings: VocoderSettings, device: torch.device, seed: int = 0,
+                 start: str | Path | None = None):
         self.settings, self.device = settings, device
         torch.manual_seed(seed)
         mimi = load_mimi(codec)
         if mimi.codec != coded.codec:
             raise MisoError(f"The codes are of the codec '{coded.codec}', {Path(codec).name} is '{mimi.codec}'.",
                             "Name the codec they were made with.", input="codec")
-        self.net = SourceFilter(mimi.config, settings.sizes, mimi.codec)
-        self.net.quantizer.load_state_dict({n: t for n, t in mimi.quantizer.state_dict().items() if "input_proj" not in n})
+        self.net = _begin(start, settings, mimi)
         for part in (self.net.quantizer.semantic, self.net.quantizer.acoustic):
             part.tables.requires_grad_(False)
         self.net.to(device).train()
@@ -55,6 +58,7 @@ class VocoderTrainer:
         if not len(self.train):
             raise MisoError(f"{coded.path.name} holds no codes of the clips in {speech.folder.name} that are long enough.",
                             "Make them of this speech: python -m miso train codes", input="codes")
+        self.learn = Replayed(self._learn, device)
         self.held_out = (held_out if len(held_out) else self.train)[:64]
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
@@ -62,19 +66,26 @@ class VocoderTrainer:
         c = self.settings
         rate = warm_cosine(step, progress, c.warm_up)
         set_rate(self.optimizer, c.rate * rate)
+        share = self.sounding.begin(progress, rate)
         place = self.train[torch.multinomial(self.train[:, 2].double(), c.batch, replacement=True)]
-        codes, wave, hertz, voiced = self._cut(place, torch.rand(c.batch, device=self.device))
-        books = codes.shape[1]
+        books = self.codes.shape[1]
         if torch.rand(()) < c.dropped:
-            codes = codes[:, :int(torch.randint(1, books + 1, ()))]
-        with autocast(self.device):
-            out, octaves = self.net(codes, hertz)
-        gradient, losses = self.sounding.gradient(out, wave, progress, rate)
-        losses["pitch"] = self._off(octaves, hertz, voiced)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward((out, c.pitch * losses["pitch"]), (gradient, None))
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), c.clip)
-        self.optimizer.step()
+            books = int(torch.randint(1, books + 1, ()))
+        return self.learn((books, share is not None), place, torch.rand(c.batch, device=self.device), *([] if share is None else [share]))
+
+    def _learn(self, books: int, critics: bool, place: Tensor, where: Tensor, share: Tensor | None = None) -> dict[str, Tensor]:
+        """Learn from the crops at ``place`` [B, 3] and ``where`` [B] by their first ``books`` codebooks."""
+        c = self.settings
+        codes, wave, hertz, voiced = self._cut(place, where)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # the critics' shapes are always the same
+            with autocast(self.device):
+                out, octaves = self.net(codes[:, :books], hertz)
+            gradient, losses = self.sounding.gradient(out, wave, share)
+            losses["pitch"] = self._off(octaves, hertz, voiced)
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward((out, c.pitch * losses["pitch"]), (gradient, None))
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), c.clip)
+            self.optimizer.step()
         return {k: v.detach() for k, v in losses.items()}
 
     def _cut(self, place: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -111,6 +122,19 @@ class VocoderTrainer:
     def unpack(self, state: dict[str, Tensor]) -> None:
         unpack_state(state, "vocoder", self.net, self.optimizer)
         self.sounding.unpack(state)
+
+
+def _begin(start: str | Path | None, settings: VocoderSettings, mimi: Mimi) -> SourceFilter:
+    """The vocoder of ``start``, or one with random weights for the codes of ``mimi``."""
+    if not start:
+        net = SourceFilter(mimi.config, settings.sizes, mimi.codec)
+        net.quantizer.load_state_dict({n: t for n, t in mimi.quantizer.state_dict().items() if "input_proj" not in n})
+        return net
+    net = load_source_filter(start).requires_grad_(True)
+    if net.config != settings.sizes or net.codec != mimi.config:
+        raise MisoError(f"{Path(start).name} is of other sizes than the settings, or for another codec.", "Name sizes of its own with --config.",
+                        input="start")
+    return net
 
 
 def _places(speech: Speech, coded: CodedSpeech, split: str, frames: int, size: int) -> Tensor:

@@ -248,6 +248,12 @@ def test_vocoder_learns_and_resumes_to_the_bit(speech, tmp_path):
     assert parts.step == 40 and a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
     vocoder, tables = load_vocoder("auto", path), load_mimi(codec).quantizer.acoustic.tables
     assert vocoder.codec == "tiny" and torch.equal(vocoder.module.quantizer.acoustic.tables, tables)  # the codes mean what they meant
+    further = quiet_run(tmp_path / "further", setting, steps=1)
+    train_vocoder(speech, coded, codec, further, setting, CPU, start=path)
+    assert further.record["figures"]["held_out_mel"] < 1.05 * whole.record["figures"]["held_out_mel"]  # it goes on from there
+    other = replace(setting, sizes=replace(setting.sizes, width=24))
+    with pytest.raises(MisoError, match="other sizes"):
+        train_vocoder(speech, coded, codec, quiet_run(tmp_path / "wide", other, steps=1), other, CPU, start=path)
     save_mimi(codec, random_mimi(TINY_CODEC, 1, "other"))
     with pytest.raises(MisoError, match="codes are of the codec 'tiny'.*'other'"):
         train(quiet_run(tmp_path / "other", setting, steps=1))
