@@ -14,15 +14,16 @@ from .model import Backbone
 from .sampling import Sampling
 from .step import FrameState, PlainFrame
 
-# fused: Triton kernels, the fastest for one take, which want a C compiler where they run; persistent: one CUDA C++ kernel for all of a frame,
-# the fastest for several takes, compiled by what comes with torch. auto takes neither yet: it needs a rule of what is faster where
+# persistent: one CUDA C++ kernel for all of a frame, compiled by what comes with torch; fused: Triton kernels, which want a C compiler where they run
 PATHS = ("plain", "graph", "fused", "persistent")
+_MEASURED = 9  # compute capability, major: where auto takes the persistent kernel, since there it was measured to be faster than all else
 _ROUND = 256  # positions: so many share a graph
 _MOST_TAKES = 8  # of kernels of our own: the rows of a tensor core's tile, or half of them
 
 
 def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str:
-    """The path of that name; ``auto`` is the graph wherever there is CUDA and on it the whole backbone."""
+    """The path of that name; ``auto`` is the fastest known wherever there is CUDA and on it the whole backbone: on Hopper GPUs the persistent
+    kernel, if it serves these weights, else the graph."""
     device = backbone.audio_embeddings.weight.device
     no_graph = None
     if backbone.bytes_on_cpu:  # a layer on its way has another address each time
@@ -30,7 +31,10 @@ def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) ->
     elif device.type != "cuda" or not isinstance(depth, DepthSampler):
         no_graph = f"a CUDA graph needs CUDA; the backbone is on {device.type}"
     if name == "auto":
-        return "plain" if no_graph else "graph"
+        if no_graph:
+            return "plain"
+        measured = torch.cuda.get_device_capability(device)[0] == _MEASURED
+        return "persistent" if measured and not _no_kernels("persistent", backbone, depth, takes) else "graph"
     if name not in PATHS:
         raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(PATHS)}.", input="path")
     reason = None if name == "plain" else no_graph or _no_kernels(name, backbone, depth, takes)

@@ -8,6 +8,7 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from functools import lru_cache
 from pathlib import Path
 
+_FILES = ("device.cuh", "plan.cuh", "stream.cuh", "numbers.cuh", "products.cuh", "drawing.cuh", "attention.cuh", "inputs.cuh", "frame.cu")
 _MOST_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
@@ -34,7 +35,7 @@ def _driver() -> ctypes.CDLL:
 
 def source() -> str:
     folder = Path(__file__).parent
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in ("device.cuh", "frame.cu"))
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in _FILES)
 
 
 @lru_cache

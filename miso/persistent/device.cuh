@@ -10,15 +10,35 @@ typedef long long i64;
 
 DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
-// 16 (or 8) bytes of global memory on their way to shared memory: the first ``bytes`` of them are read, the rest are zeros
-DEVICE void fetch16(void* to, const void* from, int bytes) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes) : "memory");
+// 16 bytes of global memory, or zeros, on their way to shared memory. ``seldom`` is a policy of the second cache: weights, read once a frame or
+// a step, aren't to drive out what all programs read all the time.
+DEVICE u64 seldom_read() {
+    u64 policy;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
 }
-DEVICE void fetch8(void* to, const void* from, int bytes) {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes) : "memory");
+DEVICE void fetch16(u32 to, const void* from, bool there, u64 seldom) {
+    asm volatile("{ .reg .pred none; setp.eq.u32 none, %2, 0; cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, none, %3; }"
+                 ::"r"(to), "l"(from), "r"((u32)there), "l"(seldom) : "memory");
 }
-DEVICE void fetch_end() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int LEFT> DEVICE void fetch_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory"); }
+
+// Barriers in shared memory, whose turn changes each time they have been told ``count`` times
+DEVICE void begin_turns(u64* barrier, u32 count) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory"); }
+DEVICE void tell(u64* barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory"); }
+DEVICE void fetches_tell(u64* barrier) {  // once what this thread has fetched is there
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(barrier)) : "memory");
+}
+DEVICE void wait_turn(u64* barrier, u32 turn) {  // until the turn isn't ``turn`` (0 or 1; the first is 0)
+    u32 done;
+#if __CUDA_ARCH__ >= 900
+#define WAIT_TURN "mbarrier.try_wait.parity"
+#else
+#define WAIT_TURN "mbarrier.test_wait.parity"
+#endif
+    do asm volatile("{ .reg .pred p; " WAIT_TURN ".shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+                    : "=r"(done) : "r"(shared_address(barrier)), "r"(turn) : "memory");
+    while (!done);
+}
 
 // reads that see what other multiprocessors wrote in this launch: past the first cache
 DEVICE float read(const float* p) {
@@ -31,10 +51,22 @@ DEVICE float2 read2(const float* p) {
     asm volatile("ld.global.cg.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "l"(p) : "memory");
     return v;
 }
+DEVICE float4 read4f(const float* p) {
+    float4 v;
+    asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p) : "memory");
+    return v;
+}
 DEVICE uint4 read16(const void* p) {
     uint4 v;
     asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
     return v;
+}
+
+// the same address, of which the compiler knows nothing: it then adds to it what is added in the instruction that reads
+template <class T> DEVICE T* itself(T* p) {
+    T* same;
+    asm volatile("mov.b64 %0, %1;" : "=l"(same) : "l"(p));
+    return same;
 }
 
 DEVICE u32 read4(const void* p) {
@@ -52,14 +84,14 @@ DEVICE void wait_for(const u32* counter, u32 count) {
     while (v < count);
 }
 
-// d [16 x 8] += a [16 x 16] b [16 x 8], where a's last eight rows are zeros
-DEVICE void product_bf16(float (&d)[4], u32 a0, u32 a2, u32 b0, u32 b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %5}, {%7, %8}, {%0, %1, %2, %3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(0), "r"(a2), "r"(b0), "r"(b1));
+// d [16 x 8] += a [16 x 16] b [16 x 8]
+DEVICE void product_bf16(float (&d)[4], const uint4& a, u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
 }
-DEVICE void product_fp16(float (&d)[4], u32 a0, u32 a2, u32 b0, u32 b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %5}, {%7, %8}, {%0, %1, %2, %3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(0), "r"(a2), "r"(b0), "r"(b1));
+DEVICE void product_fp16(float (&d)[4], const uint4& a, u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
 }
 
 DEVICE u32 pick_bytes(u32 a, u32 b, u32 which) { return __byte_perm(a, b, which); }
@@ -71,6 +103,16 @@ DEVICE u32 sub_fp16(u32 a, u32 b) {
 DEVICE u32 mul_fp16(u32 a, u32 b) {
     u32 d;
     asm("mul.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+    return d;
+}
+DEVICE u32 fma_fp16(u32 a, u32 b, u32 c) {
+    u32 d;
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+    return d;
+}
+template <u32 MASK, u32 WITH> DEVICE u32 masked_with(u32 v) {  // (v & MASK) | WITH in one instruction
+    u32 d;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(v), "n"(MASK), "n"(WITH));
     return d;
 }
 DEVICE u32 pack_bf16(float low, float high) {
@@ -95,11 +137,11 @@ DEVICE u32 e4m3_to_fp16(u32 two) {
 }
 
 DEVICE u32 warp_sum(u32 v) { return __reduce_add_sync(0xffffffffu, v); }
-DEVICE u32 warp_min(u32 v) { return __reduce_min_sync(0xffffffffu, v); }
 DEVICE u32 warp_max(u32 v) { return __reduce_max_sync(0xffffffffu, v); }
-DEVICE u32 ballot(bool p) { return __ballot_sync(0xffffffffu, p); }
 DEVICE float from_lane_xor(float v, int other) { return __shfl_xor_sync(0xffffffffu, v, other); }
 DEVICE float from_lane_below(float v, int by) { return __shfl_up_sync(0xffffffffu, v, by); }
 DEVICE float from_lane(float v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
 DEVICE void warp_together() { __syncwarp(); }
-DEVICE void together() { __syncthreads(); }
+DEVICE void all_together() { __syncthreads(); }
+DEVICE void together() { asm volatile("barrier.sync 0, %0;" ::"n"(32 * WARPS) : "memory"); }  // the warps that multiply
+DEVICE void some_together(int which, int threads) { asm volatile("barrier.sync %0, %1;" ::"r"(which), "r"(threads) : "memory"); }

@@ -15,16 +15,24 @@ from ..model import Backbone
 from ..step import FrameState
 from ..transformer import KVCache, Transformer
 
-WARPS = 16
 MATVEC, ATTEND = range(2)
 BF16, INT8, INT4, FP8 = range(4)
 RESIDUAL, ATTENDED, VECTOR, BEGIN = range(4)
 GATED, SAME_PHASE, NOT_FIRST, RECORD, IN_DEPTH, FP16_OUT = 1, 2, 4, 8, 16, 32
 KINDS = {torch.bfloat16: BF16, torch.int8: INT8, torch.uint8: INT4, torch.float8_e4m3fn: FP8}
 _NONE = 2  # of the residual rows
+FETCHERS = 2  # warps
+
 _OP = struct.Struct("<6Qq2i8B2BHi")
-_PLAN = 20
-_INPUTS = {BF16: 128, INT8: 256, INT4: 512, FP8: 256}  # bytes of x that a stage takes
+_PLAN = 24
+_ROW = 256  # bytes of a row in a stage
+_INPUTS = {BF16: 256, INT8: 512, INT4: 1024, FP8: 512}  # bytes of x that a stage takes
+_FAST, _NEAR = 22.5, 40  # bytes a ns: of weights from memory to a multiprocessor, and of what all of them read from the second cache
+
+
+def warps_for(takes: int) -> int:
+    """That multiply: the fewer there are, the less they wait for each other, but inputs of several takes are much to prepare."""
+    return 8 if takes <= 2 else 16
 
 
 def pitch_of(kind: int, K: int) -> int:
@@ -82,12 +90,19 @@ class Program:
     device: torch.device
     ops: list[bytes] = field(default_factory=list)
     keep: list[object] = field(default_factory=list)  # tensors that the list points to
-    segments: int = 1
+    sums: int = 0  # of the product that has most, and the fewest bytes that serve
+    least_sums: int = 0
+    plans: dict[tuple, int] = field(default_factory=dict)
+    widest: int = 0
     scratch: int = 0
     group: int = 1
     widest_head: int = 8
     depth_head: int = 8
     kinds: int = 0  # a bit for each
+
+    @property
+    def warps(self) -> int:
+        return warps_for(self.takes)
 
     def buffer(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         t = torch.zeros(shape, device=self.device, dtype=dtype)
@@ -96,66 +111,73 @@ class Program:
 
     def x_bytes(self, kind: int, K: int, parts: int) -> int:
         size = _share(pitch_of(kind, K), parts)
-        return self.takes * (-(-size // 128) * _INPUTS[kind] + 64)
+        return self.takes * (-(-size // _ROW) * _INPUTS[kind] + 64)
 
     def split(self, kind: int, K: int, N: int) -> int:
         """Over how many groups of programs K is split."""
-        tiles, pitch, limit = -(-N // 8), pitch_of(kind, K), 34_816 + (self.takes - 1) * 11_264
+        tiles, pitch, limit = -(-N // 8), pitch_of(kind, K), 34_816 + (self.takes - 1) * 4_864
         can = [p for p in range(1, 5) if p <= self.programs and _share(pitch, p) * (p - 1) < pitch]
         fits = [p for p in can if self.x_bytes(kind, K, p) <= limit] or can[-1:]
-        return min(fits, key=lambda p: (-(-tiles // (self.programs // p)) * _share(pitch, p), p))
+        # the longest share of the weights, and then what every program reads of the sums
+        return min(fits, key=lambda p: -(-tiles // (self.programs // p)) * 8 * _share(pitch, p) / _FAST + p * self.takes * N * 4 / _NEAR)
 
     def matvec(self, m: Matrix, N: int, source: int, out: Tensor, *, norm: Tensor | None = None, of: Tensor | None = None, in_parts: int = 1,
                parts: int = 1, rows: tuple[int, int] = (_NONE, _NONE), flags: int = 0, heads: int = 0, step: int = 0) -> None:
         kind, K = m.kind, m.K
         self.keep += [m, norm]
-        self._op(m.weight, m.scale, m.zero, norm, of, out, step, K, N, MATVEC, kind, source, in_parts, parts, *rows, flags, heads, 0, 0)
+        plan = self.plans.setdefault((kind, K, N, parts, flags & GATED), len(self.plans))
+        self._op(m.weight, m.scale, m.zero, norm, of, out, step, K, N, MATVEC, kind, source, in_parts, parts, *rows, flags, heads, 0, 0, plan)
         pitch, tiles, share = pitch_of(kind, K), -(-N // 8), _share(pitch_of(kind, K), parts)
         units = -(-tiles // (self.programs // parts)) * (2 if flags & GATED else 1)
         for part in range(parts):
-            stages = max(-(-min(share, pitch - part * share) // 128), 1)
-            each = max(-(-units * stages // WARPS), 1)
-            self.segments = max(self.segments, each // stages + 2)
+            stages = max(-(-min(share, pitch - part * share) // _ROW), 1)
+            each, round = min(stages, self.warps) * self.takes * 32, next(r for r in range(2, 2 * self.warps + 2, 2) if r * stages % self.warps == 0)
+            self.sums, self.least_sums = max(self.sums, units * each), max(self.least_sums, min(units, round) * each)
         self.scratch = max(self.scratch, self.x_bytes(kind, K, parts))
         self.kinds |= 1 << kind
+        if norm is not None:
+            self.widest = max(self.widest, K)
 
     def attend(self, keys: Tensor, values: Tensor, table: Tensor, qkv: Tensor, in_parts: int, out: Tensor, parts: int, heads: int,
                flags: int) -> None:
         kv, capacity, hd = keys.shape[1:]
         self.keep += [keys, values, table]
-        self._op(keys, values, table, None, qkv, out, 0, hd, capacity, ATTEND, 0, 0, in_parts, parts, _NONE, _NONE, flags, heads, kv, table.shape[1])
+        self._op(keys, values, table, None, qkv, out, 0, hd, capacity, ATTEND, 0, 0, in_parts, parts, _NONE, _NONE, flags, heads, kv,
+                 table.shape[1], 0)
         self.group = max(self.group, heads // kv)
         self.widest_head = max(self.widest_head, hd)
         if flags & IN_DEPTH:
             self.depth_head = hd
 
     def _attention_scratch(self, hd: int) -> int:
-        return ((self.group + 2) * hd + WARPS // 2 * self.group * (hd + 2)) * 4
+        return ((self.group + 2) * hd + self.warps // 2 * self.group * (hd + 2)) * 4
 
     def _op(self, w, scale, zero, norm, of, out, *numbers: int) -> None:
-        self.ops.append(_OP.pack(*(0 if t is None else t.data_ptr() for t in (w, scale, zero, norm, of, out)), *numbers, 0))
+        self.ops.append(_OP.pack(*(0 if t is None else t.data_ptr() for t in (w, scale, zero, norm, of, out)), *numbers))
 
     def table(self) -> Tensor:
         return torch.frombuffer(bytearray(b"".join(self.ops)), dtype=torch.uint8).to(self.device)
 
     def compiled_for(self, vocab: int, size: int, codebooks: int, shared: int) -> tuple[dict[str, int], int]:
         """Macros, and bytes of shared memory, of which the device has ``shared`` for a program."""
-        n, stage = len(self.ops), 1152 if self.kinds >> INT4 & 1 else 1024
-        scratch = -(-max(self.scratch, self._attention_scratch(self.widest_head), 4 * vocab, WARPS * 3 * self.widest_head * 4) // 128) * 128
-        rest = scratch + n * _OP.size + -(-n * _PLAN // 16) * 16 + WARPS * self.segments * self.takes * 32 + WARPS * self.takes * 4 + 32 \
-            + self.takes * codebooks * 4
-        depth = min((shared - rest) // (WARPS * stage), 32)
+        n, stage = len(self.ops), 8 * _ROW + (256 if self.kinds >> INT4 & 1 else 0)
+        scratch = -(-max(self.scratch, self._attention_scratch(self.widest_head), 4 * vocab, self.warps * 3 * self.widest_head * 4) // 128) * 128
+        sums = -(-max(self.least_sums, min(self.sums, 14_336 + 2_048 * self.takes)) // 128) * 128
+        rest = scratch + sums + n * _OP.size + -(-len(self.plans) * _PLAN // 16) * 16 + self.warps * max(self.takes, 4) * 4 + 48 \
+            + -(-self.takes * codebooks * 4 // 16) * 16
+        depth = min((shared - rest) // (self.warps * (stage + 16)), 32)
         if depth < 2:
             raise MisoError(f"The GPU's shared memory ({shared} bytes) is too small for {self.takes} takes in the persistent kernel.",
                             "Use the path auto.", input="path")
-        macros = {"TAKES": self.takes, "WARPS": WARPS, "DEPTH": depth, "STAGE": stage, "SEGMENTS": self.segments, "SCRATCH": scratch,
-                  "GROUP": self.group, "VOCAB": vocab, "SIZE": size, "CODEBOOKS": codebooks, "MOST_HD": self.depth_head, "KINDS": self.kinds}
-        return macros, rest + depth * WARPS * stage
+        macros = {"TAKES": self.takes, "WARPS": self.warps, "DEPTH": depth, "STAGE": stage, "FETCHERS": FETCHERS, "SUMS": sums, "SCRATCH": scratch,
+                  "PLANS": len(self.plans), "WIDEST": self.widest, "GROUP": self.group, "VOCAB": vocab, "SIZE": size, "CODEBOOKS": codebooks,
+                  "MOST_HD": self.depth_head, "KINDS": self.kinds}
+        return macros, rest + depth * self.warps * (stage + 16)
 
 
 def _share(pitch: int, parts: int) -> int:
     """Bytes of a row that each of the parts reads, as ``plan_of`` has it."""
-    return (ceil(pitch / parts) + 127) // 128 * 128
+    return (ceil(pitch / parts) + _ROW - 1) // _ROW * _ROW
 
 
 @dataclass(eq=False)
@@ -178,7 +200,7 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
     takes, device, decoder, config = state.x.shape[0], state.x.device, depth.decoder, backbone.config
     p = Program(takes, programs, device)
     stacks = (backbone.transformer, decoder.transformer)
-    attention_parts = (4 if takes == 1 else 2 if takes < 4 else 1, 1)
+    attention_parts = (1 if takes > 4 else max(min(programs // (takes * config.backbone.kv_heads), 4), 1), 1)
     joined = [[_of_layer(layer) for layer in stack.layers] for stack in stacks]
     head, projection = Matrix.of(backbone.codebook0_head), Matrix.of(decoder.projection)
     laid_out = decoder.audio_head.data.transpose(1, 2).contiguous()  # [steps, V, d]
@@ -213,10 +235,10 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
             p.matvec(qkv, nt, RESIDUAL if i else BEGIN, qkv_sums, norm=layer.sa_norm.scale.data, of=down_sums if i else start, in_parts=parts,
                      parts=own, rows=(row, to))
             row = to
-            p.attend(cache.keys[i], cache.values[i], stack.rope.table, qkv_sums, own, y, ap, c.heads, flags)
             skipped = NOT_FIRST if flags & IN_DEPTH and i + 1 == len(layers) else 0
+            p.attend(cache.keys[i], cache.values[i], stack.rope.table, qkv_sums, own, y, ap, c.heads, flags | (0 if o.kind == BF16 else FP16_OUT))
             own = p.split(o.kind, c.dim, c.dim)
-            p.matvec(o, c.dim, ATTENDED, o_sums, of=y, in_parts=ap, parts=own, heads=c.heads, flags=skipped)
+            p.matvec(o, c.dim, ATTENDED if ap > 1 else VECTOR, o_sums, of=y, in_parts=ap, parts=own, heads=c.heads, flags=skipped)
             p.matvec(up, c.inter, RESIDUAL, h, norm=layer.mlp_norm.scale.data, of=o_sums, in_parts=own, rows=(row, 1 - row),
                      flags=skipped | GATED | (0 if down.kind == BF16 else FP16_OUT))
             row = 1 - row

@@ -13,7 +13,7 @@ from ..model import Backbone
 from ..sampling import Sampling
 from ..step import FrameState
 from .compile import Kernel, cubin, missing
-from .program import FP8, INT4, KINDS, WARPS, make, pitch_of
+from .program import FETCHERS, FP8, INT4, KINDS, make, pitch_of, warps_for
 
 
 def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
@@ -29,7 +29,7 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
         return "it norms the backbone and the depth decoder alike"
     for stack in (backbone.transformer, decoder.transformer):
         c = stack.config
-        if c.head_dim not in (8, 16, 32, 64, 128, 256) or c.heads % c.kv_heads or c.heads > 255 or c.dim % 2 or c.heads * c.head_dim != c.dim:
+        if c.head_dim not in (8, 16, 32, 64, 128, 256) or c.heads % c.kv_heads or c.heads > 255 or c.dim % 8 or c.heads * c.head_dim != c.dim:
             return f"it takes heads of 8 to 256 numbers, a power of two, and this model's have {c.head_dim}"
         if stack.rope.table.shape[1] > 65535:
             return "it takes up to 65535 positions"
@@ -46,9 +46,9 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
                 if kind == FP8 and torch.cuda.get_device_capability(weight.device) < (8, 9):
                     return "fp8 needs a GPU of compute capability 8.9 or more (RTX 40, H100 or newer)"
                 K = layer.weight.shape[1] * (2 if kind == INT4 else 1)
-                if pitch_of(kind, K) % 16 or (kind == INT4 and K % 256):
+                if pitch_of(kind, K) % 16 or (kind == INT4 and K % 512):
                     return f"a matrix has {K} inputs ({name})"
-    warps = WARPS * torch.cuda.get_device_properties(weight.device).multi_processor_count
+    warps = warps_for(takes) * torch.cuda.get_device_properties(weight.device).multi_processor_count
     if decoder.config.codebooks > 32 or takes * decoder.config.depth.heads > warps:
         return "the depth decoder has more codebooks, or heads, than it has room for"
     if decoder.config.depth.dim % 8:
@@ -79,7 +79,7 @@ class PersistentFrame:
         self.macros, shared = m.program.compiled_for(config.audio_vocab, config.codebook_size, config.codebooks, facts.shared_memory_per_block_optin)
         binary, _ = cubin(f"{facts.major}{facts.minor}", tuple(self.macros.items()))
         with torch.cuda.device(device):
-            self.kernel = Kernel(binary, shared, facts.multi_processor_count, 32 * WARPS)
+            self.kernel = Kernel(binary, shared, facts.multi_processor_count, 32 * (m.program.warps + FETCHERS))
         self._table = decoder.code_table.data
         self._embeddings = backbone.audio_embeddings.weight.data
         s, at = state, lambda t: t.data_ptr()

@@ -9,12 +9,13 @@ from miso.config import PRESETS, StackConfig
 from miso.depth import DepthSampler
 from miso.devices import Precision
 from miso.model import Backbone, DepthDecoder
+from miso.paths import pick_path
 from miso.persistent.program import Matrix
 from miso.sampling import Sampling, uniforms
 from miso.step import FrameState, PlainFrame
 from miso.weights import build, random_tensors
 
-SMALL = replace(PRESETS["nano"], backbone=StackConfig(2, 4, 2, 256, 512), depth=StackConfig(2, 4, 2, 256, 512), audio_vocab=35, codebooks=4,
+SMALL = replace(PRESETS["nano"], backbone=StackConfig(2, 4, 2, 512, 1024), depth=StackConfig(2, 4, 2, 256, 512), audio_vocab=35, codebooks=4,
                 codebook_size=32, positions=512, text_vocab=40)
 
 
@@ -30,6 +31,7 @@ def test_a_frame_is_the_plain_one(weights, takes):
     depth, sampling = DepthSampler(decoder, Sampling(0.9, 20)), Sampling(0.9, 30)
     if reason := unsupported(backbone, depth, takes):
         pytest.skip(reason)
+    assert pick_path("auto", backbone, depth, takes) == ("persistent" if torch.cuda.get_device_capability(device)[0] == 9 else "graph")
     states = [FrameState.make(backbone, depth, takes, 300, 8) for _ in range(3)]
     generator = torch.Generator(device).manual_seed(7)
     x = torch.randn(states[0].x.shape, generator=generator, device=device)

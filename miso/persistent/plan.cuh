@@ -1,0 +1,110 @@
+enum { MATVEC, ATTEND };                                     // Op.type
+enum { BF16, INT8, INT4, FP8 };                              // Op.kind
+enum { RESIDUAL, ATTENDED, VECTOR, BEGIN };                  // Op.source
+enum { GATED = 1, SAME_PHASE = 2, NOT_FIRST = 4, RECORD = 8, IN_DEPTH = 16, FP16_OUT = 32 };  // Op.flags
+
+#define THREADS (32 * WARPS)
+
+struct Op {  // 80 bytes, filled by the host
+    const u8* w;        // MATVEC: the matrix [rows, K]; ATTEND: keys [TAKES, KV, capacity, HD]
+    const u8* scale;    // of int8, fp8 [rows] fp32, of int4 [rows, K / 64] fp16; ATTEND: values
+    const u8* zero;     // of int4; ATTEND: rotary table [2, positions, HD / 2]
+    const u16* norm;    // [K] in bf16, or null
+    const u8* in;       // sums [in_parts, TAKES, K] fp32, what was attended to, or h [TAKES, K]; ATTEND: q, k, v [in_parts, TAKES, NT]
+    u8* out;            // sums [parts, TAKES, N] fp32, h [TAKES, N] in 16 bits; ATTEND: [TAKES, heads, parts, HD + 2]
+    i64 step;           // bytes from one depth step's matrix to the next
+    int K, N;           // N outputs; ATTEND: HD and capacity
+    u8 type, kind, source, in_parts, parts, from, to, flags;  // from, to: which of the two residual rows is read and written, 2: none
+    u8 heads, kv;       // ATTEND; of what was attended to
+    u16 positions;      // of the rotary table
+    int plan;           // which of the plans; operations of the same sizes share one
+};
+
+// A program's share of a MATVEC: some rows, in tiles of 8, and of each row the bytes of one part. Pieces of 256 bytes of a tile's rows, a stage,
+// are dealt out to the warps in turn, so that all that the program has under way lies side by side in memory.
+struct Plan {
+    int row, offset, bytes;           // first row; first byte of each row, and how many
+    u16 units, stages, chunk;         // tiles; stages of one; tiles before their sums are put together, since there is room for so many
+    u8 part, skip_units, skip_stages; // how far a warp's next stage is
+};
+
+static_assert(sizeof(Op) == 80 && sizeof(Plan) == 24, "the host's sizes");
+
+struct Frame {
+    const Op* ops;
+    u32* barrier;                   // zero
+    const i64* position;            // [1]
+    i64* next_position;             // the same
+    i64* counter;                   // [1]
+    const float* u;                 // [TAKES, frames, all codebooks]
+    i64* codes;                     // [frames, TAKES, codebooks]
+    float* log_p;                   // [frames, TAKES]
+    u16* hidden;                    // [frames, TAKES, D]
+    u16* x;                         // [TAKES, D]
+    const u16* embeddings;          // [all codebooks * VOCAB, D]
+    const u16* code_table;          // [(all codebooks - 1) * VOCAB, d]
+    const float* first_logits;      // [first_parts, TAKES, VOCAB]
+    const float* logits;            // [logits_parts, TAKES, VOCAB]
+    float* rows;                    // [2, TAKES, widest] residual rows
+    int ops_all, ops_backbone, codebooks, all_codebooks, frames, D, d, first_parts, logits_parts, top_k, depth_top_k, widest;
+    float temperature, depth_temperature, eps;
+};
+
+static_assert(sizeof(Frame) == 184, "the host's size");
+
+extern __shared__ __align__(128) u8 memory[];
+
+struct Shared {
+    const Op* ops;
+    const Plan* plans;
+    u8* x;          // inputs of the product: 16 bits [TAKES][stride]
+    float* sums;    // [tiles of a chunk][stages or warps][TAKES][8]
+    float* factor;  // [TAKES] 1 / root mean square
+    float* parts;   // [2][TAKES][WARPS]
+    int* codes;     // [TAKES][CODEBOOKS]
+    u64 *arrived, *used;  // [WARPS][DEPTH] of each slot of the rings, which come first: what is in it can be read, can be written over
+};
+
+// Where a program or a ring is in the list: depth operations come once for each position.
+struct Place {
+    int op, position;
+
+    DEVICE bool next(const Frame& f, const Op* ops) {  // false at the end
+        do {
+            if (++op == f.ops_all) {
+                op = f.ops_backbone;
+                position++;
+            }
+            if (op >= f.ops_backbone && position >= f.codebooks) return false;
+            if (f.codebooks < 2 && op >= f.ops_backbone) return false;
+        } while (position == 0 && (ops[op].flags & NOT_FIRST));
+        return true;
+    }
+};
+
+DEVICE int pitch_of(const Op& op) { return op.kind == BF16 ? op.K * 2 : op.kind == INT4 ? op.K / 2 : op.K; }
+
+DEVICE int inputs_of(int kind, int bytes) { return kind == BF16 ? bytes / 2 : kind == INT4 ? bytes * 2 : bytes; }  // in so many bytes of a row
+DEVICE int stride_of(int kind, const Plan& plan) { return 2 * inputs_of(kind, plan.stages * 256) + 64; }  // of x; 64: neighbouring takes in other banks
+DEVICE bool mixed_up(int kind) { return KINDS & 1 << INT4 && kind == INT4; }  // of four inputs, int4 wants the middle two exchanged
+
+DEVICE Plan plan_of(const Op& op) {
+    Plan plan = {0, 0, 0, 0, 1, 0, 0, 0, 0};
+    int programs = gridDim.x / op.parts, part = blockIdx.x / programs;
+    if (op.type != MATVEC || part >= op.parts) return plan;
+    int pitch = pitch_of(op), own = blockIdx.x - part * programs;
+    int size = ((pitch + op.parts - 1) / op.parts + 255) / 256 * 256, tiles = (op.N + 7) / 8;
+    int first = own * tiles / programs, last = (own + 1) * tiles / programs;
+    plan.part = part;
+    plan.row = first * 8;
+    plan.offset = part * size;
+    plan.bytes = max(min(size, pitch - plan.offset), 0);
+    plan.units = (last - first) * (op.flags & GATED ? 2 : 1);
+    plan.stages = max((plan.bytes + 255) / 256, 1);
+    plan.skip_units = WARPS / plan.stages, plan.skip_stages = WARPS % plan.stages;
+    int round = 2;  // tiles after which it is warp 0's turn again
+    while (round * plan.stages % WARPS) round += 2;
+    int room = SUMS / (min((int)plan.stages, WARPS) * TAKES * 32);
+    plan.chunk = plan.units <= room ? plan.units : room / round * round;
+    return plan;
+}

@@ -1,0 +1,101 @@
+DEVICE u32 two_fp16(u32 bytes, u32 which, u32 bias) {  // two of four bytes as 1024 + byte in fp16, less the bias
+    return sub_fp16(pick_bytes(bytes, 0x64646464u, which), bias);
+}
+
+// A stage's products. Lane 4 n + c has row n of the matrix, take n of x (rows of takes that aren't there come out as anything), and of the
+// inputs those that its units of 16 bytes of weights belong to. The 16 bytes of x that it reads are a whole operand: their first and third part
+// are rows 0 to 7 of ``even``, the second and fourth are rows 8 to 15 of ``odd``.
+template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, float (&even)[4], float (&odd)[4]) {
+    int lane = threadIdx.x & 31, n = lane >> 2, c = lane & 3;
+#pragma unroll
+    for (int quarter = 0; quarter < 4; quarter++) {
+        uint4 w = *(const uint4*)(stage + n * 256 + (((quarter * 4 + c) ^ ((n & 1) << 2)) << 4));
+        u32 ws[4] = {w.x, w.y, w.z, w.w};
+        if (KIND == BF16) {
+            uint4 v = *(const uint4*)(x + quarter * 64 + c * 16);
+            product_bf16(even, v, w.x, w.z);
+            product_bf16(odd, v, w.y, w.w);
+        } else if (KIND == INT8 || KIND == FP8) {
+            const u8* at = x + quarter * 128 + c * 32;
+            u32 low[4], high[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                if (KIND == FP8) {
+                    low[i] = e4m3_to_fp16(ws[i]), high[i] = e4m3_to_fp16(ws[i] >> 16);
+                } else {
+                    u32 b = ws[i] ^ 0x80808080u;
+                    low[i] = two_fp16(b, 0x4140, 0x64806480u), high[i] = two_fp16(b, 0x4342, 0x64806480u);
+                }
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                uint4 v = *(const uint4*)(at + i * 16);
+                product_fp16(even, v, low[2 * i], low[2 * i + 1]);
+                product_fp16(odd, v, high[2 * i], high[2 * i + 1]);
+            }
+        } else {
+            // low nibbles belong to 16 inputs, high ones to those 32 further on. Of four inputs the middle two are exchanged (``order``): a mask
+            // takes out every other byte's
+            int unit = quarter * 4 + c, group = unit >> 1;
+            u32 scale = *(const u16*)(stage + 2048 + n * 16 + group * 2), zero = *(const u16*)(stage + 2176 + n * 16 + group * 2);
+            scale = scale | scale << 16, zero = zero | zero << 16;
+            u32 shift = mul_fp16(scale, zero ^ 0x80008000u);
+            const u8* at = x + group * 128 + (unit & 1) * 32;
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                uint4 v = *(const uint4*)(at + i * 16), v2 = *(const uint4*)(at + 64 + i * 16);
+                u32 b[8];
+#pragma unroll
+                for (int j = 0; j < 2; j++) {
+                    u32 own = ws[2 * i + j], other = own >> 8;
+                    b[j] = sub_fp16(masked_with<0x000f000f, 0x64006400>(own), 0x64006400u);
+                    b[2 + j] = sub_fp16(masked_with<0x000f000f, 0x64006400>(other), 0x64006400u);
+                    b[4 + j] = fma_fp16(masked_with<0x00f000f0, 0x64006400>(own), 0x2c002c00u, 0xd400d400u);  // 1024 + 16 q: / 16, - 64
+                    b[6 + j] = fma_fp16(masked_with<0x00f000f0, 0x64006400>(other), 0x2c002c00u, 0xd400d400u);
+                }
+#pragma unroll
+                for (int j = 0; j < 8; j++) b[j] = fma_fp16(b[j], scale, shift);
+                product_fp16(even, v, b[0], b[1]);
+                product_fp16(odd, v, b[2], b[3]);
+                product_fp16(even, v2, b[4], b[5]);
+                product_fp16(odd, v2, b[6], b[7]);
+            }
+        }
+    }
+}
+
+// Of tiles ``begin`` to ``end``, sums of each warp's stages of a tile
+template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int stride, int begin, int end, int& slot, u32& turn) {
+    const int inputs = KIND == BF16 ? 256 : KIND == INT4 ? 1024 : 512, stages = plan.stages;  // bytes of x that a stage takes
+    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, take = lane >> 2, sets = min(stages, WARPS);
+    int unit = warp / stages, stage = warp - unit * stages;
+    const u8* x = s.x + min(take, TAKES - 1) * stride;
+    float* to = s.sums + take * 8 + 2 * (lane & 3);
+    float even[4] = {0, 0, 0, 0}, odd[4] = {0, 0, 0, 0};
+    end -= begin;
+#pragma unroll 1
+    while (unit < end) {
+        int at = warp * DEPTH + slot;
+        wait_turn(s.arrived + at, turn);
+        multiply<KIND>(memory + at * STAGE, x + stage * inputs, even, odd);
+        warp_together();
+        if (lane == 0) tell(s.used + at);
+        if (++slot == DEPTH) slot = 0, turn ^= 1;
+        int was = unit, set = stages < WARPS ? stage : warp;
+        unit += plan.skip_units, stage += plan.skip_stages;
+        if (stage >= stages) stage -= stages, unit++;
+        if (unit != was) {
+            if (take < TAKES) *(float2*)(to + (was * sets + set) * TAKES * 8) = make_float2(even[0] + odd[2], even[1] + odd[3]);
+#pragma unroll
+            for (int j = 0; j < 4; j++) even[j] = odd[j] = 0;
+        }
+    }
+}
+
+DEVICE float gathered(const Shared& s, const Plan& plan, int unit, int take, int r) {  // a tile's sums of one output, always in the same order
+    int sets = min((int)plan.stages, WARPS);
+    const float* from = s.sums + (unit * sets * TAKES + take) * 8 + r;
+    float y = 0;
+#pragma unroll 4
+    for (int i = 0; i < sets; i++) y += from[i * TAKES * 8];
+    return y;
+}
