@@ -3,7 +3,8 @@
 As a voice is made: pulses at a pitch, and noise, each through a filter. A network reads pitch and filters off the codes: ConvNeXt blocks
 after a codec's own tables, as in Vocos (Siuzdak 2023, arXiv 2306.00814). Pulses and noise come of themselves, so phases fit
 together without having been learnt, and a spectral loss alone teaches it to speak (Engel et al. 2020, "DDSP", arXiv 2001.04643; Morise et
-al. 2016, "WORLD"). What a voice's phases are beyond that, critics teach. Filters are applied in short-time Fourier transforms. It is causal but for three hops, so that it streams.
+al. 2016, "WORLD"). What a voice's phases are beyond that, critics teach. Filters are applied in short-time Fourier
+transforms. It is causal but for three hops, so that it streams.
 """
 
 from __future__ import annotations

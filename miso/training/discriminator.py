@@ -15,7 +15,6 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from .spectral import spectrogram
 
-
 _FLOOR = 1e-3  # of a normalised spectrogram's magnitudes: what is fainter is silence
 _COMPRESSED = 0.3  # power of the magnitude that is left beside the phase
 
