@@ -28,7 +28,7 @@ def train_codec(speech: Speech, run: Run, settings: CodecSettings, device: torch
     coder its codes stay as they are.
     """
     trainer = CodecTrainer(speech, settings, device, run.seed, coder, start)
-    run.record["data"] = {"folder": speech.folder.name, "clips": len(trainer.clips), "voices": speech.voices,
+    run.record["data"] = {**speech.record, "clips": len(trainer.clips),
                           "hours": round(sum(c.samples for c in trainer.clips) / 24_000 / 3600, 3)}
     run.record["parameters"] = sum(p.numel() for p in trainer.mimi.parameters())
     path = run.folder / "codec.safetensors"

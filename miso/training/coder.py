@@ -23,7 +23,7 @@ _MEASURED = 128  # clips that the bands' mean and deviation are taken from
 def train_coder(speech: Speech, run: Run, settings: CoderSettings, device: torch.device) -> Path:
     """Train, or go on training, until the run's budget is used; returns the coder's file, which is there from the first save on."""
     trainer = CoderTrainer(speech, settings, device, run.seed)
-    run.record["data"] = {"folder": speech.folder.name, "clips": len(trainer.clips), "voices": speech.voices, "phonemes": trainer.words.phonemes}
+    run.record["data"] = {**speech.record, "clips": len(trainer.clips), "phonemes": trainer.words.phonemes}
     run.record["parameters"] = sum(p.numel() for p in trainer.coder.parameters())
     path = run.folder / "coder.safetensors"
     run.train(trainer, lambda: trainer.coder.save(path), settings.log_every, settings.save_every)

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,6 +83,11 @@ class Speech:
     def voices(self) -> list[str]:
         """The natural voices; a voice's place in the list is its speaker number."""
         return sorted({c.voice for c in self.clips if not c.perturbed})
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a run's record says of it. Where no clip is held out, the held-out figures of a run are of clips that it was taught."""
+        return {"folder": self.folder.name, "voices": self.voices, "held_out": len(self.split("validation"))}
 
 
 class _Job(NamedTuple):

@@ -28,7 +28,7 @@ def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Ru
     of random weights.
     """
     trainer = VocoderTrainer(speech, coded, codec, settings, device, run.seed, start)
-    run.record["data"] = {"folder": speech.folder.name, "clips": len(trainer.train), "voices": speech.voices}
+    run.record["data"] = {**speech.record, "clips": len(trainer.train)}
     run.record["parameters"] = sum(p.numel() for p in trainer.net.parameters())
     path = run.folder / "vocoder.safetensors"
     run.train(trainer, lambda: save_source_filter(path, trainer.net), settings.log_every, settings.save_every)
