@@ -214,13 +214,13 @@ DEVICE void attend_short(const Op& op, int position, const Head& h, const Past& 
     bool earlier = lane < position;
 #pragma unroll
     for (int i = 0; i < HD / 8; i++) {
-            u32 ks[4] = {past.k[i].x, past.k[i].y, past.k[i].z, past.k[i].w};
+        u32 ks[4] = {past.k[i].x, past.k[i].y, past.k[i].z, past.k[i].w};
 #pragma unroll
-            for (int d = 0; d < 4; d++) {
-                float2 key = widened(ks[d]), query = *(const float2*)(own + 8 * i + 2 * d), last = *(const float2*)(own + HD + 8 * i + 2 * d);
-                score += query.x * (earlier ? key.x : last.x) + query.y * (earlier ? key.y : last.y);
-            }
+        for (int d = 0; d < 4; d++) {
+            float2 key = widened(ks[d]), query = *(const float2*)(own + 8 * i + 2 * d), last = *(const float2*)(own + HD + 8 * i + 2 * d);
+            score += query.x * (earlier ? key.x : last.x) + query.y * (earlier ? key.y : last.y);
         }
+    }
     if (lane >= length) score = -INFINITY;
     float best = score;
     for (int other = 16; other; other /= 2) best = fmaxf(best, from_lane_xor(best, other));

@@ -23,7 +23,9 @@ DEVICE void fetch16(u32 to, const void* from, bool there, u64 seldom) {
 }
 
 // Barriers in shared memory, whose turn changes each time they have been told ``count`` times
-DEVICE void begin_turns(u64* barrier, u32 count) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory"); }
+DEVICE void begin_turns(u64* barrier, u32 count) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory");
+}
 DEVICE void tell(u64* barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory"); }
 DEVICE void fetches_tell(u64* barrier) {  // once what this thread has fetched is there
     asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(barrier)) : "memory");

@@ -1,12 +1,12 @@
 // A whole frame in one launch: every multiprocessor runs one program, and all of them go through the same list of operations together.
 //
-// A frame is bound by reading weights. Which weights a warp will need, and in what order, is known from the start, so each warp keeps its own
-// ring of them on their way from memory, across operations: while the programs wait for each other or norm a vector, the next matrices
-// are coming. Products are done by tensor cores (8 rows of a matrix times up to 8 takes), sums of parts always in the same order,
+// A frame is bound by reading weights. Which weights a warp will need, and in what order, is known from the start, so warps of their own fetch
+// them into a ring for each warp that multiplies, across operations: while the programs wait for each other or norm a vector, the next
+// matrices are coming. Products are done by tensor cores (8 rows of a matrix times up to 8 takes), sums of parts always in the same order,
 // so that a seed says the same on every run.
 //
-// Set by the host: TAKES, WARPS, DEPTH (stages of a ring), STAGE (bytes of one), SUMS (bytes of them), SCRATCH (bytes of x), GROUP, WIDEST (row),
-// MOST_HD (of the depth decoder's heads), VOCAB, SIZE, CODEBOOKS, PLANS, KINDS (a bit for each Op.kind there is).
+// Set by the host: TAKES, WARPS (that multiply), FETCHERS (warps), DEPTH (stages of a ring), STAGE (bytes of one), SUMS (bytes of them), SCRATCH
+// (bytes of x), GROUP, WIDEST (row), MOST_HD (of the depth decoder's heads), VOCAB, SIZE, CODEBOOKS, PLANS, KINDS (a bit for each Op.kind there is).
 
 DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& plan, const Place& place, i64 t, const uint2 (&gains)[KEPT],
                    int& slot, u32& turn) {

@@ -22,9 +22,11 @@ DEVICE void before_norm(const Op& op, uint2 (&gains)[KEPT]) {
     }
 }
 
-// The product's inputs of this program's part of K, in shared memory, but for those of ATTENDING, which are there.
-DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& plan, int stride, const Place& place, i64 t, const uint2 (&gains)[KEPT]) {
-    int tid = threadIdx.x, from = inputs_of(op.kind, plan.offset), number = inputs_of(op.kind, plan.bytes), room = inputs_of(op.kind, plan.stages * 256);
+// The product's inputs of this program's part of K, in shared memory.
+DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& plan, int stride, const Place& place, i64 t,
+                    const uint2 (&gains)[KEPT]) {
+    int tid = threadIdx.x, from = inputs_of(op.kind, plan.offset), number = inputs_of(op.kind, plan.bytes);
+    int room = inputs_of(op.kind, plan.stages * 256);
     bool fp16 = op.kind != BF16, mixed = mixed_up(op.kind);
     if (op.source == BEGIN && place.op == f.ops_backbone && place.position > 0) draw_codes(f, s, place.position - 1, t);
     if (op.source == RESIDUAL || op.source == BEGIN) {
@@ -46,7 +48,8 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
                 if (i >= from && i < from + number) {
                     float4 g = widened(GAINS > 4 ? *(const uint2*)(op.norm + i) : gains[GAINS > 4 ? 0 : j]);
                     v = make_float4(v.x * g.x, v.y * g.y, v.z * g.z, v.w * g.w);
-                    uint2 packed = mixed ? make_uint2(pack(fp16, v.x, v.z), pack(fp16, v.y, v.w)) : make_uint2(pack(fp16, v.x, v.y), pack(fp16, v.z, v.w));
+                    uint2 packed = mixed ? make_uint2(pack(fp16, v.x, v.z), pack(fp16, v.y, v.w))
+                                         : make_uint2(pack(fp16, v.x, v.y), pack(fp16, v.z, v.w));
                     *(uint2*)(s.x + take * stride + (i - from) * 2) = packed;
                 }
             }
@@ -81,7 +84,8 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
             int take = j / (number / 8), i = 8 * (j - take * (number / 8));
             uint4 v = read16((const u16*)op.in + (i64)take * op.K + from + i);
             if (mixed)
-                v = make_uint4(pick_bytes(v.x, v.y, 0x5410), pick_bytes(v.x, v.y, 0x7632), pick_bytes(v.z, v.w, 0x5410), pick_bytes(v.z, v.w, 0x7632));
+                v = make_uint4(pick_bytes(v.x, v.y, 0x5410), pick_bytes(v.x, v.y, 0x7632),
+                               pick_bytes(v.z, v.w, 0x5410), pick_bytes(v.z, v.w, 0x7632));
             *(uint4*)(s.x + take * stride + i * 2) = v;
         }
     }

@@ -85,7 +85,8 @@ struct Place {
 DEVICE int pitch_of(const Op& op) { return op.kind == BF16 ? op.K * 2 : op.kind == INT4 ? op.K / 2 : op.K; }
 
 DEVICE int inputs_of(int kind, int bytes) { return kind == BF16 ? bytes / 2 : kind == INT4 ? bytes * 2 : bytes; }  // in so many bytes of a row
-DEVICE int stride_of(int kind, const Plan& plan) { return 2 * inputs_of(kind, plan.stages * 256) + 64; }  // of x; 64: neighbouring takes in other banks
+// bytes from one take's x to the next; 64 more than there are: neighbouring takes in other banks
+DEVICE int stride_of(int kind, const Plan& plan) { return 2 * inputs_of(kind, plan.stages * 256) + 64; }
 DEVICE bool mixed_up(int kind) { return KINDS & 1 << INT4 && kind == INT4; }  // of four inputs, int4 wants the middle two exchanged
 
 DEVICE Plan plan_of(const Op& op) {

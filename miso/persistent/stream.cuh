@@ -45,7 +45,8 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
                         for (int j = 0; j < 4; j++) fetch16(to + j * 512, a + j * 2 * pitch, inside && 2 * j + r < rows - tile, seldom);
                     }
                     if (fine && lane < 16)
-                        fetch16(shared_address(memory) + at * STAGE + 2048 + lane * 16, factors + (i64)below * groups + stage[i] * 16, (lane & 7) < rows - tile, seldom);
+                        fetch16(shared_address(memory) + at * STAGE + 2048 + lane * 16, factors + (i64)below * groups + stage[i] * 16,
+                                (lane & 7) < rows - tile, seldom);
                     fetches_tell(s.arrived + at);
                     if (++slots[i] == DEPTH) slots[i] = 0, turns[i] ^= 1;
                 }
