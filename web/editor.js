@@ -2,42 +2,29 @@
 
 import * as clips from "./lib/clip.js";
 import { codeMap } from "./lib/codemap.js";
+import { COMMANDS, commandOf } from "./lib/commands.js";
 import { button, el, seconds } from "./lib/dom.js";
 import { MARKS, cutOut, describe, find, replay, withOperation } from "./lib/edits.js";
+import { Enlarged } from "./lib/enlarged.js";
 import { addElement, after, changed, lastOutput } from "./lib/graph.js";
+import { History } from "./lib/history.js";
 import { Player } from "./lib/player.js";
 import { RATE } from "./lib/sound.js";
 import { Timeline } from "./lib/timeline.js";
 
-/** [method, text, what it does, keys] */
-const COMMANDS = [
-  ["play", "▶ Play", "Play the selection, or from the cursor on", "Space"],
-  ["undo", "Undo", "Undo", "Ctrl+Z"],
-  ["redo", "Redo", "Redo", "Ctrl+Y"],
-  ["cut", "Cut", "Cut the selection; pasting then moves it", "Ctrl+X"],
-  ["copy", "Copy", "Copy the selection, here or of the second codes", "Ctrl+C"],
-  ["paste", "Paste", "Paste at the cursor", "Ctrl+V"],
-  ["remove", "Delete", "Delete the selection", "Delete"],
-  ["repeat", "Repeat", "Say the selection once more", "R"],
-  ["pause", "Silence", "Insert silence at the cursor", "S"],
-  ["resample", "Resample from here", "Mark the cursor: the frames before it go to the output 'prefix'. Again takes the mark away", "P"],
-  ["redecode", "Redecode depth here", "Mark the cursor for the output 'redecode_from', on unedited codes. Again takes the mark away", "D"],
-];
-const ALIASES = { "Ctrl+Shift+Z": "redo", Backspace: "remove" };
 const HEIGHT = 330, WIDTH = 560;
 
 class Editor {
   constructor(node, name, value) {
     this.node = node;
-    this.setText(value);
-    [this.past, this.future] = [[], []];
+    this.history = new History(value, () => this.edited());
     this.takes = this.others = [];
     this.clip = this.second = this.pasteable = null;
     this.loaded = []; // clips whose sound needn't be loaded again
     this.player = new Player(RATE);
     this.build();
     this.widget = addElement(node, name, "miso_edits", this.root, {
-      height: HEIGHT, saved: true, getValue: () => this.text, setValue: (text) => this.setValue(text) });
+      height: HEIGHT, saved: true, getValue: () => this.history.text, setValue: (text) => this.setValue(text) });
     after(node, "onExecuted", (output) => this.receive(output));
     after(node, "onConfigure", () => this.receive(lastOutput(node)));
     after(node, "onRemoved", () => this.close());
@@ -61,7 +48,7 @@ class Editor {
     this.side.canvas.setAttribute("aria-label", "Timeline of the second codes");
     this.tab = button("Second codes", "Show the second codes, to copy from", () => this.showSecond(this.side.canvas.hidden));
     this.takeChoice = el("select", { "aria-label": "Take", title: "Take", onchange: () => this.chooseTake(this.takeChoice.value) });
-    this.enlarge = button("⤢ Enlarge", "Enlarge the editor, or put it back into the node", () => this.toggleDialog());
+    this.enlarge = button("⤢ Enlarge", "Enlarge the editor, or put it back into the node", () => this.enlarged.toggle());
     this.status = el("div", { className: "miso-grow", role: "status" });
     this.count = el("summary");
     this.list = el("ol");
@@ -74,6 +61,10 @@ class Editor {
       el("div", { className: "miso-row" }, this.status, el("label", {}, this.snap, "Snap"), zoom("−", "Zoom out (-)", (t) => t.zoom(2)),
         zoom("+", "Zoom in (+)", (t) => t.zoom(0.5)), zoom("Fit", "Show all (0)", (t) => t.fit())),
       el("details", { className: "miso-edits", "aria-label": "Edits" }, this.count, this.list));
+    this.enlarged = new Enlarged(this.root, "Code editor", (open) => {
+      this.enlarge.textContent = open ? "⤡ Back to the node" : "⤢ Enlarge";
+      this.timeline.canvas.focus({ preventScroll: true }); // moved in the page, it has lost it
+    });
   }
 
   get timeline() {
@@ -82,56 +73,37 @@ class Editor {
 
   // the value
 
-  setText(text) {
-    this.text = String(text || "[]");
-    try {
-      const edits = JSON.parse(this.text);
-      this.edits = Array.isArray(edits) ? edits.filter((e) => e && typeof e === "object") : [];
-    } catch {
-      this.edits = []; // the text stays as it is: the server says what is wrong with it
-    }
+  get edits() {
+    return this.history.edits;
   }
 
   /** From outside: a workflow is loaded. */
   setValue(text) {
-    if (text === this.text) return;
-    this.setText(text);
-    [this.past, this.future] = [[], []];
+    if (text === this.history.text) return;
+    this.history.load(text);
     this.update();
   }
 
-  /** From the page: the list is now this one. */
-  set(edits) {
-    this.edits = edits;
-    this.text = JSON.stringify(edits);
+  /** From the page: there are other edits now. */
+  edited() {
     this.update();
-    this.widget.callback?.(this.text);
+    this.widget.callback?.(this.history.text);
     changed();
-  }
-
-  act(edits) {
-    this.past.push(this.edits);
-    this.future = [];
-    this.set(edits);
   }
 
   /** One operation more; then select frames `start`..`end`. */
   add(operation, start = this.main.anchor, end = this.main.cursor) {
     if (!this.clip?.strip || this.error) return;
-    this.act(withOperation(this.edits, operation, this.codes, this.second?.strip));
+    this.history.act(withOperation(this.edits, operation, this.codes, this.second?.strip));
     this.main.select(start, end);
   }
 
   undo() {
-    if (!this.edits.length && !this.past.length) return;
-    this.future.push(this.edits);
-    this.set(this.past.pop() ?? this.edits.slice(0, -1)); // edits made before the page was opened go one by one
+    this.history.undo();
   }
 
   redo() {
-    if (!this.future.length) return;
-    this.past.push(this.edits);
-    this.set(this.future.pop());
+    this.history.redo();
   }
 
   // commands
@@ -161,7 +133,7 @@ class Editor {
       const to = at <= last.start ? at : at + length;
       const before = this.edits.slice(0, -1), state = replay(this.clip.strip, before, this.second?.strip).codes;
       if (find(cutOut(state, last.start, last.end), pasteable) === 0) {
-        this.act([...before, ...(to === last.start ? [] : [{ op: "move", start: last.start, end: last.end, to }])]);
+        this.history.act([...before, ...(to === last.start ? [] : [{ op: "move", start: last.start, end: last.end, to }])]);
         this.main.select(at, at + length);
         return;
       }
@@ -200,14 +172,14 @@ class Editor {
   mark(op) {
     if (!this.clip?.strip || this.error) return;
     const frame = this.main.cursor, rest = this.edits.filter((e) => e.op !== op);
-    if (this.marks[op] === frame) this.act(rest);
+    if (this.marks[op] === frame) this.history.act(rest);
     else if (op === "redecode_from" && rest.some((e) => !MARKS.includes(e.op))) this.say("Redecoding needs unedited codes: their hidden states fit no others.");
     else this.add({ op, frame });
   }
 
   chooseTake(choice) {
     const rest = this.edits.filter((e) => e.op !== "take");
-    this.act(choice === "" ? rest : withOperation(rest, { op: "take", take: +choice }));
+    this.history.act(choice === "" ? rest : withOperation(rest, { op: "take", take: +choice }));
   }
 
   play() {
@@ -244,11 +216,9 @@ class Editor {
 
   key(event) {
     if (event.target !== this.timeline.canvas) return;
-    const control = event.ctrlKey || event.metaKey, name = event.key === " " ? "Space" : event.key.length === 1 ? event.key.toUpperCase() : event.key;
-    const keys = `${control ? "Ctrl+" : ""}${control && event.shiftKey ? "Shift+" : ""}${name}`;
-    const command = COMMANDS.find((c) => c[3] === keys)?.[0] ?? ALIASES[keys];
+    const command = commandOf(event);
     if (!this.timeline.key(event)) {
-      if (!command || event.altKey) return;
+      if (!command) return;
       this[command]();
     }
     event.preventDefault(); // a key used here is none of ComfyUI's: Delete would delete the node
@@ -315,7 +285,7 @@ class Editor {
   fillList() {
     this.count.textContent = `${this.edits.length} edit${this.edits.length === 1 ? "" : "s"}`;
     this.list.replaceChildren(...this.edits.map((edit, i) => el("li", {}, `${describe(edit)} `,
-      button("✕", `Take edit ${i + 1} away`, () => this.act(this.edits.filter((_, j) => j !== i))))));
+      button("✕", `Take edit ${i + 1} away`, () => this.history.act(this.edits.filter((_, j) => j !== i))))));
   }
 
   fillTakes() {
@@ -346,7 +316,7 @@ class Editor {
   describe() {
     const { timeline, codes, clip } = this, { start, end } = timeline, able = Boolean(codes) && !this.error;
     const selected = able && timeline === this.main && start < end;
-    const enabled = { play: this.sounding, undo: this.edits.length || this.past.length, redo: this.future.length, cut: selected, copy: codes && start < end,
+    const enabled = { play: this.sounding, undo: this.history.undoable, redo: this.history.redoable, cut: selected, copy: codes && start < end,
       paste: able && this.pasteable, remove: selected, repeat: selected, pause: able, resample: able, redecode: able };
     for (const [command, on] of Object.entries(enabled)) this.buttons[command].disabled = !on;
     this.keepButton.disabled = this.keepCount.disabled = !able;
@@ -359,30 +329,8 @@ class Editor {
       : `${start < end ? `Frames ${start}–${end} (${time(end - start)})` : `Frame ${start} (${time(start)})`} of ${frames} (${time(frames)})`);
   }
 
-  // enlarged
-
-  toggleDialog() {
-    if (this.dialog) return this.dialog.close();
-    const place = this.root.parentElement;
-    const dialog = this.dialog = el("dialog", { className: "miso-dialog", "aria-label": "Code editor" }, this.root);
-    dialog.addEventListener("keydown", (e) => {
-      if (e.key === "Escape") e.stopPropagation(); // ComfyUI would take it for itself, and the dialog stay
-    });
-    dialog.onclose = () => {
-      place?.append(this.root);
-      dialog.remove();
-      this.dialog = null;
-      this.enlarge.textContent = "⤢ Enlarge";
-      this.timeline.canvas.focus({ preventScroll: true }); // moved in the page, it has lost it
-    };
-    document.body.append(dialog);
-    dialog.showModal();
-    this.enlarge.textContent = "⤡ Back to the node";
-    this.timeline.canvas.focus();
-  }
-
   close() {
-    this.dialog?.close();
+    this.enlarged.close();
     this.player.close();
     this.main.close();
     this.side.close();
