@@ -8,7 +8,7 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from functools import lru_cache
 from pathlib import Path
 
-_FILES = ("device.cuh", "plan.cuh", "stream.cuh", "numbers.cuh", "products.cuh", "drawing.cuh", "attention.cuh", "inputs.cuh", "frame.cu")
+FILES = ("device.cuh", "plan.cuh", "stream.cuh", "numbers.cuh", "products.cuh", "drawing.cuh", "attention.cuh", "inputs.cuh", "frame.cu")
 _MOST_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
@@ -35,7 +35,7 @@ def _driver() -> ctypes.CDLL:
 
 def source() -> str:
     folder = Path(__file__).parent
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in _FILES)
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in FILES)
 
 
 @lru_cache
@@ -98,12 +98,6 @@ class Kernel:
         self._launch = driver.cuLaunchCooperativeKernel
         self._launch.argtypes = [c_void_p, *[c_uint] * 7, c_void_p, POINTER(c_void_p)]
         self._launch.restype = c_int
-
-    def attribute(self, which: int) -> int:
-        """4: registers a thread, 3: bytes of local memory."""
-        value = c_int()
-        _check(_driver().cuFuncGetAttribute(byref(value), c_int(which), self._function))
-        return value.value
 
     def __call__(self, parameter: ctypes.Structure, stream: int) -> None:
         arguments = (c_void_p * 1)(ctypes.addressof(parameter))

@@ -71,15 +71,12 @@ class PersistentFrame:
     def __init__(self, backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState):
         self.backbone, self.depth, self.sampling, self.state = backbone, depth, sampling, state
         device, config, decoder = state.x.device, backbone.config, depth.decoder
-        facts = torch.cuda.get_device_properties(device)
+        programs, room = self._gpu()
         with torch.inference_mode(False):
-            self._made = m = make(backbone, depth, state, facts.multi_processor_count)
+            self._made = m = make(backbone, depth, state, programs)
             self._ops = m.program.table()
             self._barrier = torch.zeros(1, dtype=torch.int32, device=device)
-        self.macros, shared = m.program.compiled_for(config.audio_vocab, config.codebook_size, config.codebooks, facts.shared_memory_per_block_optin)
-        binary, _ = cubin(f"{facts.major}{facts.minor}", tuple(self.macros.items()))
-        with torch.cuda.device(device):
-            self.kernel = Kernel(binary, shared, facts.multi_processor_count, 32 * (m.program.warps + FETCHERS))
+        self.kernel = self._compiled(*m.program.compiled_for(config.audio_vocab, config.codebook_size, config.codebooks, room))
         self._table = decoder.code_table.data
         self._embeddings = backbone.audio_embeddings.weight.data
         s, at = state, lambda t: t.data_ptr()
@@ -90,6 +87,18 @@ class PersistentFrame:
                              len(m.program.ops), m.ops_backbone, depth.codebooks, config.codebooks, s.u.shape[1], config.backbone.dim,
                              config.depth.dim, m.first_parts, m.logits_parts, sampling.top_k, depth.sampling.top_k, m.widest,
                              sampling.temperature, depth.sampling.temperature, config.norm_eps)
+
+    def _gpu(self) -> tuple[int, int]:
+        """Its multiprocessors, and the bytes of shared memory that a program on one of them can have."""
+        facts = torch.cuda.get_device_properties(self.state.x.device)
+        return facts.multi_processor_count, facts.shared_memory_per_block_optin
+
+    def _compiled(self, macros: dict[str, int], shared: int) -> Callable[[ctypes.Structure, int], None]:
+        device = self.state.x.device
+        major, minor = torch.cuda.get_device_capability(device)
+        binary, _ = cubin(f"{major}{minor}", tuple(macros.items()))
+        with torch.cuda.device(device):
+            return Kernel(binary, shared, self._gpu()[0], 32 * (macros["WARPS"] + FETCHERS))
 
     def __call__(self, window: int | None = None) -> None:
         device = self.state.x.device

@@ -1,5 +1,6 @@
-"""The kernel that computes a whole frame, against plain PyTorch: on a GPU alone, since it is CUDA C++."""
+"""The kernel that computes a whole frame, against plain PyTorch: on a GPU, and its source on an emulated one."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -25,13 +26,30 @@ SMALL = replace(PRESETS["nano"], backbone=StackConfig(2, 4, 2, 512, 1024), depth
 def test_a_frame_is_the_plain_one(weights, takes):
     from miso.persistent.step import PersistentFrame, unsupported
 
-    device, precision = torch.device("cuda"), Precision(torch.bfloat16, weights)
-    tensor = random_tensors(SMALL, 1, device=device, dtype=torch.bfloat16)
-    backbone, decoder = (build(kind, SMALL, "random", tensor, device=device, precision=precision) for kind in (Backbone, DepthDecoder))
-    depth, sampling = DepthSampler(decoder, Sampling(0.9, 20)), Sampling(0.9, 30)
+    backbone, depth = _parts(weights, device := torch.device("cuda"))
     if reason := unsupported(backbone, depth, takes):
         pytest.skip(reason)
     assert pick_path("auto", backbone, depth, takes) == ("persistent" if torch.cuda.get_device_capability(device)[0] == 9 else "graph")
+    _compare(PersistentFrame, backbone, depth, takes)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated GPU is compiled by g++")
+@pytest.mark.parametrize("weights, takes", [("", 1), ("int8", 3), ("int4", 1), ("fp8", 1)])
+def test_its_source_computes_the_plain_frame_on_an_emulated_gpu(weights, takes):
+    from engine.emulator import EmulatedFrame
+
+    _compare(EmulatedFrame, *_parts(weights, torch.device("cpu")), takes)
+
+
+def _parts(weights, device):
+    tensor = random_tensors(SMALL, 1, device=device, dtype=torch.bfloat16)
+    backbone, decoder = (build(kind, SMALL, "random", tensor, device=device, precision=Precision(torch.bfloat16, weights))
+                         for kind in (Backbone, DepthDecoder))
+    return backbone, DepthSampler(decoder, Sampling(0.9, 20))
+
+
+def _compare(kind, backbone, depth, takes):
+    device, sampling = backbone.audio_embeddings.weight.device, Sampling(0.9, 30)
     states = [FrameState.make(backbone, depth, takes, 300, 8) for _ in range(3)]
     generator = torch.Generator(device).manual_seed(7)
     x = torch.randn(states[0].x.shape, generator=generator, device=device)
@@ -40,7 +58,7 @@ def test_a_frame_is_the_plain_one(weights, takes):
         s.x.copy_(x), s.position.fill_(100), s.u.copy_(uniforms(list(range(takes)), 8, SMALL.codebooks))
         s.cache.keys[:, :, :, :100], s.cache.values[:, :, :, :100] = past
         s.codes.fill_(-1), s.hidden.fill_(float("nan"))
-    plain, ours, again = (kind(backbone, depth, sampling, s) for kind, s in zip((PlainFrame, PersistentFrame, PersistentFrame), states))
+    plain, ours, again = (step(backbone, depth, sampling, s) for step, s in zip((PlainFrame, kind, kind), states))
     for step in (plain, ours, again):
         step()
     want, got, repeated = (step.state for step in (plain, ours, again))
