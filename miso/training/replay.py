@@ -12,7 +12,7 @@ _EAGER = 2  # calls before a graph is recorded: optimizers make their state in t
 
 
 class Replayed:
-    """``function(*kind, *inputs)``, recorded once for each ``kind`` (plain values) on a GPU, and simply called anywhere else.
+    """``function(*kind, *inputs)``, on a GPU recorded once for each ``kind`` (plain values) and number of inputs, and simply called anywhere else.
 
     Inputs keep their shapes. The function must not wait for the device, and draws random numbers there; what it returns is valid until
     the next call.
@@ -27,16 +27,17 @@ class Replayed:
     def __call__(self, kind: tuple, *inputs: Tensor) -> dict[str, Tensor]:
         if not self._cuda:
             return self._function(*kind, *inputs)
-        self._calls[kind] += 1
-        if self._calls[kind] <= _EAGER:
+        key = kind, len(inputs)
+        self._calls[key] += 1
+        if self._calls[key] <= _EAGER:
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
                 returned = self._function(*kind, *inputs)
             torch.cuda.current_stream().wait_stream(self._stream)
             return returned
-        if kind not in self._recorded:
-            self._recorded[kind] = self._record(kind, [i.clone() for i in inputs])
-        graph, kept, returned = self._recorded[kind]
+        if key not in self._recorded:
+            self._recorded[key] = self._record(kind, [i.clone() for i in inputs])
+        graph, kept, returned = self._recorded[key]
         for mine, given in zip(kept, inputs, strict=True):
             mine.copy_(given)
         graph.replay()

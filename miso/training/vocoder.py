@@ -71,10 +71,10 @@ class VocoderTrainer:
         books = self.codes.shape[1]
         if torch.rand(()) < c.dropped:
             books = int(torch.randint(1, books + 1, ()))
-        return self.learn((books, share is not None), place, torch.rand(c.batch, device=self.device), *([] if share is None else [share]))
+        return self.learn((books,), place, torch.rand(c.batch, device=self.device), *([] if share is None else [share]))
 
-    def _learn(self, books: int, critics: bool, place: Tensor, where: Tensor, share: Tensor | None = None) -> dict[str, Tensor]:
-        """Learn from the crops at ``place`` [B, 3] and ``where`` [B] by their first ``books`` codebooks."""
+    def _learn(self, books: int, place: Tensor, where: Tensor, share: Tensor | None = None) -> dict[str, Tensor]:
+        """Learn from the crops at ``place`` [B, 3] and ``where`` [B] by their first ``books`` codebooks; with critics where ``share`` is given."""
         c = self.settings
         codes, wave, hertz, voiced = self._cut(place, where)
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # the critics' shapes are always the same
