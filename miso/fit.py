@@ -12,7 +12,7 @@ from .config import ModelConfig
 from .devices import Precision, has_fp8, pick_precision
 from .known import KnownCheckpoint
 from .quantize import bytes_held
-from .weights import canonical_shapes
+from .weights import TEXT, canonical_shapes
 
 _WORKING = 0.75e9  # activations of a long prompt, a matrix in full size, a true Mimi, PyTorch's own; for models of some GB, less for smaller ones
 _CPU_WHOLE = 4e9  # fp32 bytes below which a CPU, which has no use for fewer bits but memory, gets a quantised model multiplied out
@@ -62,9 +62,10 @@ def choose(name: str, checkpoint: Checkpoint | KnownCheckpoint, device: torch.de
 
 
 def bytes_needed(config: ModelConfig, precision: Precision, on_cpu: int = 0) -> int:
-    """Device memory of a model in use: weights (but for ``on_cpu`` layers, one of which is on its way at a time), one take's keys and values
-    at all positions, and working memory."""
-    held = bytes_held(config, canonical_shapes(config), precision.dtype, precision.weights)
+    """Device memory of a model in use: weights (but for text embeddings, and for ``on_cpu`` layers, one of which is on its way at a time), one
+    take's keys and values at all positions, and working memory."""
+    shapes = {name: shape for name, shape in canonical_shapes(config).items() if name != TEXT}
+    held = bytes_held(config, shapes, precision.dtype, precision.weights)
     stack = config.backbone
     cache = 2 * stack.layers * stack.kv_heads * stack.head_dim * config.positions * precision.dtype.itemsize
     return int(held + cache + min(_WORKING, held / 4)) - max(0, on_cpu - 1) * layer_bytes(config, precision)

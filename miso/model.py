@@ -13,6 +13,23 @@ from .config import ModelConfig
 from .transformer import KVCache, Transformer
 
 
+class TextEmbeddings(nn.Embedding):
+    """Beside a GPU they stay in the CPU's memory: of a gigabyte a prompt reads a few rows, and what is said no more."""
+
+    @staticmethod
+    def place(device: torch.device) -> torch.device:
+        """Where they are when everything else is on ``device``."""
+        return torch.device("cpu") if device.type == "cuda" else device
+
+    def _apply(self, fn, recurse=True):
+        like = fn(self.weight.data[:0])
+        self.weight.data = self.weight.data.to(self.place(like.device), like.dtype)
+        return self
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return super().forward(ids.to(self.weight.device)).to(ids.device)
+
+
 class Backbone(nn.Module):
     """Rows of text ids and codes in, hidden states and codebook-0 logits out."""
 
@@ -20,7 +37,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.config, self.fingerprint = config, fingerprint
         dim = config.backbone.dim
-        self.text_embeddings = nn.Embedding(config.text_vocab, dim)
+        self.text_embeddings = TextEmbeddings(config.text_vocab, dim)
         self.audio_embeddings = nn.Embedding(config.codebooks * config.audio_vocab, dim)  # row = codebook * audio_vocab + code
         self.transformer = Transformer(config.backbone, positions=config.positions, rope_base=config.rope_base, norm_eps=config.norm_eps)
         self.codebook0_head = nn.Linear(dim, config.audio_vocab, bias=False)

@@ -43,9 +43,11 @@ class Quantized(NamedTuple):
         """[N, K]."""
         if self.zero is None:
             return (self.weight.to(torch.float32) * self.scale[:, None]).to(dtype)
-        groups = self.weight.unflatten(1, (-1, GROUP // 2))
-        nibbles = torch.cat((groups & 15, groups >> 4), 2).to(torch.float32)  # [N, K / 64, 64]
-        return ((nibbles - self.zero[..., None]) * self.scale[..., None].float()).to(dtype).flatten(1)
+        groups, scale = self.weight.unflatten(1, (-1, GROUP // 2)), self.scale[..., None].float()
+        shift, whole = -self.zero[..., None] * scale, torch.empty(*self.scale.shape, GROUP, dtype=dtype, device=self.weight.device)
+        for nibbles, half in zip((groups & 15, groups >> 4), whole.split(GROUP // 2, 2)):  # each passes memory once: prefill widens all of a model
+            torch.addcmul(shift, nibbles, scale, out=half)
+        return whole.flatten(1)
 
 
 class QuantizedLinear(nn.Module):
@@ -83,14 +85,21 @@ def kind_of(name: str, shape: tuple[int, ...], weights: str) -> str:
 
 def quantize(weight: Tensor, kind: str = "int8") -> Quantized:
     """The matrix [N, K] in fewer bits; what comes back of int8 or fp8 quantises to itself."""
-    if kind != "int4":
-        weight, most = weight.float(), _MOST[kind]
-        scale = weight.abs().amax(1) / most
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        steps = (weight / scale[:, None]).clamp(-most, most)  # beyond it by rounding, an fp8 would be NaN
-        return Quantized((steps.round() if kind == "int8" else steps).to(TYPES[kind]), scale)
-    parts = [_int4(piece) for piece in weight.split(max(1, _PIECE // weight.shape[1]))]
-    return Quantized(*map(torch.cat, zip(*parts)))
+    pieces = weight.split(max(1, _PIECE // weight.shape[1]))
+    return Quantized(*(_cat(parts) for parts in zip(*(_int4(p) if kind == "int4" else _by_channel(p, kind) for p in pieces))))
+
+
+def _cat(parts: tuple[Tensor, ...]) -> Tensor:
+    dtype = parts[0].dtype  # torch has no cat of fp8 everywhere
+    return torch.cat([p.view(torch.uint8) for p in parts]).view(dtype) if dtype == TYPES["fp8"] else torch.cat(parts)
+
+
+def _by_channel(weight: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    weight, most = weight.float(), _MOST[kind]
+    scale = weight.abs().amax(1) / most
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    steps = (weight / scale[:, None]).clamp(-most, most)  # beyond it by rounding, an fp8 would be NaN
+    return (steps.round() if kind == "int8" else steps).to(TYPES[kind]), scale
 
 
 def _int4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,13 +12,14 @@ from torch import Tensor
 from .config import ModelConfig
 from .devices import Precision, has_fp8
 from .errors import missing_package
-from .model import Backbone, DepthDecoder
+from .model import Backbone, DepthDecoder, TextEmbeddings
 from .quantize import Quantized, field_name, kind_of, quantize, stored, use_quantized
 
 Progress = Callable[[int, int], None]
 Part = TypeVar("Part", Backbone, DepthDecoder)
 
 _STACKS = {Backbone: "backbone.", DepthDecoder: "decoder."}  # what published names put in front of a part's transformer
+TEXT = "text_embeddings.weight"
 _TABLE = "code_table"  # the only tensor that no file holds: the audio embeddings as the depth decoder sees them
 
 
@@ -58,7 +59,7 @@ def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Calla
     for done, (name, shape) in enumerate(shapes.items()):
         if progress:
             progress(done, len(shapes))
-        place = "cpu" if name.startswith(kept) else device
+        place = "cpu" if name.startswith(kept) else TextEmbeddings.place(torch.device(device)) if name == TEXT else device
         if name == _TABLE:
             state[name] = _code_table(config, tensor, device, dtype)
         elif held[name]:
@@ -67,7 +68,7 @@ def build(kind: type[Part], config: ModelConfig, fingerprint: str, tensor: Calla
                 value = quantize(_whole(value, device), held[name])
             state |= {field_name(name, field): getattr(value, field).to(place) for field in stored(held[name], shape)}
         else:
-            state[name] = _whole(tensor(_canonical(kind, name)), device).to(place, dtype)
+            state[name] = _whole(tensor(_canonical(kind, name)), place).to(place, dtype)
     module.load_state_dict(state, assign=True)
     if keep_on_cpu:
         del state  # else there would be two of each

@@ -33,6 +33,8 @@ class TrainedModel(nn.Module):
         super().__init__()
         self.config, self.backbone, self.depth = backbone.config, backbone, depth
         del depth.code_table  # no parameter any more: see ``code_table``
+        text = backbone.text_embeddings.weight.to(backbone.audio_embeddings.weight.device)
+        backbone.text_embeddings = nn.Embedding.from_pretrained(text)  # what learns is where everything else is
         self.requires_grad_(True)
         self._fixed_table: Tensor | None = None
         for module in self.modules() if dropout else ():

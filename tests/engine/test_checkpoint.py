@@ -18,6 +18,7 @@ from miso.config import PRESETS, ModelConfig, StackConfig
 from miso.devices import Precision
 from miso.errors import MisoError
 from miso.files import replacing
+from miso.model import Backbone
 from miso.weights import build, canonical_shapes, random_tensors
 
 
@@ -57,6 +58,18 @@ def test_parts_share_nothing_and_are_what_was_saved(tmp_path):
     assert not any(p.requires_grad for p in [*backbone.parameters(), *depth.parameters()])
     again = build(type(depth), config, "x", tensor, device="cpu", precision=Precision(torch.bfloat16))
     assert again.audio_head.dtype == torch.bfloat16 and again.transformer.rope.table.dtype == torch.float32
+
+
+@pytest.mark.gpu
+def test_text_embeddings_stay_beside_a_gpu():
+    tensor = random_tensors(MODEL, 5)
+    here, there = (build(Backbone, MODEL, "x", tensor, device=device) for device in ("cpu", "cuda"))
+    rows = torch.randint(0, 64, (1, 70, MODEL.codebooks + 1), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(rows, dtype=torch.bool)
+    for moved in (there, there.cpu(), there.cuda(), there.to(torch.bfloat16)):
+        assert moved.text_embeddings.weight.device.type == "cpu" and moved.text_embeddings.weight.dtype == moved.audio_embeddings.weight.dtype
+        device = moved.audio_embeddings.weight.device
+        assert torch.allclose(moved.embed(rows.to(device), mask.to(device)).float().cpu(), here.embed(rows, mask), atol=2e-1)
 
 
 def test_fingerprint_names_the_weights(golden_paths, tmp_path):
