@@ -88,25 +88,29 @@ class SourceFilter(nn.Module):
     def forward(self, codes: Tensor, pitch: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Samples [B, 1, T * frame_size] of whole codes [B, K, T], and its pitch in octaves above ``MIDDLE`` [B, hops], as it is heard in the
         codes; in training ``pitch`` [B, hops], in Hz at each hop's end, is what is spoken at instead. Differentiable, but for the pitch."""
-        state = self.start(len(codes))
-        x, _ = self._features(codes, state)
+        return self.synthesise(self.quantizer.decode(codes), pitch)
+
+    def synthesise(self, latent: Tensor, pitch: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The same of a quantized latent [B, dim, T]."""
+        state = self.start(len(latent))
+        x, _ = self._features(latent, state)
         octaves = self.pitch(x)[..., 0].float()
         wave, state = self._sound(x, self._hertz(octaves) if pitch is None else pitch, state)
         return torch.cat((wave, self.rest(state)), 2), octaves
 
     def step(self, codes: Tensor, state: SourceFilterState) -> tuple[Tensor, SourceFilterState]:
         """The samples [B, 1, n] that further frames [B, K, t] settle: all but the last ``look_ahead`` of those there are."""
-        x, pasts = self._features(codes, state)
+        x, pasts = self._features(self.quantizer.decode(codes), state)
         return self._sound(x, self._hertz(self.pitch(x)[..., 0].float()), state._replace(pasts=pasts))
 
     def rest(self, state: SourceFilterState) -> Tensor:
         """The last ``look_ahead`` samples [B, 1, n]."""
         return state.sums.flatten(1)[:, None]
 
-    def _features(self, codes: Tensor, state: SourceFilterState) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _features(self, latent: Tensor, state: SourceFilterState) -> tuple[Tensor, tuple[Tensor, ...]]:
         """What is known of each hop [B, hops, width], and what the blocks remember."""
         pasts, left = [], iter(state.pasts)
-        x = self.widen(self.quantizer.decode(codes).transpose(1, 2).to(self.widen.weight.dtype))
+        x = self.widen(latent.transpose(1, 2).to(self.widen.weight.dtype))
         for block in self.frame_blocks:
             x, past = block(x, next(left))
             pasts.append(past)

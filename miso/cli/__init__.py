@@ -158,7 +158,19 @@ def _training(commands, command) -> None:
     vocoder.add_argument("--codes", metavar="FILE", required=True, help="its codes and texts")
     vocoder.add_argument("--codec", metavar="FILE", required=True, help="codec that they were made with")
     vocoder.add_argument("--start", metavar="FILE", help="vocoder to begin with (default: random weights)")
+    vocoder.add_argument("--listener", metavar="FILE", help="let it be understood by this, too")
     run(vocoder)
+
+    listener = step("listener", "train a recogniser of phonemes, for vocoder and encoder to be understood by")
+    listener.add_argument("speech", help="prepared speech")
+    run(listener)
+
+    encoder = step("encoder", "teach a codec's encoder to choose, of its codes, those that a vocoder makes the best of")
+    encoder.add_argument("speech", help="prepared speech")
+    encoder.add_argument("--codec", metavar="FILE", required=True, help="codec to go on from; all but its encoder stays as it is")
+    encoder.add_argument("--vocoder", metavar="FILE", required=True, help="what makes sound of the codes")
+    encoder.add_argument("--listener", metavar="FILE", required=True, help="what it is to be understood by")
+    run(encoder)
 
     lm = step("lm", "train a language model")
     lm.add_argument("codes", help="codes and texts")

@@ -1,4 +1,4 @@
-"""Commands of training: train prepare, coder, codec, codes, lm, nano, finetune; and evaluate."""
+"""Commands of training: train prepare, coder, codec, codes, vocoder, listener, encoder, lm, nano, finetune; and evaluate."""
 
 from __future__ import annotations
 
@@ -63,7 +63,25 @@ def vocoder(args) -> None:
 
     chosen = settings("vocoder", args.preset, args.config)
     print(train_vocoder(Speech(args.speech), CodedSpeech(args.codes), args.codec, _run(args, chosen), chosen, pick_device(args.device),
-                        start=args.start))
+                        start=args.start, listener=args.listener))
+
+
+def listener(args) -> None:
+    from ..training.data import Speech
+    from ..training.listening import train_listener
+    from ..training.presets import settings
+
+    chosen = settings("listener", args.preset, args.config)
+    print(train_listener(Speech(args.speech), _run(args, chosen), chosen, pick_device(args.device)))
+
+
+def encoder(args) -> None:
+    from ..training.data import Speech
+    from ..training.encoder import train_encoder
+    from ..training.presets import settings
+
+    chosen = settings("encoder", args.preset, args.config)
+    print(train_encoder(Speech(args.speech), args.codec, args.vocoder, args.listener, _run(args, chosen), chosen, pick_device(args.device)))
 
 
 def lm(args) -> None:

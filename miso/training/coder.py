@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ..errors import MisoError
 from .bottleneck import Bottleneck, draw_kept, effective_rank, perplexity
 from .content import LETTERS, PHONES, ContentHead
-from .crops import Crops, Words, samples_of
+from .crops import Crops, Sentences, Words, samples_of
 from .data import Speech
 from .melcoder import MelCoder
 from .presets import CoderSettings
@@ -31,11 +31,14 @@ def train_coder(speech: Speech, run: Run, settings: CoderSettings, device: torch
 
 
 class CoderTrainer:
-    """The coder, its quantizer's tables and one step of both. Batches are whole clips of about equal length, as reading wants them."""
+    """The coder, its quantizer's tables and one step of both."""
 
     def __init__(self, speech: Speech, settings: CoderSettings, device: torch.device, seed: int = 0):
         c = self.settings = settings
-        self.device, self.clips = device, sorted(speech.split("train"), key=lambda clip: clip.samples)
+        self.device = device
+        samples = samples_of(speech, device)
+        self.sentences = Sentences(samples, speech.split("train"), c.sizes.frame_size)
+        self.clips = self.sentences.clips
         if not self.clips:
             raise MisoError(f"{speech.folder} has no clips to train on.", "Prepare more speech.")
         torch.manual_seed(seed)
@@ -47,18 +50,16 @@ class CoderTrainer:
         self.made_by = nn.ModuleDict({"coder": self.coder.train(), "head": head}).to(device)
         self.bottleneck = Bottleneck(self.coder.quantizer, c.ema, c.dead)
         self.optimizer = adamw(self.made_by.parameters(), c.rate, c.betas, 0.01)
-        samples = samples_of(speech, device)
-        self.crops = Crops(samples, self.clips, 0)
         held_out = speech.split("validation") or self.clips
         self.validation = Crops(samples, held_out, 32 * c.sizes.frame_size)
-        self.coder.measure(self._whole(torch.randint(0, len(self.clips), (min(_MEASURED, len(self.clips)),), device=device)))
+        self.coder.measure(self.sentences.wave(torch.randint(0, len(self.clips), (min(_MEASURED, len(self.clips)),), device=device)))
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
         """One step; returns losses, still on the device."""
         c, coder = self.settings, self.coder
         set_rate(self.optimizer, c.rate * warm_cosine(step, progress, c.warm_up))
-        clip = self._draw()
-        features = coder.features(self._whole(clip))
+        clip = self.sentences.draw(c.seconds)
+        features = coder.features(self.sentences.wave(clip))
         latent = coder.encoder(features).transpose(1, 2)
         losses = {}
         if step < c.plain:
@@ -75,19 +76,6 @@ class CoderTrainer:
         torch.nn.utils.clip_grad_norm_(self.made_by.parameters(), c.clip)
         self.optimizer.step()
         return {k: v.detach() for k, v in losses.items()}
-
-    def _draw(self) -> Tensor:
-        """Neighbours in length [B], of about ``seconds`` together; every clip is as likely as any other."""
-        at = int(torch.randint(0, len(self.clips), ()))
-        number = max(1, min(len(self.clips), round(self.settings.seconds * 24_000 / self.clips[at].samples)))
-        first = max(0, min(at - number // 2, len(self.clips) - number))
-        return torch.arange(first, first + number, device=self.device)
-
-    def _whole(self, clip: Tensor) -> Tensor:
-        """Samples [B, 1, N] of whole clips, each beginning anywhere within a frame, so that no cut into frames is learnt by heart."""
-        size = self.settings.sizes.frame_size
-        longest = int(self.crops.lengths[clip].max())
-        return self.crops.cut(clip, torch.rand(len(clip), dtype=torch.float64, device=self.device), (longest // size + 2) * size).wave
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

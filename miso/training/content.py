@@ -44,7 +44,12 @@ class ContentHead(nn.Module):
 
     def loss(self, latent: Tensor, targets: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
         """Mean CTC loss a symbol of targets [B, S] of ``lengths`` [B], where ``valid`` [B]: the others are crops of unknown words."""
-        log_probs = self(latent).transpose(0, 1)
-        frames = torch.full_like(lengths, log_probs.shape[0])
-        each = F.ctc_loss(log_probs, targets, frames, lengths, reduction="none", zero_infinity=True) / lengths.clamp(min=1)
+        each = ctc(self(latent), targets, lengths)
         return (each * valid).sum() / valid.sum().clamp(min=1)
+
+
+def ctc(log_probs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+    """CTC loss a symbol [B] of targets [B, S] of ``lengths`` [B], by log probabilities [B, T, classes]; 0 where they don't fit into T."""
+    log_probs = log_probs.transpose(0, 1)
+    frames = torch.full_like(lengths, log_probs.shape[0])
+    return F.ctc_loss(log_probs, targets, frames, lengths, reduction="none", zero_infinity=True) / lengths.clamp(min=1)

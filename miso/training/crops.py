@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .content import spell
-from .data import Clip, Speech
+from .data import RATE, Clip, Speech
 
 
 class Crop(NamedTuple):
@@ -41,6 +41,28 @@ class Crops:
         inside = (index >= 0) & (index < lengths[:, None])
         samples = self.samples[self.starts[clip, None] + index.clamp(min=0).minimum(lengths[:, None] - 1)]
         return Crop((samples * inside).float().div(32768)[:, None], clip, room <= 0)
+
+
+class Sentences:
+    """Batches of whole clips of about equal length, as reading wants them; ``clips`` are in the order of their lengths."""
+
+    def __init__(self, samples: Tensor, clips: list[Clip], frame_size: int):
+        self.clips, self.frame_size = sorted(clips, key=lambda clip: clip.samples), frame_size
+        self._crops = Crops(samples, self.clips, 0)
+        self.device = samples.device
+
+    def draw(self, seconds: float) -> Tensor:
+        """Neighbours in length [B], of about so many seconds together; every clip is as likely as any other."""
+        at = int(torch.randint(0, len(self.clips), ()))
+        number = max(1, min(len(self.clips), round(seconds * RATE / self.clips[at].samples)))
+        first = max(0, min(at - number // 2, len(self.clips) - number))
+        return torch.arange(first, first + number, device=self.device)
+
+    def wave(self, clip: Tensor) -> Tensor:
+        """Samples [B, 1, N] of whole clips, each beginning anywhere within a frame, so that no cut into frames is learnt by heart."""
+        longest = int(self._crops.lengths[clip].max())
+        place = torch.rand(len(clip), dtype=torch.float64, device=self.device)
+        return self._crops.cut(clip, place, (longest // self.frame_size + 2) * self.frame_size).wave
 
 
 def samples_of(speech: Speech, device: torch.device) -> Tensor:

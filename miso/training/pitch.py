@@ -41,6 +41,11 @@ def pitch(wave: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
     return smooth, voiced
 
 
+def octaves_off(octaves: Tensor, true: Tensor, voiced: Tensor) -> Tensor:
+    """Mean distance of octaves [B, N] from the frequencies ``true`` (1 is 0 octaves), where it is voiced."""
+    return ((octaves - true.log2()).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+
+
 def _correlation(frames: Tensor, longest: int) -> tuple[Tensor, Tensor]:
     """Autocorrelation [..., longest] of frames [..., WINDOW], and at lag 0."""
     r = torch.fft.irfft(torch.fft.rfft(frames, 2 * WINDOW).abs().square())[..., :longest]

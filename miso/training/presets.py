@@ -58,6 +58,7 @@ class SoundSettings:
     clip: float = 3.0  # of each half's gradient
     dropped: float = 0.2  # share of steps with only the first n codebooks, n drawn anew for each
     scales: tuple[tuple[int, int], ...] = SCALES  # of the spectral distance
+    heard: float = 2.0  # weight of the listener's distance, if there is a listener, as a share of the mel loss's gradient
     # the critics, and the weight of their losses as shares of the mel loss's gradient
     adversarial: float = 0.2
     features: float = 0.5
@@ -94,6 +95,32 @@ class VocoderSettings(SoundSettings):
     disc_frames: int = 6
     disc_batch: int = 8
     disc_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class EncoderSettings(SoundSettings):
+    """Without critics: an encoder can't make a sound more natural than the vocoder does."""
+
+    frames: int = 24
+    rate: float = 3e-4
+    scales: tuple[tuple[int, int], ...] = SCALES[3:]
+    pitch: float = 0.5  # weight of its distance, in octaves
+    commitment: float = 0.1
+    dropped: float = 0.1
+    adversarial_from: float = 1.0
+
+
+@dataclass(frozen=True)
+class ListenerSettings:
+    width: int = 256
+    blocks: int = 6
+    seconds: float = 60.0  # of speech a batch
+    rate: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    warm_up: int = 100
+    clip: float = 2.0  # of the gradient's norm
+    log_every: int = 50
+    save_every: float = 2.0  # minutes
 
 
 @dataclass(frozen=True)
@@ -145,12 +172,15 @@ TINY_MODEL = replace(PRESETS["nano"], backbone=StackConfig(2, 4, 2, 64, 128), de
                      codebook_size=32, codec="tiny", positions=512, family="bytes", text_vocab=258)
 
 PRESET_SETTINGS: dict[str, dict[str, Any]] = {
-    "nano": {"coder": CoderSettings(), "codec": CodecSettings(), "vocoder": VocoderSettings(), "lm": LMSettings(), "finetune": FinetuneSettings()},
+    "nano": {"coder": CoderSettings(), "codec": CodecSettings(), "vocoder": VocoderSettings(), "listener": ListenerSettings(),
+             "encoder": EncoderSettings(), "lm": LMSettings(), "finetune": FinetuneSettings()},
     "tiny": {
         "coder": CoderSettings(TINY_CODEC, "tiny", width=32, reader=16, seconds=3, rate=3e-3, warm_up=5, plain=4, log_every=5),
         "codec": CodecSettings(frames=8, batch=4, rate=2e-3, warm_up=5, windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
         "vocoder": VocoderSettings(sizes=SourceFilterConfig(48, 64, 1, 1), frames=4, batch=4, rate=2e-3, warm_up=5, adversarial_from=0.5,
                                    windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
+        "listener": ListenerSettings(width=16, blocks=1, seconds=3, warm_up=5, log_every=5),
+        "encoder": EncoderSettings(frames=4, batch=4, rate=1e-3, warm_up=5, log_every=5),
         "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, dropout=0.0, ema=0.0, unseen=0.0, anonymous=0.15, segments=(0.75, 0.18, 0.07),
                          same_voice=0.5, validate_every=20, log_every=10),
         "finetune": FinetuneSettings(tokens=512, rate=1e-3, warm_up=2, validate_every=10, log_every=5),

@@ -1,6 +1,6 @@
-"""How far a sound is from the true one: spectral distance, and critics that are taught beside it.
+"""How far a sound is from the true one: spectral distance, how differently it is understood, and critics that are taught beside it.
 
-Critics join the spectral distance once it has done most of its work. Each loss's gradient at the sound is weighed by its norm, as
+Critics join the others once those have done most of their work. Each loss's gradient at the sound is weighed by its norm, as
 EnCodec's balancer does (Defossez et al. 2022, arXiv 2210.13438, section 3.4).
 """
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .discriminator import Critics, codec_losses, critics_loss
+from .listener import Listener
 from .presets import SoundSettings
 from .run import adamw, autocast, pack_state, set_rate, unpack_state
 from .spectral import MelLoss
@@ -20,10 +21,10 @@ _NORMS = 0.99  # decay of the running gradient norms
 
 
 class Sounding:
-    """The losses of whatever makes sound in frames of ``frame_size`` samples."""
+    """The losses of whatever makes sound in frames of ``frame_size`` samples; with a ``listener``, that of being understood among them."""
 
-    def __init__(self, settings: SoundSettings, sample_rate: int, frame_size: int, device: torch.device):
-        self.settings, self.device, self.frame_size = settings, device, frame_size
+    def __init__(self, settings: SoundSettings, sample_rate: int, frame_size: int, device: torch.device, listener: Listener | None = None):
+        self.settings, self.device, self.frame_size, self.listener = settings, device, frame_size, listener
         self.critics = Critics(settings.windows, settings.disc_filters).to(device, memory_format=torch.channels_last)
         self.optimizer = adamw(self.critics.parameters(), settings.disc_rate, settings.betas, 0.01)
         self.mel = MelLoss(sample_rate, settings.scales).to(device)
@@ -41,13 +42,18 @@ class Sounding:
         weight [], is given. Nothing here waits for the device, and no size depends on values, so that a CUDA graph can hold it."""
         sound = out.detach().float().requires_grad_()  # a leaf: gradients are weighed against each other before they go on
         losses = {"mel": self.mel(sound, real)}
-        gradient = torch.autograd.grad(losses["mel"], sound)[0]
+        mel = torch.autograd.grad(losses["mel"], sound)[0]
+        gradient = mel.clone()
+        if self.listener is not None:
+            losses["heard"] = self.listener.distance(sound, real)
+            heard = torch.autograd.grad(losses["heard"], sound)[0]
+            gradient += self.settings.heard * mel.norm() / heard.norm().clamp(min=1e-12) * heard
         if share is not None:
-            losses |= self._criticise(sound, real, gradient, share)
+            losses |= self._criticise(sound, real, mel, gradient, share)
         return gradient.to(out.dtype), losses
 
-    def _criticise(self, sound: Tensor, real: Tensor, gradient: Tensor, share: Tensor) -> dict[str, Tensor]:
-        """Add the critics' gradients to ``gradient`` [B, 1, N] in place, each with its share of the mel loss's norm; then teach the critics."""
+    def _criticise(self, sound: Tensor, real: Tensor, mel: Tensor, gradient: Tensor, share: Tensor) -> dict[str, Tensor]:
+        """Add the critics' gradients to ``gradient`` [B, 1, N] in place, each with its share of the ``mel`` loss's norm; then teach the critics."""
         c = self.settings
         length, batch = c.disc_frames * self.frame_size, min(c.disc_batch, len(sound))
         first = torch.randint(0, sound.shape[-1] - length + 1, (1,), device=self.device)
@@ -58,7 +64,7 @@ class Sounding:
             judged_real, judged_fake = self.critics(true), self.critics(fake)
         adversarial, features = codec_losses(judged_real, judged_fake)
         grads = [torch.autograd.grad(loss, fake, retain_graph=True)[0] for loss in (adversarial, features)]
-        norms = torch.stack([g.norm() for g in (gradient[:batch].index_select(2, index), *grads)])
+        norms = torch.stack([g.norm() for g in (mel[:batch].index_select(2, index), *grads)])
         self.norms.copy_(torch.where(self.norms == 0, norms, self.norms.lerp(norms, 1 - _NORMS)))
         scale = share * self.norms[0] / self.norms[1:].clamp(min=1e-12)
         gradient[:batch].index_add_(2, index, c.adversarial * scale[0] * grads[0] + c.features * scale[1] * grads[1])

@@ -13,7 +13,8 @@ from ..source_filter import MIDDLE, SourceFilter, load_source_filter, save_sourc
 from .coded import CodedSpeech
 from .crops import samples_of
 from .data import Clip, Speech
-from .pitch import WINDOW, pitch
+from .listener import Listener
+from .pitch import WINDOW, octaves_off, pitch
 from .presets import VocoderSettings
 from .replay import Replayed
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
@@ -21,13 +22,13 @@ from .sounding import Sounding
 
 
 def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Run, settings: VocoderSettings, device: torch.device, *,
-                  start: str | Path | None = None) -> Path:
+                  start: str | Path | None = None, listener: str | Path | None = None) -> Path:
     """Train, or go on training, until the run's budget is used; returns the vocoder's file, which is there from the first save on.
 
     ``coded`` holds the codes of ``speech``, ``codec`` is the file they were made with. ``start`` is a vocoder's file to begin with instead
-    of random weights.
+    of random weights. With a ``listener`` it is taught to be understood, too.
     """
-    trainer = VocoderTrainer(speech, coded, codec, settings, device, run.seed, start)
+    trainer = VocoderTrainer(speech, coded, codec, settings, device, run.seed, start, listener)
     run.record["data"] = {**speech.record, "clips": len(trainer.train)}
     run.record["parameters"] = sum(p.numel() for p in trainer.net.parameters())
     path = run.folder / "vocoder.safetensors"
@@ -39,7 +40,7 @@ class VocoderTrainer:
     """The network, its critics and one step of both."""
 
     def __init__(self, speech: Speech, coded: CodedSpeech, codec: str | Path, settings: VocoderSettings, device: torch.device, seed: int = 0,
-                 start: str | Path | None = None):
+                 start: str | Path | None = None, listener: str | Path | None = None):
         self.settings, self.device = settings, device
         torch.manual_seed(seed)
         mimi = load_mimi(codec)
@@ -52,7 +53,7 @@ class VocoderTrainer:
         self.net.to(device).train()
         self.size = mimi.config.frame_size
         self.optimizer = adamw(self.net.parameters(), settings.rate, settings.betas, 0.01)
-        self.sounding = Sounding(settings, mimi.config.sample_rate, self.size, device)
+        self.sounding = Sounding(settings, mimi.config.sample_rate, self.size, device, Listener.load(listener, device) if listener else None)
         self.samples, self.codes = samples_of(speech, device), coded.codes.to(device)
         self.train, held_out = (_places(speech, coded, split, settings.frames, self.size).to(device) for split in ("train", "validation"))
         if not len(self.train):
@@ -81,7 +82,7 @@ class VocoderTrainer:
             with autocast(self.device):
                 out, octaves = self.net(codes[:, :books], hertz)
             gradient, losses = self.sounding.gradient(out, wave, share)
-            losses["pitch"] = self._off(octaves, hertz, voiced)
+            losses["pitch"] = octaves_off(octaves, hertz / MIDDLE, voiced)
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward((out, c.pitch * losses["pitch"]), (gradient, None))
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), c.clip)
@@ -100,21 +101,17 @@ class VocoderTrainer:
         hertz, voiced = pitch(samples, self.net.codec.sample_rate, hop)
         return codes, samples[:, None, WINDOW // 2 - hop:-(WINDOW // 2)], hertz, voiced
 
-    @staticmethod
-    def _off(octaves: Tensor, hertz: Tensor, voiced: Tensor) -> Tensor:
-        """Mean distance in octaves where it is voiced."""
-        return ((octaves - (hertz / MIDDLE).log2()).abs() * voiced).sum() / voiced.sum().clamp(min=1)
-
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Mel distance of the same held-out pieces every time, with all codebooks and with half, and at their true pitch; and how far off
         the pitch is, in octaves."""
         codes, wave, hertz, voiced = self._cut(self.held_out, torch.full((len(self.held_out),), 0.5, device=self.device))
         out, octaves = self.net(codes)
-        return {"held_out_mel": float(self.sounding.mel(out, wave)),
+        heard = {"held_out_heard": float(self.sounding.listener.distance(out, wave))} if self.sounding.listener else {}
+        return {"held_out_mel": float(self.sounding.mel(out, wave)), **heard,
                 "held_out_mel_half": float(self.sounding.mel(self.net(codes[:, :max(1, codes.shape[1] // 2)])[0], wave)),
                 "held_out_mel_pitch": float(self.sounding.mel(self.net(codes, hertz)[0], wave)),
-                "held_out_pitch": float(self._off(octaves, hertz, voiced))}
+                "held_out_pitch": float(octaves_off(octaves, hertz / MIDDLE, voiced))}
 
     def pack(self) -> dict[str, Tensor]:
         return {**pack_state("vocoder", self.net, self.optimizer), **self.sounding.pack()}

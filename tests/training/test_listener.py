@@ -1,0 +1,92 @@
+"""The listener, and what is taught by it: vocoders, and a codec's encoder."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training.test_codec import CPU, quiet_run, resumed
+
+from miso.errors import MisoError
+from miso.mimi import load_mimi, random_mimi, save_mimi
+from miso.training.coded import encode_speech
+from miso.training.encoder import train_encoder
+from miso.training.listener import Listener
+from miso.training.listening import train_listener
+from miso.training.presets import TINY_CODEC, settings
+from miso.training.vocoder import train_vocoder
+
+TINY = settings("listener", "tiny")
+
+
+@pytest.fixture(scope="module")
+def listener(speech, tmp_path_factory):
+    run = quiet_run(tmp_path_factory.mktemp("listener"), TINY, steps=40)
+    return train_listener(speech, run, TINY, CPU), run
+
+
+@pytest.fixture(scope="module")
+def made(speech, tmp_path_factory):
+    """A codec, codes and a vocoder of them."""
+    folder = tmp_path_factory.mktemp("made")
+    save_mimi(codec := folder / "codec.safetensors", random_mimi(TINY_CODEC, 1, "tiny"))
+    coded, setting = encode_speech(speech, codec, folder / "codes.safetensors", CPU), settings("vocoder", "tiny")
+    return codec, coded, train_vocoder(speech, coded, codec, quiet_run(folder / "vocoder", setting, steps=30), setting, CPU)
+
+
+def test_listener_learns_and_resumes_to_the_bit(speech, listener, tmp_path):
+    path, run = listener
+    losses = [row["ctc"] for row in run.record["history"] if "ctc" in row]
+    assert losses[-1] < 0.7 * losses[0]
+    parts, _ = resumed(lambda run: train_listener(speech, run, TINY, CPU), tmp_path, TINY, 40)
+    a, b = run.load(), parts.load()
+    assert a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
+    wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
+    read = Listener.load(path, CPU)(wave)
+    assert read.shape[0] == 1 and abs(read.shape[1] - wave.shape[-1] / 480) <= 1 and torch.allclose(read.exp().sum(-1), torch.ones(read.shape[:2]))
+
+
+def test_sounds_are_as_far_apart_as_they_differ(speech, listener):
+    net = Listener.load(listener[0], CPU)
+    a, b = (torch.from_numpy(speech.wave(clip))[None, None, :19200] for clip in speech.clips[:2])
+    near, far = net.distance(1.05 * a, a), net.distance(b, a)
+    assert net.distance(a, a) == 0 and 0 < near < far
+    silent = torch.zeros_like(a).requires_grad_()
+    net.distance(silent, a).backward()
+    assert silent.grad.isfinite().all()
+
+
+def test_encoder_learns_to_be_understood_and_resumes_to_the_bit(speech, listener, made, tmp_path):
+    codec, _, vocoder = made
+    setting = settings("encoder", "tiny")
+
+    def train(run):
+        return train_encoder(speech, codec, vocoder, listener[0], run, setting, CPU)
+
+    path = train(whole := quiet_run(tmp_path / "whole", setting, steps=30))
+    heard = [row["heard"] for row in whole.record["history"] if "heard" in row]
+    assert heard[-1] < heard[0]
+    parts, _ = resumed(train, tmp_path / "parts", setting, 30)
+    a, b = whole.load(), parts.load()
+    assert a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
+    before, after = load_mimi(codec), load_mimi(path)
+    wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
+    codes = before.encode(wave)
+    assert not torch.equal(after.encode(wave), codes) and torch.equal(after.decode(codes), before.decode(codes))  # codes mean what they meant
+
+
+def test_vocoder_may_have_a_listener(speech, listener, made, tmp_path):
+    codec, coded, vocoder = made
+    setting = settings("vocoder", "tiny")
+    run = quiet_run(tmp_path, setting, steps=2)
+    train_vocoder(speech, coded, codec, run, setting, CPU, start=vocoder, listener=listener[0])
+    assert 0 < run.record["figures"]["held_out_heard"] < 3
+
+
+def test_files_of_another_kind_are_refused(speech, listener, made, tmp_path):
+    codec, _, vocoder = made
+    setting = settings("encoder", "tiny")
+    with pytest.raises(MisoError, match="holds no listener"):
+        train_encoder(speech, codec, vocoder, codec, quiet_run(tmp_path / "a", setting, steps=1), setting, CPU)
+    save_mimi(other := tmp_path / "other.safetensors", random_mimi(replace(TINY_CODEC, filters=2), 0, "tiny"))
+    with pytest.raises(MisoError, match="codes of another codec"):
+        train_encoder(speech, other, vocoder, listener[0], quiet_run(tmp_path / "b", setting, steps=1), setting, CPU)
