@@ -22,6 +22,8 @@ class TextEmbeddings(nn.Embedding):
         return torch.device("cpu") if device.type == "cuda" else device
 
     def _apply(self, fn, recurse=True):
+        if self.weight.is_meta:  # no values yet, and no memory
+            return super()._apply(fn, recurse)
         like = fn(self.weight.data[:0])
         self.weight.data = self.weight.data.to(self.place(like.device), like.dtype)
         return self
