@@ -39,6 +39,8 @@ class MimiConfig:
     semantic: int = 1  # the first codebooks, quantized on their own; the rest are residuals of one another
     codebook_size: int = 2048
     codebook_dim: int = 256
+    # kept while acoustic codes are searched for; Kyutai's encoders keep one. No size: what else is made for these codes serves all the same
+    paths: int = dataclasses.field(default=1, compare=False)
 
     def __post_init__(self):
         object.__setattr__(self, "ratios", tuple(self.ratios))  # JSON brings a list

@@ -33,14 +33,28 @@ class ResidualQuantizer(nn.Module):
         # a parameter, so that a trainer may use gradients or, with them off, moving averages
         self.tables = nn.Parameter(torch.zeros(codebooks, config.codebook_size, config.codebook_dim))
 
-    def encode(self, latent: Tensor, codebooks: int) -> Tensor:
-        """The nearest vectors' ids [B, codebooks, T] of a latent [B, dim, T]; the first n are the same for any number."""
+    def encode(self, latent: Tensor, codebooks: int, paths: int = 1) -> Tensor:
+        """The nearest vectors' ids [B, codebooks, T] of a latent [B, dim, T]; the first n are the same for any number. With more ``paths``
+        the ids whose sum is nearest among those that so many paths through the tables find, not the nearest at each table."""
+        if paths > 1:
+            return self._search(latent, paths)[:, :codebooks]
         residual = self.input_proj(latent).transpose(1, 2)  # [B, T, codebook dim]
         codes = []
         for table in self.tables[:codebooks]:
             codes.append(nearest(residual, table))
             residual = residual - F.embedding(codes[-1], table)
         return torch.stack(codes, 1)
+
+    def _search(self, latent: Tensor, paths: int) -> Tensor:
+        left = self.input_proj(latent).transpose(1, 2)[:, :, None]  # [B, T, paths, C] what each path has yet to find
+        codes = torch.empty(*left.shape[:3], 0, dtype=torch.int64, device=left.device)
+        for table in self.tables:
+            distance = left.square().sum(3, keepdim=True) - 2 * left @ table.T + table.square().sum(1)
+            best = distance.flatten(2).topk(min(paths, distance.shape[2] * len(table)), largest=False).indices  # the best first
+            path, ids = best // len(table), best % len(table)
+            left = left.gather(2, path[..., None].expand(*path.shape, left.shape[3])) - F.embedding(ids, table)
+            codes = torch.cat((codes.gather(2, path[..., None].expand(*path.shape, codes.shape[3])), ids[..., None]), 3)
+        return codes[:, :, 0].transpose(1, 2)
 
     def decode(self, codes: Tensor) -> Tensor:
         """The sum of the vectors named by codes [B, k, T], k of the codebooks: a latent [B, dim, T]."""
@@ -74,7 +88,7 @@ class SplitQuantizer(nn.Module):
 
     def __init__(self, config: MimiConfig, encoder: bool):
         super().__init__()
-        self.split = config.semantic
+        self.split, self.paths = config.semantic, config.paths
         self.semantic = ResidualQuantizer(config, config.semantic, encoder)
         self.acoustic = ResidualQuantizer(config, config.codebooks - config.semantic, encoder)
 
@@ -82,7 +96,7 @@ class SplitQuantizer(nn.Module):
         """The first ``codebooks`` codebooks' ids [B, codebooks, T] of a latent [B, dim, T]."""
         codes = self.semantic.encode(latent, min(codebooks, self.split))
         if codebooks > self.split:
-            codes = torch.cat([codes, self.acoustic.encode(latent, codebooks - self.split)], 1)
+            codes = torch.cat([codes, self.acoustic.encode(latent, codebooks - self.split, self.paths)], 1)
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
