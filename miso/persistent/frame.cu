@@ -12,12 +12,11 @@ DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& pl
                    int& slot, u32& turn) {
     int stride = stride_of(op.kind, plan);
     bool gated = op.flags & GATED, scaled = op.kind == INT8 || op.kind == FP8;
-    const float* scales = (const float*)op.scale;
     float first_scale = 1, second_scale = 1;  // of this thread's first output: they come from memory, while the products are made
     if (scaled) {
         int row = min(plan.row + ((int)threadIdx.x >> 3) % max(gated ? plan.chunk / 2 : plan.chunk, 1) * 8 + (int)(threadIdx.x & 7), op.N - 1);
-        first_scale = scales[row];
-        if (gated) second_scale = scales[op.N + row];
+        first_scale = scale_of(s, op, row);
+        if (gated) second_scale = scale_of(s, op, op.N + row);
     }
     prepare(f, s, op, plan, stride, place, t, gains);
     for (int begin = 0; begin < plan.units; begin += plan.chunk) {
@@ -37,12 +36,12 @@ DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& pl
             bool known = begin == 0 && i == threadIdx.x;
             if (gated) {
                 float a = gathered(s, plan, 2 * tile, take, r) * factor, b = gathered(s, plan, 2 * tile + 1, take, r) * factor;
-                if (scaled) a *= known ? first_scale : scales[row], b *= known ? second_scale : scales[op.N + row];
+                if (scaled) a *= known ? first_scale : scale_of(s, op, row), b *= known ? second_scale : scale_of(s, op, op.N + row);
                 float h = a / (1 + __expf(-a)) * b;
                 ((u16*)op.out)[(i64)take * op.N + row] = (u16)pack(op.flags & FP16_OUT, h, 0);
             } else {
                 float y = gathered(s, plan, tile, take, r) * factor;
-                if (scaled) y *= known ? first_scale : scales[row];
+                if (scaled) y *= known ? first_scale : scale_of(s, op, row);
                 ((float*)op.out)[(i64)(plan.part * TAKES + take) * op.N + row] = y;
             }
         }
@@ -62,11 +61,12 @@ extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(c
     s.arrived = (u64*)free, s.used = s.arrived + WARPS * DEPTH, free += WARPS * DEPTH * 16;
     s.codes = (int*)free, free += (TAKES * CODEBOOKS * sizeof(int) + 15) / 16 * 16;
     Op* ops = (Op*)free;
-    s.ops = ops, s.plans = plans;
+    s.ops = ops, s.others = (const Other*)(ops + f.ops_all), s.plans = plans;
 
     for (int i = threadIdx.x; i < WARPS * DEPTH * STAGE / 16; i += blockDim.x) ((uint4*)memory)[i] = make_uint4(0, 0, 0, 0);  // what no weights cover
     for (int i = threadIdx.x; i < WARPS * DEPTH; i += blockDim.x) begin_turns(s.arrived + i, 32), begin_turns(s.used + i, 1);
-    for (int i = threadIdx.x; i < f.ops_all * (int)(sizeof(Op) / 16); i += blockDim.x) ((uint4*)ops)[i] = ((const uint4*)f.ops)[i];
+    int listed = (f.ops_all * (int)sizeof(Op) + f.others_all * (int)sizeof(Other)) / 16;
+    for (int i = threadIdx.x; i < listed; i += blockDim.x) ((uint4*)ops)[i] = ((const uint4*)f.ops)[i];
     all_together();
     for (int i = threadIdx.x; i < f.ops_all; i += blockDim.x)
         if (ops[i].type == MATVEC) plans[ops[i].plan] = plan_of(ops[i]);

@@ -17,7 +17,14 @@ struct Op {  // 80 bytes, filled by the host
     u8 type, kind, source, in_parts, parts, from, to, flags;  // from, to: which of the two residual rows is read and written, 2: none
     u8 heads, kv;       // ATTEND; of what was attended to
     u16 positions;      // of the rotary table
-    int plan;           // which of the plans; operations of the same sizes share one
+    u8 plan, others;    // which of the plans; operations of the same sizes share one. Matrices under the first, up to 2,
+    u16 other;          // and where they begin in the list of them
+};
+
+// A matrix that lies elsewhere than the one above it in the same operation; ``row`` is the first of its rows, a multiple of 8.
+struct Other {
+    const u8 *w, *scale, *zero;
+    i64 row;
 };
 
 // A program's share of a MATVEC: some rows, in tiles of 8, and of each row the bytes of one part. Pieces of 256 bytes of a tile's rows, a stage,
@@ -28,10 +35,10 @@ struct Plan {
     u8 part, skip_units, skip_stages; // how far a warp's next stage is
 };
 
-static_assert(sizeof(Op) == 80 && sizeof(Plan) == 24, "the host's sizes");
+static_assert(sizeof(Op) == 80 && sizeof(Other) == 32 && sizeof(Plan) == 24, "the host's sizes");
 
 struct Frame {
-    const Op* ops;
+    const Op* ops;                  // and after them the other matrices
     u32* barrier;                   // zero
     const i64* position;            // [1]
     i64* next_position;             // the same
@@ -46,7 +53,7 @@ struct Frame {
     const float* first_logits;      // [first_parts, TAKES, VOCAB]
     const float* logits;            // [logits_parts, TAKES, VOCAB]
     float* rows;                    // [2, TAKES, widest] residual rows
-    int ops_all, ops_backbone, codebooks, all_codebooks, frames, D, d, first_parts, logits_parts, top_k, depth_top_k, widest;
+    int ops_all, others_all, ops_backbone, codebooks, all_codebooks, frames, D, d, first_parts, logits_parts, top_k, depth_top_k, widest;
     float temperature, depth_temperature, eps;
 };
 
@@ -56,6 +63,7 @@ extern __shared__ __align__(128) u8 memory[];
 
 struct Shared {
     const Op* ops;
+    const Other* others;
     const Plan* plans;
     u8* x;          // inputs of the product: 16 bits [TAKES][stride]
     float* sums;    // [tiles of a chunk][stages or warps][TAKES][8]
@@ -81,6 +89,21 @@ struct Place {
         return true;
     }
 };
+
+constexpr int NO_ROW = 0x7fffffff;
+
+// One of an operation's matrices, [0] to [2]; where there is none, its first row is beyond all
+DEVICE Other matrix_of(const Shared& s, const Op& op, int which) {
+    return which == 0 ? Other{op.w, op.scale, op.zero, 0} : which <= op.others ? s.others[op.other + which - 1] : Other{op.w, op.scale, op.zero, NO_ROW};
+}
+DEVICE float scale_of(const Shared& s, const Op& op, int row) {  // of int8, fp8
+    const float* scales = (const float*)op.scale;
+    for (int i = 0; i < op.others; i++) {
+        const Other& other = s.others[op.other + i];
+        if (row >= other.row) scales = (const float*)other.scale - other.row;
+    }
+    return scales[row];
+}
 
 DEVICE int pitch_of(const Op& op) { return op.kind == BF16 ? op.K * 2 : op.kind == INT4 ? op.K / 2 : op.K; }
 

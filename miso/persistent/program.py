@@ -23,7 +23,8 @@ KINDS = {torch.bfloat16: BF16, torch.int8: INT8, torch.uint8: INT4, torch.float8
 _NONE = 2  # of the residual rows
 FETCHERS = 2  # warps
 
-_OP = struct.Struct("<6Qq2i8B2BHi")
+_OP = struct.Struct("<6Qq2i8B2BH2BH")
+_OTHER = struct.Struct("<3Qq")
 _PLAN = 24
 _ROW = 256  # bytes of a row in a stage
 _INPUTS = {BF16: 256, INT8: 512, INT4: 1024, FP8: 512}  # bytes of x that a stage takes
@@ -54,31 +55,8 @@ class Matrix:
         return self.weight.shape[-1] * (2 if self.kind == INT4 else 1)
 
     @staticmethod
-    def of(*modules: nn.Module) -> Matrix:
-        """Of one linear layer or several, one under the other. Their own weights become parts of that, so that there is one of each."""
-        return Matrix(*(_joined(modules, name) if hasattr(modules[0], name) else None for name in ("weight", "scale", "zero")))
-
-
-def _joined(modules: tuple[nn.Module, ...], name: str) -> Tensor:
-    parts = [getattr(m, name).data for m in modules]
-    if len(parts) == 1:
-        return parts[0].contiguous()
-    first, ends = parts[0], [p.data_ptr() + p.numel() * p.element_size() for p in parts]
-    rows = sum(len(p) for p in parts)
-    if all(p.is_contiguous() and p.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() for p in parts) \
-            and ends[:-1] == [p.data_ptr() for p in parts[1:]]:  # joined before
-        return first.as_strided((rows, *first.shape[1:]), first.stride(), first.storage_offset())
-    if first.dtype == torch.float8_e4m3fn:
-        whole = torch.cat([p.view(torch.uint8) for p in parts]).view(first.dtype)
-    else:
-        whole = torch.cat(parts)
-    for module, part in zip(modules, whole.split([len(p) for p in parts])):
-        held = getattr(module, name)
-        if isinstance(held, nn.Parameter):
-            held.data = part
-        else:
-            setattr(module, name, part)
-    return whole
+    def of(module: nn.Module) -> Matrix:
+        return Matrix(*(getattr(module, name).data.contiguous() if hasattr(module, name) else None for name in ("weight", "scale", "zero")))
 
 
 @dataclass(eq=False)
@@ -89,6 +67,7 @@ class Program:
     programs: int  # multiprocessors
     device: torch.device
     ops: list[bytes] = field(default_factory=list)
+    others: list[bytes] = field(default_factory=list)  # matrices but for the first of an operation's
     keep: list[object] = field(default_factory=list)  # tensors that the list points to
     sums: int = 0  # of the product that has most, and the fewest bytes that serve
     least_sums: int = 0
@@ -121,12 +100,19 @@ class Program:
         # the longest share of the weights, and then what every program reads of the sums
         return min(fits, key=lambda p: -(-tiles // (self.programs // p)) * 8 * _share(pitch, p) / _FAST + p * self.takes * N * 4 / _NEAR)
 
-    def matvec(self, m: Matrix, N: int, source: int, out: Tensor, *, norm: Tensor | None = None, of: Tensor | None = None, in_parts: int = 1,
-               parts: int = 1, rows: tuple[int, int] = (_NONE, _NONE), flags: int = 0, heads: int = 0, step: int = 0) -> None:
+    def matvec(self, matrices: tuple[Matrix, ...], N: int, source: int, out: Tensor, *, norm: Tensor | None = None, of: Tensor | None = None,
+               in_parts: int = 1, parts: int = 1, rows: tuple[int, int] = (_NONE, _NONE), flags: int = 0, heads: int = 0, step: int = 0) -> None:
+        """The matrices, up to three, have the outputs one after the other; gated: the second has as many as the first, N."""
+        m = matrices[0]
         kind, K = m.kind, m.K
-        self.keep += [m, norm]
+        self.keep += [*matrices, norm]
         plan = self.plans.setdefault((kind, K, N, parts, flags & GATED), len(self.plans))
-        self._op(m.weight, m.scale, m.zero, norm, of, out, step, K, N, MATVEC, kind, source, in_parts, parts, *rows, flags, heads, 0, 0, plan)
+        self._op(m.weight, m.scale, m.zero, norm, of, out, step, K, N, MATVEC, kind, source, in_parts, parts, *rows, flags, heads, 0, 0, plan,
+                 len(matrices) - 1, len(self.others))
+        row = 0
+        for above, other in zip(matrices, matrices[1:]):
+            row += len(above.weight)
+            self.others.append(_OTHER.pack(*_at(other.weight, other.scale, other.zero), row))
         pitch, tiles, share = pitch_of(kind, K), -(-N // 8), _share(pitch_of(kind, K), parts)
         units = -(-tiles // (self.programs // parts)) * (2 if flags & GATED else 1)
         for part in range(parts):
@@ -143,7 +129,7 @@ class Program:
         kv, capacity, hd = keys.shape[1:]
         self.keep += [keys, values, table]
         self._op(keys, values, table, None, qkv, out, 0, hd, capacity, ATTEND, 0, 0, in_parts, parts, _NONE, _NONE, flags, heads, kv,
-                 table.shape[1], 0)
+                 table.shape[1], 0, 0, 0)
         self.group = max(self.group, heads // kv)
         self.widest_head = max(self.widest_head, hd)
         if flags & IN_DEPTH:
@@ -153,17 +139,17 @@ class Program:
         return ((self.group + 2) * hd + self.warps // 2 * self.group * (hd + 2)) * 4
 
     def _op(self, w, scale, zero, norm, of, out, *numbers: int) -> None:
-        self.ops.append(_OP.pack(*(0 if t is None else t.data_ptr() for t in (w, scale, zero, norm, of, out)), *numbers))
+        self.ops.append(_OP.pack(*_at(w, scale, zero, norm, of, out), *numbers))
 
     def table(self) -> Tensor:
-        return torch.frombuffer(bytearray(b"".join(self.ops)), dtype=torch.uint8).to(self.device)
+        return torch.frombuffer(bytearray(b"".join(self.ops + self.others)), dtype=torch.uint8).to(self.device)
 
     def compiled_for(self, vocab: int, size: int, codebooks: int, shared: int) -> tuple[dict[str, int], int]:
         """Macros, and bytes of shared memory, of which the device has ``shared`` for a program."""
-        n, stage = len(self.ops), 8 * _ROW + (256 if self.kinds >> INT4 & 1 else 0)
+        listed, stage = len(self.ops) * _OP.size + len(self.others) * _OTHER.size, 8 * _ROW + (256 if self.kinds >> INT4 & 1 else 0)
         scratch = -(-max(self.scratch, self._attention_scratch(self.widest_head), 4 * vocab, self.warps * 3 * self.widest_head * 4) // 128) * 128
         sums = -(-max(self.least_sums, min(self.sums, 14_336 + 2_048 * self.takes)) // 128) * 128
-        rest = scratch + sums + n * _OP.size + -(-len(self.plans) * _PLAN // 16) * 16 + self.warps * max(self.takes, 4) * 4 + 48 \
+        rest = scratch + sums + listed + -(-len(self.plans) * _PLAN // 16) * 16 + self.warps * max(self.takes, 4) * 4 + 48 \
             + -(-self.takes * codebooks * 4 // 16) * 16
         depth = min((shared - rest) // (self.warps * (stage + 16)), 32)
         if depth < 2:
@@ -173,6 +159,10 @@ class Program:
                   "PLANS": len(self.plans), "WIDEST": self.widest, "GROUP": self.group, "VOCAB": vocab, "SIZE": size, "CODEBOOKS": codebooks,
                   "MOST_HD": self.depth_head, "KINDS": self.kinds}
         return macros, rest + depth * self.warps * (stage + 16)
+
+
+def _at(*tensors: Tensor | None) -> tuple[int, ...]:
+    return tuple(0 if t is None else t.data_ptr() for t in tensors)
 
 
 def _share(pitch: int, parts: int) -> int:
@@ -202,10 +192,10 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
     stacks = (backbone.transformer, decoder.transformer)
     attention_parts = (1 if takes > 4 else max(min(programs // (takes * config.backbone.kv_heads), 4), 1), 1)
     joined = [[_of_layer(layer) for layer in stack.layers] for stack in stacks]
-    head, projection = Matrix.of(backbone.codebook0_head), Matrix.of(decoder.projection)
+    head, projection = (Matrix.of(backbone.codebook0_head),), (Matrix.of(decoder.projection),)
     laid_out = decoder.audio_head.data.transpose(1, 2).contiguous()  # [steps, V, d]
     decoder.audio_head.data = laid_out.transpose(1, 2)
-    audio_head = Matrix(laid_out)
+    audio_head = (Matrix(laid_out),)
 
     # both stacks share these
     most_qkv, most_o, most_down, most_y, most_h = (1,) * 5
@@ -213,9 +203,9 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
         c = stack.config
         nt = c.dim + 2 * c.kv_heads * c.head_dim
         for qkv, o, _, down in layers:
-            most_qkv = max(most_qkv, p.split(qkv.kind, c.dim, nt) * takes * nt)
-            most_o = max(most_o, p.split(o.kind, c.dim, c.dim) * takes * c.dim)
-            most_down = max(most_down, p.split(down.kind, c.inter, c.dim) * takes * c.dim)
+            most_qkv = max(most_qkv, p.split(qkv[0].kind, c.dim, nt) * takes * nt)
+            most_o = max(most_o, p.split(o[0].kind, c.dim, c.dim) * takes * c.dim)
+            most_down = max(most_down, p.split(down[0].kind, c.inter, c.dim) * takes * c.dim)
         most_y = max(most_y, takes * c.heads * ap * (c.head_dim + 2))
         most_h = max(most_h, takes * c.inter)
     qkv_sums, o_sums, down_sums, y = (p.buffer(n) for n in (most_qkv, most_o, most_down, most_y))
@@ -231,24 +221,24 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
         nt = c.dim + 2 * c.kv_heads * c.head_dim
         for i, (qkv, o, up, down) in enumerate(layers):
             layer, to = stack.layers[i], 0 if row == _NONE else 1 - row
-            own = p.split(qkv.kind, c.dim, nt)
+            own = p.split(qkv[0].kind, c.dim, nt)
             p.matvec(qkv, nt, RESIDUAL if i else BEGIN, qkv_sums, norm=layer.sa_norm.scale.data, of=down_sums if i else start, in_parts=parts,
                      parts=own, rows=(row, to))
             row = to
             skipped = NOT_FIRST if flags & IN_DEPTH and i + 1 == len(layers) else 0
-            p.attend(cache.keys[i], cache.values[i], stack.rope.table, qkv_sums, own, y, ap, c.heads, flags | (0 if o.kind == BF16 else FP16_OUT))
-            own = p.split(o.kind, c.dim, c.dim)
+            p.attend(cache.keys[i], cache.values[i], stack.rope.table, qkv_sums, own, y, ap, c.heads, flags | (0 if o[0].kind == BF16 else FP16_OUT))
+            own = p.split(o[0].kind, c.dim, c.dim)
             p.matvec(o, c.dim, ATTENDED if ap > 1 else VECTOR, o_sums, of=y, in_parts=ap, parts=own, heads=c.heads, flags=skipped)
             p.matvec(up, c.inter, RESIDUAL, h, norm=layer.mlp_norm.scale.data, of=o_sums, in_parts=own, rows=(row, 1 - row),
-                     flags=skipped | GATED | (0 if down.kind == BF16 else FP16_OUT))
+                     flags=skipped | GATED | (0 if down[0].kind == BF16 else FP16_OUT))
             row = 1 - row
-            parts = p.split(down.kind, c.inter, c.dim)
+            parts = p.split(down[0].kind, c.inter, c.dim)
             p.matvec(down, c.dim, VECTOR, down_sums, of=h, parts=parts, flags=skipped)
         return row, parts
 
     row, parts = through(backbone.transformer, joined[0], state.cache, attention_parts[0], 0, None, 1)
     D, d, V = config.backbone.dim, config.depth.dim, config.audio_vocab
-    first_parts, projection_parts, logits_parts = p.split(head.kind, D, V), p.split(projection.kind, D, d), p.split(BF16, d, V)
+    first_parts, projection_parts, logits_parts = p.split(head[0].kind, D, V), p.split(projection[0].kind, D, d), p.split(BF16, d, V)
     first_logits, logits = p.buffer(first_parts, takes, V), p.buffer(logits_parts, takes, V)
     projected = p.buffer(projection_parts, takes, d)
     norm = backbone.transformer.norm.scale.data
@@ -261,6 +251,6 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
     return Made(p, ops_backbone, first_logits, logits, rows, widest, first_parts, logits_parts, laid_out, depth_cache)
 
 
-def _of_layer(layer: nn.Module) -> tuple[Matrix, Matrix, Matrix, Matrix]:
+def _of_layer(layer: nn.Module) -> tuple[tuple[Matrix, ...], ...]:
     a, m = layer.attn, layer.mlp
-    return Matrix.of(a.q_proj, a.k_proj, a.v_proj), Matrix.of(a.output_proj), Matrix.of(m.w1, m.w3), Matrix.of(m.w2)
+    return tuple(tuple(map(Matrix.of, modules)) for modules in ((a.q_proj, a.k_proj, a.v_proj), (a.output_proj,), (m.w1, m.w3), (m.w2,)))

@@ -37,6 +37,8 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
             a, m = layer.attn, layer.mlp
             if len({p.weight.dtype for p in (a.q_proj, a.k_proj, a.v_proj)}) > 1 or m.w1.weight.dtype != m.w3.weight.dtype:
                 return "it takes matrices of one type in a layer"
+            if any(len(p.weight) % 8 for p in (a.q_proj, a.k_proj, m.w1)):
+                return "it takes matrices of 8 rows, or a multiple, where there are several together"
     for module in (backbone, decoder):
         for name, layer in module.named_modules():
             if hasattr(layer, "weight") and not isinstance(layer, nn.Embedding):
@@ -59,7 +61,7 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
 class _Frame(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("ops", "barrier", "position", "next_position", "counter", "u", "codes", "log_p", "hidden", "x",
                                                      "embeddings", "code_table", "first_logits", "logits", "rows")] \
-        + [(name, ctypes.c_int) for name in ("ops_all", "ops_backbone", "codebooks", "all_codebooks", "frames", "D", "d", "first_parts",
+        + [(name, ctypes.c_int) for name in ("ops_all", "others_all", "ops_backbone", "codebooks", "all_codebooks", "frames", "D", "d", "first_parts",
                                              "logits_parts", "top_k", "depth_top_k", "widest")] \
         + [(name, ctypes.c_float) for name in ("temperature", "depth_temperature", "eps")]
 
@@ -84,8 +86,8 @@ class PersistentFrame:
             assert t.is_contiguous()
         self._frame = _Frame(at(self._ops), at(self._barrier), at(s.position), at(s.position), at(s.counter), at(s.u), at(s.codes), at(s.log_p),
                              at(s.hidden), at(s.x), at(self._embeddings), at(self._table), at(m.first_logits), at(m.logits), at(m.rows),
-                             len(m.program.ops), m.ops_backbone, depth.codebooks, config.codebooks, s.u.shape[1], config.backbone.dim,
-                             config.depth.dim, m.first_parts, m.logits_parts, sampling.top_k, depth.sampling.top_k, m.widest,
+                             len(m.program.ops), len(m.program.others), m.ops_backbone, depth.codebooks, config.codebooks, s.u.shape[1],
+                             config.backbone.dim, config.depth.dim, m.first_parts, m.logits_parts, sampling.top_k, depth.sampling.top_k, m.widest,
                              sampling.temperature, depth.sampling.temperature, config.norm_eps)
 
     def _gpu(self) -> tuple[int, int]:

@@ -21,8 +21,15 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
         int pitch = pitch_of(op), stages = plan.stages, all = plan.units * stages, rows = op.N - plan.row, rest = plan.bytes - q * 16;
         int skip_units = plan.skip_units, skip_stages = plan.skip_stages, groups = op.K / 64 * 2, N = op.N;
         bool gated = op.flags & GATED, fine = mixed_up(op.kind);
-        const u8* w = op.w + op.step * (place.position - 1) + plan.offset + (i64)(plan.row + r) * pitch + q * 16;
-        const u8* factors = fine ? (lane < 8 ? op.scale : op.zero) + plan.offset / 16 + (i64)(plan.row + (lane & 7)) * groups : nullptr;
+        const u8 *w[3], *factors[3];  // of the operation's matrices, as if the program's first row were in each
+        int first[3];                 // row, as seen from the program's
+#pragma unroll
+        for (int i = 0; i < 3; i++) {
+            const Other m = matrix_of(s, op, i);
+            first[i] = (int)m.row - plan.row;
+            w[i] = m.w + op.step * (place.position - 1) + plan.offset + (r - (i64)first[i]) * pitch + q * 16;
+            factors[i] = (lane < 8 ? m.scale : m.zero) + plan.offset / 16 + ((lane & 7) - (i64)first[i]) * groups;
+        }
         int unit[TURNS], stage[TURNS];
 #pragma unroll
         for (int i = 0; i < TURNS; i++) unit[i] = (FETCHERS * i + p) / stages, stage[i] = FETCHERS * i + p - unit[i] * stages;
@@ -33,7 +40,8 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
                 int warp = FETCHERS * i + p;
                 if (begin + FETCHERS * i < all) {
                     int at = warp * DEPTH + slots[i], tile = (gated ? unit[i] >> 1 : unit[i]) * 8, below = tile + (gated && (unit[i] & 1) ? N : 0);
-                    const u8* a = w + ((i64)below * pitch + stage[i] * 256);
+                    int which = (below >= first[1]) + (below >= first[2]);
+                    const u8* a = (which == 2 ? w[2] : which ? w[1] : w[0]) + ((i64)below * pitch + stage[i] * 256);
                     bool inside = stage[i] * 256 < rest;
                     u32 to = here + at * STAGE;
                     wait_turn(s.used + at, turns[i]);
@@ -45,7 +53,8 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
                         for (int j = 0; j < 4; j++) fetch16(to + j * 512, a + j * 2 * pitch, inside && 2 * j + r < rows - tile, seldom);
                     }
                     if (fine && lane < 16)
-                        fetch16(shared_address(memory) + at * STAGE + 2048 + lane * 16, factors + (i64)below * groups + stage[i] * 16,
+                        fetch16(shared_address(memory) + at * STAGE + 2048 + lane * 16,
+                                (which == 2 ? factors[2] : which ? factors[1] : factors[0]) + (i64)below * groups + stage[i] * 16,
                                 (lane & 7) < rows - tile, seldom);
                     fetches_tell(s.arrived + at);
                     if (++slots[i] == DEPTH) slots[i] = 0, turns[i] ^= 1;

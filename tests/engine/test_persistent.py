@@ -11,7 +11,6 @@ from miso.depth import DepthSampler
 from miso.devices import Precision
 from miso.model import Backbone, DepthDecoder
 from miso.paths import pick_path
-from miso.persistent.program import Matrix
 from miso.sampling import Sampling, uniforms
 from miso.step import FrameState, PlainFrame
 from miso.weights import build, random_tensors
@@ -66,11 +65,3 @@ def _compare(kind, backbone, depth, takes):
     assert (got.codes[0] == want.codes[0]).float().mean() > 0.7  # a code that rounding moves moves those after it
     assert (got.position, got.counter) == (want.position, want.counter)
     assert torch.equal(got.codes, repeated.codes) and torch.equal(got.x, repeated.x) and torch.equal(got.hidden[0], repeated.hidden[0])
-
-
-def test_matrices_side_by_side_stay_what_they_were():
-    modules = [torch.nn.Linear(8, n, bias=False).requires_grad_(False) for n in (4, 2, 2)]
-    before = [m.weight.clone() for m in modules]
-    whole = Matrix.of(*modules).weight
-    assert torch.equal(whole, torch.cat(before)) and all(torch.equal(m.weight, b) for m, b in zip(modules, before))
-    assert Matrix.of(*modules).weight.data_ptr() == whole.data_ptr()  # not once more
