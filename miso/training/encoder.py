@@ -5,13 +5,14 @@ Tables, vocoder and language model stay what they are, so codes keep their meani
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..errors import MisoError
-from ..mimi import load_mimi, save_mimi
+from ..mimi import Mimi, load_mimi, save_mimi
 from ..source_filter import MIDDLE, load_source_filter
 from .bottleneck import Bottleneck, draw_kept
 from .crops import Crops, samples_of
@@ -41,7 +42,9 @@ class EncoderTrainer:
                  device: torch.device, seed: int = 0):
         self.settings, self.device = settings, device
         torch.manual_seed(seed)
-        self.mimi = load_mimi(codec, device).train().requires_grad_(False)
+        before = load_mimi(codec, device)
+        self.mimi = Mimi(replace(before.config, paths=settings.paths), before.codec).to(device).train().requires_grad_(False)
+        self.mimi.load_state_dict(before.state_dict())
         self.net = load_source_filter(vocoder, device)
         if self.net.codec != self.mimi.config:
             raise MisoError(f"{Path(vocoder).name} sounds the codes of another codec.", "Name one that was trained on this codec's codes.",

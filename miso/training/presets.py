@@ -101,6 +101,7 @@ class VocoderSettings(SoundSettings):
 class EncoderSettings(SoundSettings):
     """Without critics: an encoder can't make a sound more natural than the vocoder does."""
 
+    paths: int = 8  # along which the codec is to search its codes
     frames: int = 24
     rate: float = 3e-4
     scales: tuple[tuple[int, int], ...] = SCALES[3:]

@@ -69,6 +69,7 @@ def test_encoder_learns_to_be_understood_and_resumes_to_the_bit(speech, listener
     a, b = whole.load(), parts.load()
     assert a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
     before, after = load_mimi(codec), load_mimi(path)
+    assert (before.config.paths, after.config.paths) == (1, 8)
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
     codes = before.encode(wave)
     assert not torch.equal(after.encode(wave), codes) and torch.equal(after.decode(codes), before.decode(codes))  # codes mean what they meant
