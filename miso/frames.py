@@ -109,8 +109,7 @@ class FrameLoop:
     def prefill(self, state: FrameState) -> None:
         """All rows but the last, for all takes at once; the last is what the first frame reads. For the loop itself, and to be timed."""
         given, given_mask = frame_rows(self._given, self.config.codebooks)
-        rows = torch.cat((self.prompt.rows, given))[None].to(self.device)
-        mask = torch.cat((self.prompt.mask, given_mask))[None].to(self.device)
+        rows, mask = torch.cat((self.prompt.rows, given))[None], torch.cat((self.prompt.mask, given_mask))[None]
         x, before = self.backbone.embed(rows, mask), rows.shape[1] - 1
         if before:
             y = self.backbone(x[:, :-1], torch.arange(before, device=self.device), state.cache.first(), window=before)

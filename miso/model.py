@@ -28,9 +28,6 @@ class TextEmbeddings(nn.Embedding):
         self.weight.data = self.weight.data.to(self.place(like.device), like.dtype)
         return self
 
-    def forward(self, ids: Tensor) -> Tensor:
-        return super().forward(ids.to(self.weight.device)).to(ids.device)
-
 
 class Backbone(nn.Module):
     """Rows of text ids and codes in, hidden states and codebook-0 logits out."""
@@ -51,13 +48,14 @@ class Backbone(nn.Module):
         return super()._apply(fn, recurse)
 
     def embed(self, rows: Tensor, mask: Tensor) -> Tensor:
-        """Embeddings [B, S, D] of rows [B, S, K+1] (K codes, then a text id): the sum of those the mask lets in."""
-        offsets = torch.arange(self.config.codebooks, device=rows.device) * self.config.audio_vocab
-        parts = []
-        for r, m in zip(rows.split(64, 1), mask.split(64, 1)):  # a long prompt at once would take K + 1 times its memory
-            columns = torch.cat((self.audio_embeddings(r[..., :-1] + offsets), self.text_embeddings(r[..., -1:])), 2)
-            parts.append((columns * m[..., None]).sum(2))
-        return torch.cat(parts, 1)
+        """Embeddings [B, S, D] of rows [B, S, K+1] (K codes, then a text id): the sum of those the mask lets in. Rows and mask may be on the CPU."""
+        here, there = self.audio_embeddings.weight.device, self.text_embeddings.weight.device
+        text = (self.text_embeddings(rows[..., -1].to(there)) * mask[..., -1:].to(there)).to(here)
+        codes, heard = rows[..., :-1].to(here), mask[..., :-1].to(here)
+        codes = codes + torch.arange(self.config.codebooks, device=here) * self.config.audio_vocab
+        # a long prompt at once would take K times its memory
+        parts = [(self.audio_embeddings(c) * m[..., None]).sum(2) for c, m in zip(codes.split(64, 1), heard.split(64, 1))]
+        return torch.cat(parts, 1) + text
 
     def embed_frame(self, codes: Tensor) -> Tensor:
         """The row [B, 1, D] that feeds a frame's codes [B, k <= K] back."""

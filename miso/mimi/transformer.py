@@ -28,10 +28,10 @@ class TransformerPast(NamedTuple):
 def rotation(position: int, tokens: int, head_dim: int, base: float, device: torch.device) -> Tensor:
     """What ``rotate`` takes for tokens position, position + 1, ...
 
-    The angles are made in fp64, on the CPU since not every device has it: at ten minutes (position 15 000) fp32 angles would be
+    The angles are made in fp64, on the CPU where a device hasn't it: at ten minutes (position 15 000) fp32 angles would be
     off by 1e-3. Made anew for each chunk, never a buffer, so that casting the module can't round them.
     """
-    exact = {"dtype": torch.float64, "device": "cpu"}
+    exact = {"dtype": torch.float64, "device": device if device.type == "cuda" else "cpu"}
     frequencies = torch.exp(torch.arange(0, head_dim, 2, **exact) * (-math.log(base) / head_dim))
     angles = torch.arange(position, position + tokens, **exact)[:, None] * frequencies
     return turn_by(angles.cos().to(device, torch.float32), angles.sin().to(device, torch.float32))
