@@ -93,4 +93,5 @@ def lent(path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling,
 
 
 def _addresses(module: torch.nn.Module) -> list[int]:
-    return [t.data_ptr() for tensors in (module.parameters(), module.buffers()) for t in tensors]
+    tables = (table for part in module.modules() for table in (part._parameters, part._buffers))  # without names, which take longer than the rest
+    return [t.data_ptr() for table in tables for t in table.values() if t is not None]

@@ -83,9 +83,6 @@ class EncoderTrainer:
             losses |= {"pitch": octaves_off(octaves, hertz / MIDDLE, voiced), "commitment": bottled.commitment}
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward((out, c.pitch * losses["pitch"] + c.commitment * losses["commitment"]), (gradient, None))
-            for p in self.optimizer.param_groups:
-                for q in p["params"]:
-                    q.grad.nan_to_num_(0, 0, 0)
             torch.nn.utils.clip_grad_norm_(self.mimi.parameters(), c.clip)
             self.optimizer.step()
         return {k: v.detach() for k, v in losses.items()}

@@ -103,10 +103,12 @@ class EncoderSettings(SoundSettings):
 
     paths: int = 8  # along which the codec is to search its codes
     frames: int = 24
-    rate: float = 3e-4
+    batch: int = 64
+    rate: float = 2e-4
+    clip: float = 1.0
     scales: tuple[tuple[int, int], ...] = SCALES[3:]
     pitch: float = 0.5  # weight of its distance, in octaves
-    commitment: float = 0.1
+    commitment: float = 0.5  # with 0.1 latents drifted from the tables, and after 1000 steps beyond all measure
     dropped: float = 0.1
     adversarial_from: float = 1.0
 
