@@ -95,7 +95,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.dim, kv_dim, bias=False)
         self.output_proj = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor, turn: Tensor, allowed: Tensor, cache: KVCache | None, layer: int, positions: Tensor, window: int) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor, bias: Tensor, cache: KVCache | None, layer: int, positions: Tensor, window: int) -> Tensor:
         B, S, _ = x.shape
         q, k, v = (p(x).view(B, S, -1, self.head_dim).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
         q, k = rotate(q, turn), rotate(k, turn)
@@ -104,7 +104,7 @@ class Attention(nn.Module):
         # query heads of one KV head as extra queries: the KV heads are never expanded
         group = q.shape[1] // self.kv_heads
         q = q.reshape(B, self.kv_heads, group * S, self.head_dim)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed.repeat(group, 1))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.output_proj(y.reshape(B, -1, S, self.head_dim).transpose(1, 2).reshape(B, S, -1))
 
 
@@ -155,10 +155,12 @@ class Transformer(nn.Module):
             window = x.shape[1]
         elif window is None:
             window = cache.capacity
-        allowed = torch.arange(window, device=x.device) <= positions[:, None]  # [S, window]
+        later = torch.arange(window, device=x.device) > positions[:, None]
+        bias = torch.zeros(later.shape, dtype=x.dtype, device=x.device).masked_fill_(later, -torch.inf)
+        bias = bias.repeat(self.config.heads // self.config.kv_heads, 1)  # [group * S, window], made once for all layers
         turn = self.rope(positions)
         for i, layer in enumerate(self.layers):
-            x = layer(x, turn, allowed, cache, i, positions, window)
+            x = layer(x, turn, bias, cache, i, positions, window)
         return self.norm(x)
 
     def cache(self, batch: int, capacity: int) -> KVCache:
