@@ -99,6 +99,8 @@ def nano(args) -> None:
     from ..training.coded import CodedSpeech, encode_speech
     from ..training.coder import train_coder
     from ..training.data import Speech
+    from ..training.encoder import train_encoder
+    from ..training.listening import train_listener
     from ..training.lm import train_lm
     from ..training.presets import as_record, settings
     from ..training.run import Budget, Run
@@ -106,17 +108,24 @@ def nano(args) -> None:
 
     speech, device, out = Speech(args.speech), pick_device(args.device), Path(args.out)
 
-    def run(kind: str, minutes: float) -> tuple[Run, Any]:
+    def run(kind: str, minutes: float, folder: str = "") -> tuple[Run, Any]:
         chosen = settings(kind, args.preset)
-        return Run(out / kind, Budget(minutes=minutes), as_record(chosen), args.seed), chosen
+        return Run(out / (folder or kind), Budget(minutes=minutes), as_record(chosen), args.seed), chosen
+
+    def coded(codec: Path, name: str, versions: int = 1) -> CodedSpeech:
+        if not (codes := out / name).is_file():
+            with Progress("encoding", 0) as progress:
+                encode_speech(speech, codec, codes, device, versions=versions, progress=progress)
+        return CodedSpeech(codes)
 
     coder = train_coder(speech, *run("coder", args.coder_minutes), device)
     codec = train_codec(speech, *run("codec", args.codec_minutes), device, coder=coder)
-    if not (codes := out / "codes.safetensors").is_file():
-        with Progress("encoding", 0) as progress:
-            encode_speech(speech, codec, codes, device, versions=args.versions, progress=progress)
-    vocoder = train_vocoder(speech, CodedSpeech(codes), codec, *run("vocoder", args.vocoder_minutes), device)
-    model = train_lm(CodedSpeech(codes), *run("lm", args.lm_minutes), device)
+    first = train_vocoder(speech, coded(codec, "first-codes.safetensors"), codec, *run("vocoder", args.vocoder_minutes, "first-vocoder"), device)
+    listener = train_listener(speech, *run("listener", args.listener_minutes), device)
+    codec = train_encoder(speech, codec, first, listener, *run("encoder", args.encoder_minutes), device)
+    codes = coded(codec, "codes.safetensors", args.versions)
+    vocoder = train_vocoder(speech, codes, codec, *run("vocoder", args.vocoder_minutes), device, start=first, listener=listener)
+    model = train_lm(codes, *run("lm", args.lm_minutes), device)
     made = [out / f"nano{part}.safetensors" for part in ("", "-codec", "-vocoder")]
     convert(model, made[0], "int8")
     for source, target in ((codec, made[1]), (vocoder, made[2])):

@@ -48,6 +48,7 @@ def test_all_the_way(source, tmp_path, capsys):
 def test_all_in_one_go_and_again(speech, tmp_path, capsys):
     command = ["train", "nano", str(speech.folder), "-o", str(tmp_path), "--preset", "tiny"]
     command += ["--coder-minutes", "0.02", "--codec-minutes", "0.03", "--vocoder-minutes", "0.02", "--lm-minutes", "0.02"]
+    command += ["--listener-minutes", "0.02", "--encoder-minutes", "0.02"]
     assert main(command) == 0
     begun = json.loads((tmp_path / "codec" / "record.json").read_text())["steps"], (tmp_path / "codes.safetensors").stat().st_mtime_ns
     made = Checkpoint(tmp_path / "nano.safetensors")
