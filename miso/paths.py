@@ -85,7 +85,7 @@ def lent(path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling,
         else:
             Step = PlainFrame
         recorded = GraphFrame(Step(backbone, depth, sampling, state))
-        kept = key(), recorded  # only now: a step may have laid matrices side by side, elsewhere
+        kept = key(), recorded  # only now: a step may have laid a matrix out anew, elsewhere
     try:
         yield kept[1]
     finally:
