@@ -15,11 +15,12 @@ from torch.nn import functional as F
 
 from ..errors import MisoError
 from ..files import open_tensors, read_header, write_tensors
+from .data import RATE
 from .spectral import mel_bands
 
 FORMAT = "miso.listener/1"
-RATE = 24_000
 _WINDOW, _HOP, _BANDS = 600, 240, 80  # 25 ms every 10
+FRAME = 2 * _HOP  # samples that a class stands for
 _FLOOR = 1e-4  # as in ``spectral``
 
 

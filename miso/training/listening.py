@@ -11,11 +11,10 @@ from ..errors import MisoError
 from .content import LETTERS, PHONES, ctc
 from .crops import Sentences, Words, samples_of
 from .data import Speech
-from .listener import Listener
+from .listener import FRAME, Listener
 from .presets import ListenerSettings
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
 
-_FRAME = 480  # samples that a class stands for
 _MASKS, _WIDE, _LONG = 2, 16, 20  # of each kind a spectrum; bands, frames (SpecAugment: Park et al. 2019, arXiv 1904.08779)
 
 
@@ -39,8 +38,8 @@ class ListenerTrainer:
             raise MisoError(f"{speech.folder} has no clips to train on.", "Prepare more speech.")
         torch.manual_seed(seed)
         samples = samples_of(speech, device)
-        self.sentences = Sentences(samples, speech.split("train"), _FRAME)
-        self.held_out = Sentences(samples, speech.split("validation") or speech.split("train"), _FRAME)
+        self.sentences = Sentences(samples, speech.split("train"), FRAME)
+        self.held_out = Sentences(samples, speech.split("validation") or speech.split("train"), FRAME)
         self.words, self.held_out_words = Words(self.sentences.clips, device), Words(self.held_out.clips, device)
         self.net = Listener(len(PHONES if self.words.phonemes else LETTERS), c.width, c.blocks).to(device).train()
         self.optimizer = adamw(self.net.parameters(), c.rate, c.betas, 0.02)
