@@ -14,7 +14,7 @@ from .transformer import KVCache, Transformer
 
 
 class TextEmbeddings(nn.Embedding):
-    """Beside a GPU they stay in the CPU's memory: of a gigabyte a prompt reads a few rows, and what is said no more."""
+    """Beside a GPU they stay in the CPU's memory: of a gigabyte a prompt reads a few rows, and a frame none."""
 
     @staticmethod
     def place(device: torch.device) -> torch.device:

@@ -191,7 +191,7 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
     p = Program(takes, programs, device)
     stacks = (backbone.transformer, decoder.transformer)
     attention_parts = (1 if takes > 4 else max(min(programs // (takes * config.backbone.kv_heads), 4), 1), 1)
-    joined = [[_of_layer(layer) for layer in stack.layers] for stack in stacks]
+    matrices = [[_of_layer(layer) for layer in stack.layers] for stack in stacks]
     head, projection = (Matrix.of(backbone.codebook0_head),), (Matrix.of(decoder.projection),)
     laid_out = decoder.audio_head.data.transpose(1, 2).contiguous()  # [steps, V, d]
     decoder.audio_head.data = laid_out.transpose(1, 2)
@@ -199,7 +199,7 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
 
     # both stacks share these
     most_qkv, most_o, most_down, most_y, most_h = (1,) * 5
-    for stack, layers, ap in zip(stacks, joined, attention_parts):
+    for stack, layers, ap in zip(stacks, matrices, attention_parts):
         c = stack.config
         nt = c.dim + 2 * c.kv_heads * c.head_dim
         for qkv, o, _, down in layers:
@@ -236,7 +236,7 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
             p.matvec(down, c.dim, VECTOR, down_sums, of=h, parts=parts, flags=skipped)
         return row, parts
 
-    row, parts = through(backbone.transformer, joined[0], state.cache, attention_parts[0], 0, None, 1)
+    row, parts = through(backbone.transformer, matrices[0], state.cache, attention_parts[0], 0, None, 1)
     D, d, V = config.backbone.dim, config.depth.dim, config.audio_vocab
     first_parts, projection_parts, logits_parts = p.split(head[0].kind, D, V), p.split(projection[0].kind, D, d), p.split(BF16, d, V)
     first_logits, logits = p.buffer(first_parts, takes, V), p.buffer(logits_parts, takes, V)
@@ -245,7 +245,7 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
     p.matvec(head, V, RESIDUAL, first_logits, norm=norm, of=down_sums, in_parts=parts, parts=first_parts, rows=(row, _NONE), flags=RECORD)
     p.matvec(projection, d, RESIDUAL, projected, norm=norm, of=down_sums, in_parts=parts, parts=projection_parts, rows=(row, _NONE), flags=SAME_PHASE)
     ops_backbone = len(p.ops)
-    row, parts = through(decoder.transformer, joined[1], depth_cache, attention_parts[1], IN_DEPTH, projected, projection_parts)
+    row, parts = through(decoder.transformer, matrices[1], depth_cache, attention_parts[1], IN_DEPTH, projected, projection_parts)
     p.matvec(audio_head, V, RESIDUAL, logits, norm=decoder.transformer.norm.scale.data, of=down_sums, in_parts=parts, parts=logits_parts,
              rows=(row, _NONE), flags=NOT_FIRST, step=V * d * 2)
     return Made(p, ops_backbone, first_logits, logits, rows, widest, first_parts, logits_parts, laid_out, depth_cache)

@@ -42,9 +42,7 @@ class CodecTrainer:
     def __init__(self, speech: Speech, settings: CodecSettings, device: torch.device, seed: int = 0, coder: str | Path | None = None,
                  start: str | Path | None = None):
         self.settings, self.device = settings, device
-        self.clips = speech.split("train")
-        if not self.clips:
-            raise MisoError(f"{speech.folder} has no clips to train on.", "Prepare more speech.")
+        self.clips = speech.taught()
         torch.manual_seed(seed)
         self.coder = MelCoder.load(coder, device) if coder else None
         self.mimi = _begin(self.coder, seed, start).to(device).train()
@@ -59,8 +57,7 @@ class CodecTrainer:
         size = settings.frames * self.mimi.config.frame_size
         samples = samples_of(speech, device)
         self.crops = Crops(samples, self.clips, size)
-        held_out = speech.split("validation") or self.clips
-        self.validation = Crops(samples, held_out, size)
+        self.validation = Crops(samples, speech.held_out(), size)
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
         """One step of the codec, and of the critics once they take part; returns losses, still on the device."""
@@ -108,8 +105,7 @@ class CodecTrainer:
     def validate(self) -> dict[str, float]:
         """Mel distance on the same held-out pieces every time, with all codebooks and with half, from the codec's own codes; and, with a
         coder, the share of them that are the coder's: of all, and of codebook 0's."""
-        clip = torch.arange(min(64, len(self.validation.starts)), device=self.device)
-        wave = self.validation.cut(clip, torch.full((len(clip),), 0.5, dtype=torch.float64, device=self.device)).wave
+        wave = self.validation.middles()
         books = self.mimi.config.codebooks
         mel, (out, quantized) = self.sounding.mel, self.mimi(wave)
         figures = {"held_out_mel": float(mel(out, wave)), "held_out_mel_half": float(mel(self.mimi(wave, max(1, books // 2))[0], wave))}

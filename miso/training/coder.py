@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import MisoError
 from .bottleneck import Bottleneck, draw_kept, effective_rank, perplexity
 from .content import LETTERS, PHONES, ContentHead
 from .crops import Crops, Sentences, Words, samples_of
@@ -37,10 +36,8 @@ class CoderTrainer:
         c = self.settings = settings
         self.device = device
         samples = samples_of(speech, device)
-        self.sentences = Sentences(samples, speech.split("train"), c.sizes.frame_size)
+        self.sentences = Sentences(samples, speech.taught(), c.sizes.frame_size)
         self.clips = self.sentences.clips
-        if not self.clips:
-            raise MisoError(f"{speech.folder} has no clips to train on.", "Prepare more speech.")
         torch.manual_seed(seed)
         self.coder = MelCoder(c.sizes, c.width, c.codec)
         for part in (self.coder.quantizer.semantic, self.coder.quantizer.acoustic):
@@ -50,8 +47,7 @@ class CoderTrainer:
         self.made_by = nn.ModuleDict({"coder": self.coder.train(), "head": head}).to(device)
         self.bottleneck = Bottleneck(self.coder.quantizer, c.ema, c.dead)
         self.optimizer = adamw(self.made_by.parameters(), c.rate, c.betas, 0.01)
-        held_out = speech.split("validation") or self.clips
-        self.validation = Crops(samples, held_out, 32 * c.sizes.frame_size)
+        self.validation = Crops(samples, speech.held_out(), 32 * c.sizes.frame_size)
         self.coder.measure(self.sentences.wave(torch.randint(0, len(self.clips), (min(_MEASURED, len(self.clips)),), device=device)))
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
@@ -82,8 +78,7 @@ class CoderTrainer:
         """Distance of held-out pieces with all codebooks, with half and without quantizing; how many entries are in use; and the effective
         rank of the acoustic latents: where it is low, little passes, however well it is quantized."""
         c, coder = self.settings, self.coder
-        clip = torch.arange(min(64, len(self.validation.starts)), device=self.device)
-        wave = self.validation.cut(clip, torch.full((len(clip),), 0.5, dtype=torch.float64, device=self.device)).wave
+        wave = self.validation.middles()
         features, latent = coder.features(wave), coder.analyse(wave)
 
         def distance(latent: Tensor) -> float:

@@ -32,6 +32,11 @@ class Crops:
         clip = torch.searchsorted(self._ends, at, right=True).clamp(max=len(self._ends) - 1)
         return self.cut(clip, torch.rand(batch, dtype=torch.float64, device=self.device))
 
+    def middles(self, most: int = 64) -> Tensor:
+        """Samples [B, 1, size] of the first clips, each cut in its middle: the same every time."""
+        clip = torch.arange(min(most, len(self.starts)), device=self.device)
+        return self.cut(clip, torch.full((len(clip),), 0.5, dtype=torch.float64, device=self.device)).wave
+
     def cut(self, clip: Tensor, place: Tensor, size: int = 0) -> Crop:
         """Pieces of the clips [B], of ``size`` samples if given; ``place`` [B] in [0, 1) says where in the room there is."""
         lengths, size = self.lengths[clip], size or self.size

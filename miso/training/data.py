@@ -79,6 +79,16 @@ class Speech:
     def split(self, name: str) -> list[Clip]:
         return [c for c in self.clips if c.split == name]
 
+    def taught(self) -> list[Clip]:
+        """The clips to train on. Raises MisoError if there are none."""
+        if not (clips := self.split("train")):
+            raise MisoError(f"{self.folder} has no clips to train on.", "Prepare more speech.")
+        return clips
+
+    def held_out(self) -> list[Clip]:
+        """Those for validation, or of too little speech the ones that are trained on."""
+        return self.split("validation") or self.taught()
+
     @cached_property
     def voices(self) -> list[str]:
         """The natural voices; a voice's place in the list is its speaker number."""

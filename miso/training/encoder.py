@@ -29,7 +29,7 @@ def train_encoder(speech: Speech, codec: str | Path, vocoder: str | Path, listen
                   device: torch.device) -> Path:
     """Train, or go on training, until the run's budget is used; returns the file of the codec with its new encoder, there from the first save on."""
     trainer = EncoderTrainer(speech, codec, vocoder, listener, settings, device, run.seed)
-    run.record["data"] = {**speech.record, "clips": len(speech.split("train"))}
+    run.record["data"] = {**speech.record, "clips": len(speech.taught())}
     path = run.folder / "codec.safetensors"
     run.train(trainer, lambda: save_mimi(path, trainer.mimi, trainer.mimi.codec), settings.log_every, settings.save_every)
     return path
@@ -55,13 +55,9 @@ class EncoderTrainer:
         theirs.semantic.input_proj, theirs.acoustic.input_proj = ours.semantic.input_proj, ours.acoustic.input_proj  # a vocoder has none
         self.bottleneck = Bottleneck(theirs, 0.0, 0.0)
         self.optimizer = adamw(self.mimi.parameters(), settings.rate, settings.betas, 0.0)
-        self.size = self.mimi.config.frame_size
-        self.sounding = Sounding(settings, self.mimi.config.sample_rate, self.size, device, Listener.load(listener, device))
-        samples, size = samples_of(speech, device), settings.frames * self.size + WINDOW
-        clips, held_out = speech.split("train"), speech.split("validation")
-        if not clips:
-            raise MisoError(f"{speech.folder} has no clips to train on.", "Prepare more speech.")
-        self.crops, self.validation = Crops(samples, clips, size), Crops(samples, held_out or clips, size)
+        frame, samples = self.mimi.config.frame_size, samples_of(speech, device)
+        self.sounding = Sounding(settings, self.mimi.config.sample_rate, frame, device, Listener.load(listener, device))
+        self.crops, self.validation = (Crops(samples, clips, settings.frames * frame + WINDOW) for clips in (speech.taught(), speech.held_out()))
         self.learn = Replayed(self._learn, device)
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
@@ -96,8 +92,7 @@ class EncoderTrainer:
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """On the same held-out pieces every time: the mel distance of what the vocoder makes of the codes, and how differently it is understood."""
-        clip = torch.arange(min(64, len(self.validation.starts)), device=self.device)
-        wave, hertz, voiced = self._with_pitch(self.validation.cut(clip, torch.full((len(clip),), 0.5, dtype=torch.float64, device=self.device)).wave)
+        wave, hertz, voiced = self._with_pitch(self.validation.middles())
         codes = self.mimi.encode(wave, chunk=self.settings.frames)
         out, octaves = self.net(codes)
         return {"held_out_mel": float(self.sounding.mel(out, wave)), "held_out_heard": float(self.sounding.listener.distance(out, wave)),

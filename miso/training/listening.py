@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import MisoError
 from .content import LETTERS, PHONES, ctc
 from .crops import Sentences, Words, samples_of
 from .data import Speech
@@ -34,12 +33,9 @@ class ListenerTrainer:
     def __init__(self, speech: Speech, settings: ListenerSettings, device: torch.device, seed: int = 0):
         c = self.settings = settings
         self.device = device
-        if not speech.split("train"):
-            raise MisoError(f"{speech.folder} has no clips to train on.", "Prepare more speech.")
         torch.manual_seed(seed)
         samples = samples_of(speech, device)
-        self.sentences = Sentences(samples, speech.split("train"), FRAME)
-        self.held_out = Sentences(samples, speech.split("validation") or speech.split("train"), FRAME)
+        self.sentences, self.held_out = (Sentences(samples, clips, FRAME) for clips in (speech.taught(), speech.held_out()))
         self.words, self.held_out_words = Words(self.sentences.clips, device), Words(self.held_out.clips, device)
         self.net = Listener(len(PHONES if self.words.phonemes else LETTERS), c.width, c.blocks).to(device).train()
         self.optimizer = adamw(self.net.parameters(), c.rate, c.betas, 0.02)
