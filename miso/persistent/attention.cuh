@@ -1,19 +1,24 @@
 enum { QUERY, KEY, VALUE };
 
-// Of a row that is attended with, the pair from ``from`` on, as it is used: query and key turned, the query scaled, key and value as they are
-// kept, and kept if ``keep`` (where in the cache) isn't null.
-DEVICE float2 attended_pair(const Op& op, int take, int from, int pair, int what, const float* cos, const float* sin, u16* keep) {
-    int total = (op.heads + 2 * op.kv) * op.K;
-    float c = cos[pair], n = sin[pair];
-    float2 v = add_parts(make_float2(0, 0), (const float*)op.in + take * total + from, op.in_parts, TAKES * total);
-    if (what != VALUE) v = make_float2(v.x * c - v.y * n, v.y * c + v.x * n);
+// A pair of a row that is attended with, as it is used: query and key turned by the angle whose cosine and sine those are, the query scaled, key and
+// value as they are kept, and kept if ``keep`` (where in the cache) isn't null.
+DEVICE float2 attended_pair(const Op& op, float2 v, float cosine, float sine, int what, u16* keep) {
+    if (what != VALUE) v = make_float2(v.x * cosine - v.y * sine, v.y * cosine + v.x * sine);
     if (what == QUERY) {
         float scale = rsqrtf(op.K);
         return make_float2(v.x * scale, v.y * scale);
     }
     u32 both = pack_bf16(v.x, v.y);
-    if (keep) *(u32*)(keep + 2 * pair) = both;
+    if (keep) *(u32*)keep = both;
     return widened(both);
+}
+
+// Of a take's q, k, v the pairs that begin at[j]
+template <int N> DEVICE void read_pairs(const Op& op, int take, const int (&at)[N], const bool (&there)[N], float2 (&v)[N]) {
+    int total = (op.heads + 2 * op.kv) * op.K;
+#pragma unroll
+    for (int j = 0; j < N; j++) v[j] = make_float2(0, 0);
+    add_parts(v, (const float*)op.in + take * total, at, there, op.in_parts, TAKES * total);
 }
 
 // One take, one KV head and the query heads that share it, one part of the context (FlashDecoding, Dao et al. 2023).
@@ -55,13 +60,25 @@ DEVICE void attend(const Shared& s, const Op& op, int position, const Context& f
     const float *cos = (const float*)op.zero + (i64)position * (HD / 2), *sin = cos + (i64)op.positions * (HD / 2);
     for (int work = blockIdx.x; work < TAKES * KV * parts; work += gridDim.x) {
         Part p(op, position, work);
-        for (int i = tid; i < (group + 2) * HD / 2; i += THREADS) {
-            int row = i / (HD / 2), pair = i - row * (HD / 2);
-            int from = (row < group ? p.kv * group + row : heads + (row - group) * KV + p.kv) * HD + 2 * pair;
-            int what = row < group ? QUERY : row == group ? KEY : VALUE;
-            u16* keep = p.end == length && p.begin < p.end ? (what == KEY ? p.keys : p.values) + (i64)position * HD : nullptr;
-            float2 v = attended_pair(op, p.take, from, pair, what, cos, sin, keep);
-            rows[row * HD + 2 * pair] = v.x, rows[row * HD + 2 * pair + 1] = v.y;
+        for (int begin = tid; begin < (group + 2) * HD / 2; begin += 2 * THREADS) {
+            int at[2];
+            bool there[2];
+            float2 v[2];
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                int i = begin + j * THREADS, row = i / (HD / 2), pair = i - row * (HD / 2);
+                at[j] = (row < group ? p.kv * group + row : heads + (row - group) * KV + p.kv) * HD + 2 * pair;
+                there[j] = row < group + 2;
+            }
+            read_pairs(op, p.take, at, there, v);
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                int i = begin + j * THREADS, row = i / (HD / 2), pair = i - row * (HD / 2), what = row < group ? QUERY : row == group ? KEY : VALUE;
+                if (!there[j]) continue;
+                bool keep = p.end == length && p.begin < p.end;
+                u16* to = (what == KEY ? p.keys : p.values) + (i64)position * HD + 2 * pair;
+                *(float2*)(rows + 2 * i) = attended_pair(op, v[j], cos[pair], sin[pair], what, keep ? to : nullptr);
+            }
         }
         together();
         float m[GROUP], n[GROUP], acc[GROUP][8];
@@ -157,9 +174,9 @@ DEVICE void attend(const Shared& s, const Op& op, int position, const Context& f
                 ((u16*)op.out)[row * HD + d] = (u16)pack(op.flags & FP16_OUT, y / sum, 0);
                 continue;
             }
-            float* to = (float*)op.out + (row * parts + p.part) * (HD + 2);
+            float* to = (float*)op.out + (row * parts + p.part) * (HD + FACTS);
             if (d == 0) to[0] = best, to[1] = sum;
-            to[2 + d] = y;
+            to[FACTS + d] = y;
         }
         together();
     }
@@ -180,35 +197,53 @@ struct Head {
     }
 };
 
-// The key of an earlier position, read while the programs wait for each other
+// Of the depth decoder's heads, if they are small: of all earlier values the pair that is a lane's is held. Read early, if there is room for it
+constexpr int HELD = MOST_HD <= 64 ? 31 : 1;
+constexpr bool EARLY = TAKES <= 2;
+
+DEVICE void read_values(int position, const Head& h, u32 (&v)[HELD]) {
+    const u16* value = itself(h.values + 2 * (threadIdx.x & 31) % MOST_HD);
+    if (HELD > 1)
+#pragma unroll
+        for (int at = 0; at < HELD; at++) v[at] = read4(value + at * MOST_HD, h.any && at < position);
+}
+
+// The key of an earlier position and the values, read while the programs wait for each other
 struct Past {
     uint4 k[MOST_HD / 8];
+    u32 v[HELD];
 
     DEVICE Past(int position, const Head& h) {
         int lane = threadIdx.x & 31;
         const u16* key = itself(h.keys + lane * MOST_HD);
 #pragma unroll
-        for (int i = 0; i < MOST_HD / 8; i++) k[i] = h.any && lane < position ? read16(key + i * 8) : make_uint4(0, 0, 0, 0);
+        for (int i = 0; i < MOST_HD / 8; i++) k[i] = read16(key + i * 8, h.any && lane < position);
+        if (EARLY) read_values(position, h, v);
     }
 };
 
 // own [3][HD]: room for query, key and value
-DEVICE void attend_short(const Op& op, int position, const Head& h, const Past& past, float* own) {
-    constexpr int HD = MOST_HD;
+DEVICE void attend_short(const Op& op, int position, const Head& h, Past& past, float* own) {
+    constexpr int HD = MOST_HD, OWN = (3 * HD / 2 + 31) / 32;
     int length = position + 1, lane = threadIdx.x & 31;
     const float *cos = (const float*)op.zero + (i64)position * (HD / 2), *sin = cos + (i64)op.positions * (HD / 2);
-#pragma unroll 3
-    for (int i = lane; i < 3 * HD / 2; i += 32) {
-        int row = i / (HD / 2), pair = i - row * (HD / 2), from = (row == 0 ? h.head : op.heads + (row - 1) * op.kv + h.kv) * HD + 2 * pair;
-        u16* keep = h.head % (op.heads / op.kv) == 0 ? (row == KEY ? h.keys : h.values) + (i64)position * HD : nullptr;
-        float2 v = attended_pair(op, h.take, from, pair, row, cos, sin, keep);
-        own[row * HD + 2 * pair] = v.x, own[row * HD + 2 * pair + 1] = v.y;
-    }
-    const u16* value = itself(h.values + 2 * lane % HD);
-    u32 v[HD <= 64 ? 31 : 1];  // of all earlier values the pair that is this lane's, where they fit
-    if (HD <= 64)
+    int at[OWN];
+    bool there[OWN];
+    float2 pairs[OWN];
 #pragma unroll
-        for (int at = 0; at < 31; at++) v[HD <= 64 ? at : 0] = at < position ? read4(value + at * HD) : 0;
+    for (int j = 0; j < OWN; j++) {
+        int i = lane + j * 32, row = i / (HD / 2);
+        at[j] = (row == 0 ? h.head : op.heads + (row - 1) * op.kv + h.kv) * HD + 2 * (i - row * (HD / 2));
+        there[j] = row < 3;
+    }
+    read_pairs(op, h.take, at, there, pairs);
+    if (!EARLY) read_values(position, h, past.v);
+#pragma unroll
+    for (int j = 0; j < OWN; j++) {
+        int i = lane + j * 32, row = i / (HD / 2), pair = i - row * (HD / 2);
+        u16* keep = h.head % (op.heads / op.kv) == 0 ? (row == KEY ? h.keys : h.values) + (i64)position * HD + 2 * pair : nullptr;
+        if (there[j]) *(float2*)(own + 2 * i) = attended_pair(op, pairs[j], cos[pair], sin[pair], row, keep);
+    }
     warp_together();
     float score = 0;
     bool earlier = lane < position;
@@ -230,11 +265,11 @@ DEVICE void attend_short(const Op& op, int position, const Head& h, const Past& 
     for (int pair = lane; pair < (HD / 2 + 31) / 32 * 32; pair += 32) {
         float2 y = make_float2(0, 0);
         bool inside = pair < HD / 2;
-        if (HD <= 64) {
+        if (HELD > 1) {
 #pragma unroll
-            for (int at = 0; at < 31; at++) {
+            for (int at = 0; at < HELD; at++) {
                 float weight = at < position ? from_lane(p, at) : 0;
-                float2 both = widened(v[HD <= 64 ? at : 0]);
+                float2 both = widened(past.v[at]);
                 y.x += weight * both.x, y.y += weight * both.y;
             }
         } else {

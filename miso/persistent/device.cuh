@@ -42,25 +42,40 @@ DEVICE void wait_turn(u64* barrier, u32 turn) {  // until the turn isn't ``turn`
     while (!done);
 }
 
-// reads that see what other multiprocessors wrote in this launch: past the first cache
-DEVICE float read(const float* p) {
-    float v;
-    asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(v) : "l"(p) : "memory");
+// Reads that see what other multiprocessors wrote in this launch: past the first cache. What isn't ``there`` is zero. None branches or is said to
+// touch memory that is written, so as many are under way at once as stand side by side.
+DEVICE float read(const float* p, bool there = true) {
+    float v = 0;
+    asm volatile("{ .reg .pred there; setp.ne.u32 there, %2, 0; @there ld.global.cg.f32 %0, [%1]; }" : "+f"(v) : "l"(p), "r"((u32)there));
     return v;
 }
-DEVICE float2 read2(const float* p) {
-    float2 v;
-    asm volatile("ld.global.cg.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "l"(p) : "memory");
+DEVICE float2 read2(const float* p, bool there = true) {
+    float2 v = {0, 0};
+    asm volatile("{ .reg .pred there; setp.ne.u32 there, %3, 0; @there ld.global.cg.v2.f32 {%0, %1}, [%2]; }"
+                 : "+f"(v.x), "+f"(v.y) : "l"(p), "r"((u32)there));
     return v;
 }
-DEVICE float4 read4f(const float* p) {
-    float4 v;
-    asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p) : "memory");
+DEVICE float4 read4f(const float* p, bool there = true) {
+    float4 v = {0, 0, 0, 0};
+    asm volatile("{ .reg .pred there; setp.ne.u32 there, %5, 0; @there ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4]; }"
+                 : "+f"(v.x), "+f"(v.y), "+f"(v.z), "+f"(v.w) : "l"(p), "r"((u32)there));
     return v;
 }
-DEVICE uint4 read16(const void* p) {
-    uint4 v;
-    asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
+DEVICE u32 read4(const void* p, bool there = true) {
+    u32 v = 0;
+    asm volatile("{ .reg .pred there; setp.ne.u32 there, %2, 0; @there ld.global.cg.u32 %0, [%1]; }" : "+r"(v) : "l"(p), "r"((u32)there));
+    return v;
+}
+DEVICE uint2 read8(const void* p, bool there = true) {
+    uint2 v = {0, 0};
+    asm volatile("{ .reg .pred there; setp.ne.u32 there, %3, 0; @there ld.global.cg.v2.u32 {%0, %1}, [%2]; }"
+                 : "+r"(v.x), "+r"(v.y) : "l"(p), "r"((u32)there));
+    return v;
+}
+DEVICE uint4 read16(const void* p, bool there = true) {
+    uint4 v = {0, 0, 0, 0};
+    asm volatile("{ .reg .pred there; setp.ne.u32 there, %5, 0; @there ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4]; }"
+                 : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "l"(p), "r"((u32)there));
     return v;
 }
 
@@ -69,12 +84,6 @@ template <class T> DEVICE T* itself(T* p) {
     T* same;
     asm volatile("mov.b64 %0, %1;" : "=l"(same) : "l"(p));
     return same;
-}
-
-DEVICE u32 read4(const void* p) {
-    u32 v;
-    asm volatile("ld.global.cg.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
-    return v;
 }
 
 DEVICE void arrive(u32* counter) {  // whoever sees the count sees what this program wrote before

@@ -110,6 +110,8 @@ __device__ __noinline__ int draw(const float* logits, Group group, float u, floa
     return code;
 }
 
+constexpr int EACH = (DRAWN * VOCAB + THREADS - 1) / THREADS, AT_ONCE = EACH < 12 ? EACH : 12;  // logits that a thread reads
+
 DEVICE void draw_codes(const Frame& f, const Shared& s, int codebook, i64 t) {  // of all takes, in every program alike
     bool first = codebook == 0;
     const float* from = first ? f.first_logits : f.logits;
@@ -117,11 +119,16 @@ DEVICE void draw_codes(const Frame& f, const Shared& s, int codebook, i64 t) {  
     float* logits = (float*)s.x;
     for (int begin = 0; begin < TAKES; begin += DRAWN) {
         int number = min(DRAWN, TAKES - begin), own = (threadIdx.x >> 5) / WIDE;
-#pragma unroll 5
-        for (int i = threadIdx.x; i < number * VOCAB; i += THREADS) {
-            float v = read(from + begin * VOCAB + i);
-            for (int q = 1; q < parts; q++) v += read(from + (q * TAKES + begin) * VOCAB + i);
-            logits[i] = v;
+        for (int i = threadIdx.x; i < number * VOCAB; i += AT_ONCE * THREADS) {
+            float v[AT_ONCE];
+#pragma unroll
+            for (int j = 0; j < AT_ONCE; j++) v[j] = read(from + begin * VOCAB + i + j * THREADS, i + j * THREADS < number * VOCAB);
+            for (int q = 1; q < parts; q++)
+#pragma unroll
+                for (int j = 0; j < AT_ONCE; j++) v[j] += read(from + (q * TAKES + begin) * VOCAB + i + j * THREADS, i + j * THREADS < number * VOCAB);
+#pragma unroll
+            for (int j = 0; j < AT_ONCE; j++)
+                if (i + j * THREADS < number * VOCAB) logits[i + j * THREADS] = v[j];
         }
         together();
         if (own < number) {

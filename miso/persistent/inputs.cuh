@@ -1,16 +1,21 @@
-// A residual row, with the sums that are still to be added to it: [i] to [i + 3] of a take
-DEVICE float4 residual(const Frame& f, const Op& op, const u16* start, int take, int i) {
-    if (start) return widened(*(const uint2*)(start + i));
-    const float4 none = make_float4(0, 0, 0, 0);
-    const float* from = (const float*)op.in + take * op.K + i;
-    float4 v = op.from < 2 ? read4f(f.rows + (op.from * TAKES + take) * f.widest + i) : none, more[4];
-#pragma unroll
-    for (int q = 0; q < 4; q++) more[q] = op.in && q < op.in_parts ? read4f(from + q * TAKES * op.K) : none;
-    return v + more[0] + more[1] + more[2] + more[3];
-}
+// Threads that read a take's row together, how often each reads four numbers of the longest, and how many of those at once
+constexpr int READERS = WARPS / TAKES * 32, GAINS = (WIDEST + 4 * READERS - 1) / (4 * READERS), KEPT = GAINS <= 4 ? GAINS : 1,
+              BATCH = GAINS < 4 ? GAINS : 4;
 
-// Threads that read a take's row together, and how often each reads four numbers of the longest
-constexpr int READERS = WARPS / TAKES * 32, GAINS = (WIDEST + 4 * READERS - 1) / (4 * READERS), KEPT = GAINS <= 4 ? GAINS : 1;
+// v[j]: of a take's residual row, or of ``start`` if it begins there, numbers at[j] to at[j] + 3, with the sums that are still to be added to them
+template <int N> DEVICE void residual(const Frame& f, const Op& op, const u16* start, int take, const int (&at)[N], float4 (&v)[N]) {
+    bool there[N];
+#pragma unroll
+    for (int j = 0; j < N; j++) there[j] = at[j] < op.K;
+    if (start) {
+#pragma unroll
+        for (int j = 0; j < N; j++) v[j] = widened(read8(start + at[j], there[j]));
+        return;
+    }
+#pragma unroll
+    for (int j = 0; j < N; j++) v[j] = read4f(f.rows + (op.from * TAKES + take) * f.widest + at[j], there[j] && op.from < 2);
+    add_parts(v, (const float*)op.in + take * op.K, at, there, op.in ? op.in_parts : 0, TAKES * op.K);
+}
 
 // The norm's factors for the numbers that a thread reads: they don't change, and are there before the others are
 DEVICE void before_norm(const Op& op, uint2 (&gains)[KEPT]) {
@@ -38,55 +43,87 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
             else if (op.source == BEGIN && place.position > 0)
                 start = f.code_table + ((i64)(place.position - 1) * VOCAB + s.codes[take * CODEBOOKS + place.position - 1]) * f.d;
             float squares = 0;
+#pragma unroll 1
+            for (int first = 0; 4 * READERS * first < op.K; first += BATCH) {
+                int at[BATCH];
+                uint2 g[BATCH];
+                float4 v[BATCH];
 #pragma unroll
-            for (int j = 0; j < GAINS; j++) {
-                int i = 4 * (tid % READERS + j * READERS);
-                if (i >= op.K) continue;
-                float4 v = residual(f, op, start, take, i);
-                squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
-                if (op.to < 2 && i >= mine && i < mine + slice) *(float4*)(f.rows + (op.to * TAKES + take) * f.widest + i) = v;
-                if (i >= from && i < from + number) {
-                    float4 g = widened(GAINS > 4 ? *(const uint2*)(op.norm + i) : gains[GAINS > 4 ? 0 : j]);
-                    v = make_float4(v.x * g.x, v.y * g.y, v.z * g.z, v.w * g.w);
-                    uint2 packed = mixed ? make_uint2(pack(fp16, v.x, v.z), pack(fp16, v.y, v.w))
-                                         : make_uint2(pack(fp16, v.x, v.y), pack(fp16, v.z, v.w));
-                    *(uint2*)(s.x + take * stride + (i - from) * 2) = packed;
+                for (int j = 0; j < BATCH; j++) {
+                    at[j] = 4 * (tid % READERS + (first + j) * READERS);
+                    if (GAINS <= 4)
+                        g[j] = gains[GAINS <= 4 ? j : 0];
+                    else if (at[j] < op.K)
+                        g[j] = *(const uint2*)(op.norm + at[j]);
+                }
+                residual(f, op, start, take, at, v);
+#pragma unroll
+                for (int j = 0; j < BATCH; j++) {
+                    int i = at[j];
+                    if (i >= op.K) continue;
+                    squares += v[j].x * v[j].x + v[j].y * v[j].y + v[j].z * v[j].z + v[j].w * v[j].w;
+                    if (op.to < 2 && i >= mine && i < mine + slice) *(float4*)(f.rows + (op.to * TAKES + take) * f.widest + i) = v[j];
+                    if (i < from || i >= from + number) continue;
+                    float4 gain = widened(g[j]);
+                    *(uint2*)(s.x + take * stride + (i - from) * 2) =
+                        pack(fp16, make_float4(v[j].x * gain.x, v[j].y * gain.y, v[j].z * gain.z, v[j].w * gain.w), mixed);
                 }
             }
             squares = warp_sum(squares);
             if ((tid & 31) == 0) s.parts[tid >> 5] = squares;
         }
     } else if (op.source == ATTENDED) {
-        int heads = op.heads, HD = op.K / heads, parts = op.in_parts;
-#pragma unroll 4
-        for (int j = tid; j < TAKES * number / 2; j += THREADS) {
-            int take = j / (number / 2), i = 2 * (j - take * (number / 2)), k = from + i, head = k / HD;
-            const float* y = (const float*)op.in + (i64)(take * heads + head) * parts * (HD + 2);  // greatest score, sum, weighted values
-            float2 facts[4], values[4];
+        int heads = op.heads, HD = op.K / heads, parts = op.in_parts, all = TAKES * number / 4;
+        for (int begin = tid; begin < all; begin += 2 * THREADS) {
+            float2 facts[2][4];
+            float4 values[2][4];
 #pragma unroll
-            for (int q = 0; q < 4; q++) {
-                facts[q] = q < parts ? read2(y + q * (HD + 2)) : make_float2(-INFINITY, 0);
-                values[q] = q < parts ? read2(y + q * (HD + 2) + 2 + (k - head * HD)) : make_float2(0, 0);
-            }
-            float best = fmaxf(fmaxf(facts[0].x, facts[1].x), fmaxf(facts[2].x, facts[3].x)), sum = 0;
-            float2 v = make_float2(0, 0);
+            for (int j = 0; j < 2; j++) {
+                int quad = begin + j * THREADS, take = quad / (number / 4), k = from + 4 * (quad - take * (number / 4)), head = k / HD;
+                const float* y = (const float*)op.in + (i64)(take * heads + head) * parts * (HD + FACTS);
 #pragma unroll
-            for (int q = 0; q < 4; q++) {
-                float weight = __expf(facts[q].x - best);
-                sum += weight * facts[q].y;
-                v.x += weight * values[q].x, v.y += weight * values[q].y;
+                for (int q = 0; q < 4; q++) {
+                    bool there = quad < all && q < parts;
+                    facts[j][q] = read2(y + q * (HD + FACTS), there);
+                    values[j][q] = read4f(y + q * (HD + FACTS) + FACTS + (k - head * HD), there);
+                }
             }
-            put_two(s.x + take * stride, i, pack(fp16, v.x / sum, v.y / sum), mixed);
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                int quad = begin + j * THREADS, take = quad / (number / 4), i = 4 * (quad - take * (number / 4));
+                if (quad >= all) continue;
+                float best = -INFINITY, sum = 0;
+                float4 v = make_float4(0, 0, 0, 0);
+#pragma unroll
+                for (int q = 0; q < 4; q++)
+                    if (q < parts) best = fmaxf(best, facts[j][q].x);
+#pragma unroll
+                for (int q = 0; q < 4; q++) {
+                    float weight = q < parts ? __expf(facts[j][q].x - best) : 0;
+                    const float4& value = values[j][q];
+                    sum += weight * facts[j][q].y;
+                    v = v + make_float4(weight * value.x, weight * value.y, weight * value.z, weight * value.w);
+                }
+                *(uint2*)(s.x + take * stride + i * 2) = pack(fp16, make_float4(v.x / sum, v.y / sum, v.z / sum, v.w / sum), mixed);
+            }
         }
     } else if (op.source == VECTOR) {
-#pragma unroll 4
-        for (int j = tid; j < TAKES * number / 8; j += THREADS) {
-            int take = j / (number / 8), i = 8 * (j - take * (number / 8));
-            uint4 v = read16((const u16*)op.in + (i64)take * op.K + from + i);
-            if (mixed)
-                v = make_uint4(pick_bytes(v.x, v.y, 0x5410), pick_bytes(v.x, v.y, 0x7632),
-                               pick_bytes(v.z, v.w, 0x5410), pick_bytes(v.z, v.w, 0x7632));
-            *(uint4*)(s.x + take * stride + i * 2) = v;
+        int all = TAKES * number / 8;
+        for (int begin = tid; begin < all; begin += 4 * THREADS) {
+            uint4 v[4];
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                int unit = begin + j * THREADS, take = unit / (number / 8), i = 8 * (unit - take * (number / 8));
+                v[j] = read16((const u16*)op.in + (i64)take * op.K + from + i, unit < all);
+            }
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                int unit = begin + j * THREADS, take = unit / (number / 8), i = 8 * (unit - take * (number / 8));
+                if (mixed)
+                    v[j] = make_uint4(pick_bytes(v[j].x, v[j].y, 0x5410), pick_bytes(v[j].x, v[j].y, 0x7632),
+                                      pick_bytes(v[j].z, v[j].w, 0x5410), pick_bytes(v[j].z, v[j].w, 0x7632));
+                if (unit < all) *(uint4*)(s.x + take * stride + i * 2) = v[j];
+            }
         }
     }
     for (int take = 0; take < TAKES; take++)  // a matrix's last stage may reach beyond it, where its weights are zeros
@@ -104,10 +141,12 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
             int slice = ((op.K + gridDim.x - 1) / gridDim.x + 3) & ~3, mine = blockIdx.x * slice;
             for (int take = 0; take < TAKES; take++)
                 for (int i = mine + 4 * tid; i < min(mine + slice, op.K); i += 4 * THREADS) {
-                    float4 v = residual(f, op, nullptr, take, i), g = widened(*(const uint2*)(op.norm + i));
+                    int at[1] = {i};
+                    float4 v[1], g = widened(*(const uint2*)(op.norm + i));
+                    residual(f, op, nullptr, take, at, v);
                     float factor = s.factor[take];
-                    *(uint2*)(f.hidden + (t * TAKES + take) * f.D + i) = make_uint2(pack_bf16(v.x * factor * g.x, v.y * factor * g.y),
-                                                                                     pack_bf16(v.z * factor * g.z, v.w * factor * g.w));
+                    *(uint2*)(f.hidden + (t * TAKES + take) * f.D + i) =
+                        pack(false, make_float4(v[0].x * factor * g.x, v[0].y * factor * g.y, v[0].z * factor * g.z, v[0].w * factor * g.w), false);
                 }
         }
     }

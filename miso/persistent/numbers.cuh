@@ -5,24 +5,29 @@ DEVICE float4 widened(uint2 four) {
 }
 DEVICE float4 operator+(const float4& a, const float4& b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
 
-// v plus up to four sums, which are ``apart`` numbers from each other: all are read before the first is added
-DEVICE float2 add_parts(float2 v, const float* from, int parts, int apart) {
-    float2 more[4];
+DEVICE float2 operator+(const float2& a, const float2& b) { return make_float2(a.x + b.x, a.y + b.y); }
+
+DEVICE float2 read_sum(const float* p, bool there, float2) { return read2(p, there); }
+DEVICE float4 read_sum(const float* p, bool there, float4) { return read4f(p, there); }
+
+// To each v[j] that is ``there`` up to four sums, the first at ``from`` + at[j], which are ``apart`` numbers from each other. Two of every j are under
+// way together, and with them what was read before.
+template <class V, int N> DEVICE void add_parts(V (&v)[N], const float* from, const int (&at)[N], const bool (&there)[N], int parts, int apart) {
+#pragma unroll 1
+    for (int q = 0; q < parts; q += 2, from += 2 * apart) {
+        V one[N], two[N];
 #pragma unroll
-    for (int q = 0; q < 4; q++) more[q] = q < parts ? read2(from + q * apart) : make_float2(0, 0);
+        for (int j = 0; j < N; j++) one[j] = read_sum(from + at[j], there[j], V()), two[j] = read_sum(from + apart + at[j], there[j] && q + 1 < parts, V());
 #pragma unroll
-    for (int q = 0; q < 4; q++) v.x += more[q].x, v.y += more[q].y;
-    return v;
+        for (int j = 0; j < N; j++) v[j] = v[j] + one[j] + two[j];
+    }
 }
 
 DEVICE u32 pack(bool fp16, float low, float high) { return fp16 ? pack_fp16(low, high) : pack_bf16(low, high); }
 
-DEVICE void put_two(u8* x, int i, u32 both, bool mixed) {  // inputs i and i + 1
-    if (mixed) {
-        u16* to = (u16*)x + (i & ~3) + (i & 2) / 2;
-        to[0] = (u16)both, to[2] = (u16)(both >> 16);
-    } else
-        *(u32*)(x + i * 2) = both;
+// four inputs of a product; ``mixed``: the middle two exchanged
+DEVICE uint2 pack(bool fp16, const float4& v, bool mixed) {
+    return mixed ? make_uint2(pack(fp16, v.x, v.z), pack(fp16, v.y, v.w)) : make_uint2(pack(fp16, v.x, v.y), pack(fp16, v.z, v.w));
 }
 
 DEVICE float warp_sum(float v) {

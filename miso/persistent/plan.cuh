@@ -5,13 +5,15 @@ enum { GATED = 1, SAME_PHASE = 2, NOT_FIRST = 4, RECORD = 8, IN_DEPTH = 16, FP16
 
 #define THREADS (32 * WARPS)
 
+constexpr int FACTS = 4;  // numbers before a part's weighted values: its greatest score, the sum of its weights, and two so that the values are aligned
+
 struct Op {  // 80 bytes, filled by the host
     const u8* w;        // MATVEC: the matrix [rows, K]; ATTEND: keys [TAKES, KV, capacity, HD]
     const u8* scale;    // of int8, fp8 [rows] fp32, of int4 [rows, K / 64] fp16; ATTEND: values
     const u8* zero;     // of int4; ATTEND: rotary table [2, positions, HD / 2]
     const u16* norm;    // [K] in bf16, or null
     const u8* in;       // sums [in_parts, TAKES, K] fp32, what was attended to, or h [TAKES, K]; ATTEND: q, k, v [in_parts, TAKES, NT]
-    u8* out;            // sums [parts, TAKES, N] fp32, h [TAKES, N] in 16 bits; ATTEND: [TAKES, heads, parts, HD + 2]
+    u8* out;            // sums [parts, TAKES, N] fp32, h [TAKES, N] in 16 bits; ATTEND: [TAKES, heads, parts, FACTS + HD]
     i64 step;           // bytes from one depth step's matrix to the next
     int K, N;           // N outputs; ATTEND: HD and capacity
     u8 type, kind, source, in_parts, parts, from, to, flags;  // from, to: which of the two residual rows is read and written, 2: none

@@ -206,7 +206,7 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
             most_qkv = max(most_qkv, p.split(qkv[0].kind, c.dim, nt) * takes * nt)
             most_o = max(most_o, p.split(o[0].kind, c.dim, c.dim) * takes * c.dim)
             most_down = max(most_down, p.split(down[0].kind, c.inter, c.dim) * takes * c.dim)
-        most_y = max(most_y, takes * c.heads * ap * (c.head_dim + 2))
+        most_y = max(most_y, takes * c.heads * ap * (c.head_dim + 4))
         most_h = max(most_h, takes * c.inter)
     qkv_sums, o_sums, down_sums, y = (p.buffer(n) for n in (most_qkv, most_o, most_down, most_y))
     h = p.buffer(most_h, dtype=torch.int16)

@@ -23,9 +23,9 @@ typedef long long i64;
 #define __launch_bounds__(...)
 #define __expf exp_of  // the C library has these names
 #define __logf log_of
-struct float2 { float x, y; };
+struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
-struct uint2 { u32 x, y; };
+struct alignas(8) uint2 { u32 x, y; };
 struct alignas(16) uint4 { u32 x, y, z, w; };
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
@@ -98,11 +98,13 @@ DEVICE void wait_turn(u64* barrier, u32 turn) {
     }
 }
 
-DEVICE float read(const float* p) { return *p; }
-DEVICE float2 read2(const float* p) { return *aligned<float2>(p); }
-DEVICE float4 read4f(const float* p) { return *aligned<float4>(p); }
-DEVICE uint4 read16(const void* p) { return *aligned<uint4>(p); }
-DEVICE u32 read4(const void* p) { return *aligned<u32>(p); }
+template <class T> inline T read_if(const void* p, bool there) { return there ? *aligned<T>(p) : T{}; }
+DEVICE float read(const float* p, bool there = true) { return read_if<float>(p, there); }
+DEVICE float2 read2(const float* p, bool there = true) { return read_if<float2>(p, there); }
+DEVICE float4 read4f(const float* p, bool there = true) { return read_if<float4>(p, there); }
+DEVICE u32 read4(const void* p, bool there = true) { return read_if<u32>(p, there); }
+DEVICE uint2 read8(const void* p, bool there = true) { return read_if<uint2>(p, there); }
+DEVICE uint4 read16(const void* p, bool there = true) { return read_if<uint4>(p, there); }
 template <class T> DEVICE T* itself(T* p) { return p; }
 DEVICE void arrive(u32* counter) { ++*counter; }
 DEVICE void wait_for(const u32* counter, u32 count) { while (*counter < count) others(); }
