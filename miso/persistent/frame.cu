@@ -1,15 +1,15 @@
 // A whole frame in one launch: every multiprocessor runs one program, and all of them go through the same list of operations together.
 //
 // A frame is bound by reading weights. Which weights a warp will need, and in what order, is known from the start, so warps of their own fetch
-// them into a ring for each warp that multiplies, across operations: while the programs wait for each other or norm a vector, the next
+// them into a ring for the warps that multiply, across operations: while the programs wait for each other or norm a vector, the next
 // matrices are coming. Products are done by tensor cores (8 rows of a matrix times up to 8 takes), sums of parts always in the same order,
 // so that a seed says the same on every run.
 //
-// Set by the host: TAKES, WARPS (that multiply), FETCHERS (warps), DEPTH (stages of a ring), STAGE (bytes of one), SUMS (bytes of them), SCRATCH
+// Set by the host: TAKES, WARPS (that multiply), FETCHERS (warps), RING (stages, as many for each warp), STAGE (bytes of one), SUMS (bytes of them), SCRATCH
 // (bytes of x), GROUP, WIDEST (row), MOST_HD (of the depth decoder's heads), VOCAB, SIZE, CODEBOOKS, PLANS, KINDS (a bit for each Op.kind there is).
 
 DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& plan, const Place& place, i64 t, const uint2 (&gains)[KEPT],
-                   int& slot, u32& turn) {
+                   Turns& ring) {
     int stride = stride_of(op.kind, plan);
     bool gated = op.flags & GATED, scaled = op.kind == INT8 || op.kind == FP8;
     float first_scale = 1, second_scale = 1;  // of this thread's first output: they come from memory, while the products are made
@@ -23,10 +23,10 @@ DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& pl
         int end = min(begin + plan.chunk, (int)plan.units);
         if (begin) together();
         // of kinds that no operation has nothing is compiled
-        if (KINDS & 1 << BF16 && op.kind == BF16) products<BF16>(s, plan, stride, begin, end, slot, turn);
-        if (KINDS & 1 << INT8 && op.kind == INT8) products<INT8>(s, plan, stride, begin, end, slot, turn);
-        if (KINDS & 1 << INT4 && op.kind == INT4) products<INT4>(s, plan, stride, begin, end, slot, turn);
-        if (KINDS & 1 << FP8 && op.kind == FP8) products<FP8>(s, plan, stride, begin, end, slot, turn);
+        if (KINDS & 1 << BF16 && op.kind == BF16) products<BF16>(s, plan, stride, begin, end, ring);
+        if (KINDS & 1 << INT8 && op.kind == INT8) products<INT8>(s, plan, stride, begin, end, ring);
+        if (KINDS & 1 << INT4 && op.kind == INT4) products<INT4>(s, plan, stride, begin, end, ring);
+        if (KINDS & 1 << FP8 && op.kind == FP8) products<FP8>(s, plan, stride, begin, end, ring);
         together();
         int tiles = gated ? (end - begin) / 2 : end - begin, first = plan.row + (gated ? begin / 2 : begin) * 8;
         for (int i = threadIdx.x; i < tiles * 8 * TAKES; i += THREADS) {
@@ -51,20 +51,20 @@ DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& pl
 extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(const Frame f) {
     u8* free = memory;
     Shared s;
-    free += WARPS * DEPTH * STAGE;
+    free += RING * STAGE;
     s.x = free, free += SCRATCH;
     s.sums = (float*)free, free += SUMS;
     Plan* plans = (Plan*)free;
     free += (PLANS * sizeof(Plan) + 15) / 16 * 16;
     s.parts = (float*)free, free += WARPS * (TAKES > 4 ? TAKES : 4) * sizeof(float);
     s.factor = (float*)free, free += 8 * sizeof(float);
-    s.arrived = (u64*)free, s.used = s.arrived + WARPS * DEPTH, free += WARPS * DEPTH * 16;
+    s.arrived = (u64*)free, s.used = s.arrived + RING, free += RING * 16;
     s.codes = (int*)free, free += (TAKES * CODEBOOKS * sizeof(int) + 15) / 16 * 16;
     Op* ops = (Op*)free;
     s.ops = ops, s.others = (const Other*)(ops + f.ops_all), s.plans = plans;
 
-    for (int i = threadIdx.x; i < WARPS * DEPTH * STAGE / 16; i += blockDim.x) ((uint4*)memory)[i] = make_uint4(0, 0, 0, 0);  // what no weights cover
-    for (int i = threadIdx.x; i < WARPS * DEPTH; i += blockDim.x) begin_turns(s.arrived + i, 32), begin_turns(s.used + i, 1);
+    for (int i = threadIdx.x; i < RING * STAGE / 16; i += blockDim.x) ((uint4*)memory)[i] = make_uint4(0, 0, 0, 0);  // what no weights cover
+    for (int i = threadIdx.x; i < RING; i += blockDim.x) begin_turns(s.arrived + i, 32), begin_turns(s.used + i, 1);
     int listed = (f.ops_all * (int)sizeof(Op) + f.others_all * (int)sizeof(Other)) / 16;
     for (int i = threadIdx.x; i < listed; i += blockDim.x) ((uint4*)ops)[i] = ((const uint4*)f.ops)[i];
     all_together();
@@ -77,8 +77,7 @@ extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(c
         return;
     }
 
-    int slot = 0;
-    u32 turn = 0;
+    Turns ring = {(int)threadIdx.x >> 5, (int)threadIdx.x >> 5, 0};
     u32 waits = 0;
     Place place = {-1, 0};
     for (bool begun = false;; begun = true) {
@@ -118,7 +117,7 @@ extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(c
             attend(s, *op, (int)position, first);
             continue;
         }
-        matvec(f, s, *op, s.plans[op->plan], place, t, gains, slot, turn);
+        matvec(f, s, *op, s.plans[op->plan], place, t, gains, ring);
     }
 
     draw_codes(f, s, f.codebooks - 1, t);

@@ -72,7 +72,7 @@ struct Shared {
     float* factor;  // [TAKES] 1 / root mean square
     float* parts;   // [2][TAKES][WARPS]
     int* codes;     // [TAKES][CODEBOOKS]
-    u64 *arrived, *used;  // [WARPS][DEPTH] of each slot of the rings, which come first: what is in it can be read, can be written over
+    u64 *arrived, *used;  // [RING] of each slot of the ring, which comes first: what is in it can be read, can be written over
 };
 
 // Where a program or a ring is in the list: depth operations come once for each position.
@@ -128,9 +128,7 @@ DEVICE Plan plan_of(const Op& op) {
     plan.units = (last - first) * (op.flags & GATED ? 2 : 1);
     plan.stages = max((plan.bytes + 255) / 256, 1);
     plan.skip_units = WARPS / plan.stages, plan.skip_stages = WARPS % plan.stages;
-    int round = 2;  // tiles after which it is warp 0's turn again
-    while (round * plan.stages % WARPS) round += 2;
     int room = SUMS / (min((int)plan.stages, WARPS) * TAKES * 32);
-    plan.chunk = plan.units <= room ? plan.units : room / round * round;
+    plan.chunk = plan.units <= room ? plan.units : room & ~1;
     return plan;
 }

@@ -63,23 +63,27 @@ template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, float (&e
     }
 }
 
+// A warp's way through the ring, of which it has every slot that WARPS divides but for its own number: it goes on from one product to the next.
+struct Turns {
+    int slot, lead;  // the next, and how many stages of what is multiplied next lie before it
+    u32 turn;
+};
+
 // Of tiles ``begin`` to ``end``, sums of each warp's stages of a tile
-template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int stride, int begin, int end, int& slot, u32& turn) {
+template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int stride, int begin, int end, Turns& ring) {
     const int inputs = KIND == BF16 ? 256 : KIND == INT4 ? 1024 : 512, stages = plan.stages;  // bytes of x that a stage takes
-    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, take = lane >> 2, sets = min(stages, WARPS);
-    int unit = warp / stages, stage = warp - unit * stages;
+    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, take = lane >> 2, sets = min(stages, WARPS), all = (end - begin) * stages;
+    int unit = ring.lead / stages, stage = ring.lead - unit * stages, at = ring.lead;
     const u8* x = s.x + min(take, TAKES - 1) * stride;
     float* to = s.sums + take * 8 + 2 * (lane & 3);
     float even[4] = {0, 0, 0, 0}, odd[4] = {0, 0, 0, 0};
-    end -= begin;
 #pragma unroll 1
-    while (unit < end) {
-        int at = warp * DEPTH + slot;
-        wait_turn(s.arrived + at, turn);
-        multiply<KIND>(memory + at * STAGE, x + stage * inputs, even, odd);
+    for (; at < all; at += WARPS) {
+        wait_turn(s.arrived + ring.slot, ring.turn);
+        multiply<KIND>(memory + ring.slot * STAGE, x + stage * inputs, even, odd);
         warp_together();
-        if (lane == 0) tell(s.used + at);
-        if (++slot == DEPTH) slot = 0, turn ^= 1;
+        if (lane == 0) tell(s.used + ring.slot);
+        if ((ring.slot += WARPS) >= RING) ring.slot -= RING, ring.turn ^= 1;
         int was = unit, set = stages < WARPS ? stage : warp;
         unit += plan.skip_units, stage += plan.skip_stages;
         if (stage >= stages) stage -= stages, unit++;
@@ -89,6 +93,7 @@ template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int 
             for (int j = 0; j < 4; j++) even[j] = odd[j] = 0;
         }
     }
+    ring.lead = at - all;
 }
 
 DEVICE float gathered(const Shared& s, const Plan& plan, int unit, int take, int r) {  // a tile's sums of one output, always in the same order

@@ -21,7 +21,8 @@ RESIDUAL, ATTENDED, VECTOR, BEGIN = range(4)
 GATED, SAME_PHASE, NOT_FIRST, RECORD, IN_DEPTH, FP16_OUT = 1, 2, 4, 8, 16, 32
 KINDS = {torch.bfloat16: BF16, torch.int8: INT8, torch.uint8: INT4, torch.float8_e4m3fn: FP8}
 _NONE = 2  # of the residual rows
-FETCHERS = 2  # warps
+WARPS = 8  # that multiply: the fewer there are, the less they wait for each other, and the more registers each has
+FETCHERS = 4  # warps besides: two can't fetch as fast as memory gives, and eight leave the others too few registers
 
 _OP = struct.Struct("<6Qq2i8B2BH2BH")
 _OTHER = struct.Struct("<3Qq")
@@ -29,11 +30,6 @@ _PLAN = 24
 _ROW = 256  # bytes of a row in a stage
 _INPUTS = {BF16: 256, INT8: 512, INT4: 1024, FP8: 512}  # bytes of x that a stage takes
 _FAST, _NEAR = 22.5, 40  # bytes a ns: of weights from memory to a multiprocessor, and of what all of them read from the second cache
-
-
-def warps_for(takes: int) -> int:
-    """That multiply: the fewer there are, the less they wait for each other, but inputs of several takes are much to prepare."""
-    return 8 if takes <= 2 else 16
 
 
 def pitch_of(kind: int, K: int) -> int:
@@ -79,10 +75,6 @@ class Program:
     depth_head: int = 8
     kinds: int = 0  # a bit for each
 
-    @property
-    def warps(self) -> int:
-        return warps_for(self.takes)
-
     def buffer(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         t = torch.zeros(shape, device=self.device, dtype=dtype)
         self.keep.append(t)
@@ -117,8 +109,8 @@ class Program:
         units = -(-tiles // (self.programs // parts)) * (2 if flags & GATED else 1)
         for part in range(parts):
             stages = max(-(-min(share, pitch - part * share) // _ROW), 1)
-            each, round = min(stages, self.warps) * self.takes * 32, next(r for r in range(2, 2 * self.warps + 2, 2) if r * stages % self.warps == 0)
-            self.sums, self.least_sums = max(self.sums, units * each), max(self.least_sums, min(units, round) * each)
+            each = min(stages, WARPS) * self.takes * 32
+            self.sums, self.least_sums = max(self.sums, units * each), max(self.least_sums, min(units, 2) * each)
         self.scratch = max(self.scratch, self.x_bytes(kind, K, parts))
         self.kinds |= 1 << kind
         if norm is not None:
@@ -136,7 +128,7 @@ class Program:
             self.depth_head = hd
 
     def _attention_scratch(self, hd: int) -> int:
-        return ((self.group + 2) * hd + self.warps // 2 * self.group * (hd + 2)) * 4
+        return ((self.group + 2) * hd + WARPS // 2 * self.group * (hd + 2)) * 4
 
     def _op(self, w, scale, zero, norm, of, out, *numbers: int) -> None:
         self.ops.append(_OP.pack(*_at(w, scale, zero, norm, of, out), *numbers))
@@ -147,18 +139,18 @@ class Program:
     def compiled_for(self, vocab: int, size: int, codebooks: int, shared: int) -> tuple[dict[str, int], int]:
         """Macros, and bytes of shared memory, of which the device has ``shared`` for a program."""
         listed, stage = len(self.ops) * _OP.size + len(self.others) * _OTHER.size, 8 * _ROW + (256 if self.kinds >> INT4 & 1 else 0)
-        scratch = -(-max(self.scratch, self._attention_scratch(self.widest_head), 4 * vocab, self.warps * 3 * self.widest_head * 4) // 128) * 128
+        scratch = -(-max(self.scratch, self._attention_scratch(self.widest_head), 4 * vocab, WARPS * 3 * self.widest_head * 4) // 128) * 128
         sums = -(-max(self.least_sums, min(self.sums, 14_336 + 2_048 * self.takes)) // 128) * 128
-        rest = scratch + sums + listed + -(-len(self.plans) * _PLAN // 16) * 16 + self.warps * max(self.takes, 4) * 4 + 48 \
+        rest = scratch + sums + listed + -(-len(self.plans) * _PLAN // 16) * 16 + WARPS * max(self.takes, 4) * 4 + 48 \
             + -(-self.takes * codebooks * 4 // 16) * 16
-        depth = min((shared - rest) // (self.warps * (stage + 16)), 32)
+        depth = min((shared - rest) // (WARPS * (stage + 16)), 32)
         if depth < 2:
             raise MisoError(f"The GPU's shared memory ({shared} bytes) is too small for {self.takes} takes in the persistent kernel.",
                             "Use the path auto.", input="path")
-        macros = {"TAKES": self.takes, "WARPS": self.warps, "DEPTH": depth, "STAGE": stage, "FETCHERS": FETCHERS, "SUMS": sums, "SCRATCH": scratch,
+        macros = {"TAKES": self.takes, "WARPS": WARPS, "RING": depth * WARPS, "STAGE": stage, "FETCHERS": FETCHERS, "SUMS": sums, "SCRATCH": scratch,
                   "PLANS": len(self.plans), "WIDEST": self.widest, "GROUP": self.group, "VOCAB": vocab, "SIZE": size, "CODEBOOKS": codebooks,
                   "MOST_HD": self.depth_head, "KINDS": self.kinds}
-        return macros, rest + depth * self.warps * (stage + 16)
+        return macros, rest + depth * WARPS * (stage + 16)
 
 
 def _at(*tensors: Tensor | None) -> tuple[int, ...]:

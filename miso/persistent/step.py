@@ -13,7 +13,7 @@ from ..model import Backbone
 from ..sampling import Sampling
 from ..step import FrameState
 from .compile import Kernel, cubin, missing
-from .program import FETCHERS, FP8, INT4, KINDS, make, pitch_of, warps_for
+from .program import FETCHERS, FP8, INT4, KINDS, WARPS, make, pitch_of
 
 
 def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
@@ -50,7 +50,7 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
                 K = layer.weight.shape[1] * (2 if kind == INT4 else 1)
                 if pitch_of(kind, K) % 16 or (kind == INT4 and K % 512):
                     return f"a matrix has {K} inputs ({name})"
-    warps = warps_for(takes) * torch.cuda.get_device_properties(weight.device).multi_processor_count
+    warps = WARPS * torch.cuda.get_device_properties(weight.device).multi_processor_count
     if decoder.config.codebooks > 32 or takes * decoder.config.depth.heads > warps:
         return "the depth decoder has more codebooks, or heads, than it has room for"
     if decoder.config.depth.dim % 8:
@@ -100,7 +100,7 @@ class PersistentFrame:
         major, minor = torch.cuda.get_device_capability(device)
         binary, _ = cubin(f"{major}{minor}", tuple(macros.items()))
         with torch.cuda.device(device):
-            return Kernel(binary, shared, self._gpu()[0], 32 * (macros["WARPS"] + FETCHERS))
+            return Kernel(binary, shared, self._gpu()[0], 32 * (WARPS + FETCHERS))
 
     def __call__(self, window: int | None = None) -> None:
         device = self.state.x.device

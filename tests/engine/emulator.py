@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from miso.persistent import compile as compiling
-from miso.persistent.program import FETCHERS
+from miso.persistent.program import FETCHERS, WARPS
 from miso.persistent.step import PersistentFrame
 
 _HERE = Path(__file__).with_name("emulated")
@@ -29,7 +29,7 @@ class EmulatedFrame(PersistentFrame):
             subprocess.run(command, input=source, text=True, check=True)
             launch = ctypes.CDLL(str(library)).launch
         programs, _ = self._gpu()
-        return lambda frame, stream: launch(ctypes.byref(frame), programs, 32 * (macros["WARPS"] + FETCHERS), shared)
+        return lambda frame, stream: launch(ctypes.byref(frame), programs, 32 * (WARPS + FETCHERS), shared)
 
     def __call__(self, window=None):
         self._barrier.zero_()

@@ -39,10 +39,10 @@ inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 inline u32 __float_as_uint(float f) { u32 v; memcpy(&v, &f, 4); return v; }
 inline float __uint_as_float(u32 v) { float f; memcpy(&f, &v, 4); return f; }
 
-struct Turns { u16 left, count; u32 turn; };  // an mbarrier, and in ``barrier`` a named one
+struct Count { u16 left, count; u32 turn; };  // an mbarrier, and in ``barrier`` a named one
 struct Copy { u8* to; const u8* from; int bytes; };  // to nowhere: what waits for those before it is told
-struct Block { u8* shared; Turns named[17]; std::unordered_map<u64*, std::vector<Copy>> copies; };
-struct Warp { u32 said[32][6]; Turns together; };
+struct Block { u8* shared; Count named[17]; std::unordered_map<u64*, std::vector<Copy>> copies; };
+struct Warp { u32 said[32][6]; Count together; };
 struct Index { u32 x; };
 struct Fiber { ucontext_t context; Index thread, block; Block* in; Warp* warp; std::vector<Copy> begun; bool done; };
 static Fiber* running;
@@ -57,8 +57,8 @@ inline void others() { swapcontext(&running->context, &outside); }
 inline void wrong(const char* what) { fprintf(stderr, "emulated GPU: %s\n", what); abort(); }
 template <class T> inline T* aligned(const void* p) { if ((u64)p % sizeof(T)) wrong("an address isn't aligned"); return (T*)p; }
 
-inline void told(Turns& t) { if (--t.left == 0) t.left = t.count, t.turn ^= 1; }
-inline void meet(Turns& t, int count) {
+inline void told(Count& t) { if (--t.left == 0) t.left = t.count, t.turn ^= 1; }
+inline void meet(Count& t, int count) {
     if (!t.left) t.left = t.count = count;
     u32 turn = t.turn;
     told(t);
@@ -69,8 +69,8 @@ DEVICE void all_together() { meet(running->in->named[16], threads.x); }
 DEVICE void together() { meet(running->in->named[0], 32 * WARPS); }
 DEVICE void some_together(int which, int count) { meet(running->in->named[which], count); }
 
-DEVICE void begin_turns(u64* barrier, u32 count) { *(Turns*)barrier = {(u16)count, (u16)count, 0}; }
-DEVICE void tell(u64* barrier) { told(*(Turns*)barrier); }
+DEVICE void begin_turns(u64* barrier, u32 count) { *(Count*)barrier = {(u16)count, (u16)count, 0}; }
+DEVICE void tell(u64* barrier) { told(*(Count*)barrier); }
 DEVICE u32 shared_address(const void* p) { return (u32)((u8*)p - memory); }
 DEVICE u64 seldom_read() { return 0; }
 DEVICE void fetch16(u32 to, const void* from, bool there, u64) {
@@ -85,7 +85,7 @@ DEVICE void fetches_tell(u64* barrier) {
     own.clear();
 }
 DEVICE void wait_turn(u64* barrier, u32 turn) {
-    Turns& t = *(Turns*)barrier;
+    Count& t = *(Count*)barrier;
     for (auto& copies = running->in->copies; t.turn == turn;) {  // what is fetched arrives when somebody waits for it, and no sooner
         auto found = copies.find(barrier);
         if (found != copies.end()) {
