@@ -14,7 +14,7 @@ DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& pl
     bool gated = op.flags & GATED, scaled = op.kind == INT8 || op.kind == FP8;
     float first_scale = 1, second_scale = 1;  // of this thread's first output: they come from memory, while the products are made
     if (scaled) {
-        int row = min(plan.row + ((int)threadIdx.x >> 3) % max(gated ? plan.chunk / 2 : plan.chunk, 1) * 8 + (int)(threadIdx.x & 7), op.N - 1);
+        int row = min(plan.row + ((int)threadIdx.x >> 3) / TAKES * 8 + (int)(threadIdx.x & 7), op.N - 1);
         first_scale = scale_of(s, op, row);
         if (gated) second_scale = scale_of(s, op, op.N + row);
     }
@@ -30,7 +30,7 @@ DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& pl
         together();
         int tiles = gated ? (end - begin) / 2 : end - begin, first = plan.row + (gated ? begin / 2 : begin) * 8;
         for (int i = threadIdx.x; i < tiles * 8 * TAKES; i += THREADS) {
-            int r = i & 7, tile = (i >> 3) % tiles, take = (i >> 3) / tiles, row = first + tile * 8 + r;
+            int r = i & 7, tile = (i >> 3) / TAKES, take = (i >> 3) % TAKES, row = first + tile * 8 + r;
             if (row >= op.N) continue;
             float factor = op.norm ? s.factor[take] : 1;
             bool known = begin == 0 && i == threadIdx.x;

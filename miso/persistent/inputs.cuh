@@ -30,12 +30,12 @@ DEVICE void before_norm(const Op& op, uint2 (&gains)[KEPT]) {
 // The product's inputs of this program's part of K, in shared memory.
 DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& plan, int stride, const Place& place, i64 t,
                     const uint2 (&gains)[KEPT]) {
-    int tid = threadIdx.x, from = inputs_of(op.kind, plan.offset), number = inputs_of(op.kind, plan.bytes);
+    int tid = threadIdx.x, take = tid / READERS, reader = tid % READERS, from = inputs_of(op.kind, plan.offset), number = inputs_of(op.kind, plan.bytes);
     int room = inputs_of(op.kind, plan.stages * 256);
     bool fp16 = op.kind != BF16, mixed = mixed_up(op.kind);
     if (op.source == BEGIN && place.op == f.ops_backbone && place.position > 0) draw_codes(f, s, place.position - 1, t);
     if (op.source == RESIDUAL || op.source == BEGIN) {
-        int slice = ((op.K + gridDim.x - 1) / gridDim.x + 3) & ~3, mine = blockIdx.x * slice, take = tid / READERS;
+        int slice = ((op.K + gridDim.x - 1) / gridDim.x + 3) & ~3, mine = blockIdx.x * slice;
         if (take < TAKES) {
             const u16* start = nullptr;
             if (op.source == BEGIN && place.op < f.ops_backbone)
@@ -50,7 +50,7 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
                 float4 v[BATCH];
 #pragma unroll
                 for (int j = 0; j < BATCH; j++) {
-                    at[j] = 4 * (tid % READERS + (first + j) * READERS);
+                    at[j] = 4 * (reader + (first + j) * READERS);
                     if (GAINS <= 4)
                         g[j] = gains[GAINS <= 4 ? j : 0];
                     else if (at[j] < op.K)
@@ -73,13 +73,13 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
             if ((tid & 31) == 0) s.parts[tid >> 5] = squares;
         }
     } else if (op.source == ATTENDED) {
-        int heads = op.heads, HD = op.K / heads, parts = op.in_parts, all = TAKES * number / 4;
-        for (int begin = tid; begin < all; begin += 2 * THREADS) {
+        int heads = op.heads, HD = op.K / heads, parts = op.in_parts, all = take < TAKES ? number / 4 : 0;
+        for (int begin = reader; begin < all; begin += 2 * READERS) {
             float2 facts[2][4];
             float4 values[2][4];
 #pragma unroll
             for (int j = 0; j < 2; j++) {
-                int quad = begin + j * THREADS, take = quad / (number / 4), k = from + 4 * (quad - take * (number / 4)), head = k / HD;
+                int quad = begin + j * READERS, k = from + 4 * quad, head = k / HD;
                 const float* y = (const float*)op.in + (i64)(take * heads + head) * parts * (HD + FACTS);
 #pragma unroll
                 for (int q = 0; q < 4; q++) {
@@ -90,7 +90,7 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
             }
 #pragma unroll
             for (int j = 0; j < 2; j++) {
-                int quad = begin + j * THREADS, take = quad / (number / 4), i = 4 * (quad - take * (number / 4));
+                int quad = begin + j * READERS;
                 if (quad >= all) continue;
                 float best = -INFINITY, sum = 0;
                 float4 v = make_float4(0, 0, 0, 0);
@@ -104,25 +104,26 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
                     sum += weight * facts[j][q].y;
                     v = v + make_float4(weight * value.x, weight * value.y, weight * value.z, weight * value.w);
                 }
-                *(uint2*)(s.x + take * stride + i * 2) = pack(fp16, make_float4(v.x / sum, v.y / sum, v.z / sum, v.w / sum), mixed);
+                *(uint2*)(s.x + take * stride + quad * 8) = pack(fp16, make_float4(v.x / sum, v.y / sum, v.z / sum, v.w / sum), mixed);
             }
         }
     } else if (op.source == VECTOR) {
-        int all = TAKES * number / 8;
-        for (int begin = tid; begin < all; begin += 4 * THREADS) {
-            uint4 v[4];
+        constexpr int AHEAD = TAKES > 2 ? 8 : 4;
+        int all = take < TAKES ? number / 8 : 0;
+        for (int begin = reader; begin < all; begin += AHEAD * READERS) {
+            uint4 v[AHEAD];
 #pragma unroll
-            for (int j = 0; j < 4; j++) {
-                int unit = begin + j * THREADS, take = unit / (number / 8), i = 8 * (unit - take * (number / 8));
-                v[j] = read16((const u16*)op.in + (i64)take * op.K + from + i, unit < all);
+            for (int j = 0; j < AHEAD; j++) {
+                int unit = begin + j * READERS;
+                v[j] = read16((const u16*)op.in + (i64)take * op.K + from + unit * 8, unit < all);
             }
 #pragma unroll
-            for (int j = 0; j < 4; j++) {
-                int unit = begin + j * THREADS, take = unit / (number / 8), i = 8 * (unit - take * (number / 8));
+            for (int j = 0; j < AHEAD; j++) {
+                int unit = begin + j * READERS;
                 if (mixed)
                     v[j] = make_uint4(pick_bytes(v[j].x, v[j].y, 0x5410), pick_bytes(v[j].x, v[j].y, 0x7632),
                                       pick_bytes(v[j].z, v[j].w, 0x5410), pick_bytes(v[j].z, v[j].w, 0x7632));
-                if (unit < all) *(uint4*)(s.x + take * stride + i * 2) = v[j];
+                if (unit < all) *(uint4*)(s.x + take * stride + unit * 16) = v[j];
             }
         }
     }

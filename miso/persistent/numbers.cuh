@@ -10,17 +10,22 @@ DEVICE float2 operator+(const float2& a, const float2& b) { return make_float2(a
 DEVICE float2 read_sum(const float* p, bool there, float2) { return read2(p, there); }
 DEVICE float4 read_sum(const float* p, bool there, float4) { return read4f(p, there); }
 
-// To each v[j] that is ``there`` up to four sums, the first at ``from`` + at[j], which are ``apart`` numbers from each other. Two of every j are under
-// way together, and with them what was read before.
+// To each v[j] that is ``there`` up to four sums, the first at ``from`` + at[j], which are ``apart`` numbers from each other. All are under way together,
+// and with them what was read before.
 template <class V, int N> DEVICE void add_parts(V (&v)[N], const float* from, const int (&at)[N], const bool (&there)[N], int parts, int apart) {
-#pragma unroll 1
-    for (int q = 0; q < parts; q += 2, from += 2 * apart) {
-        V one[N], two[N];
+    V more[4][N] = {};
 #pragma unroll
-        for (int j = 0; j < N; j++) one[j] = read_sum(from + at[j], there[j], V()), two[j] = read_sum(from + apart + at[j], there[j] && q + 1 < parts, V());
+    for (int q = 0; q < 4; q += 2)
+        if (q < parts)
 #pragma unroll
-        for (int j = 0; j < N; j++) v[j] = v[j] + one[j] + two[j];
-    }
+            for (int j = 0; j < N; j++) {
+                more[q][j] = read_sum(from + q * apart + at[j], there[j], V());
+                more[q + 1][j] = read_sum(from + (q + 1) * apart + at[j], there[j] && q + 1 < parts, V());
+            }
+#pragma unroll
+    for (int q = 0; q < 4; q++)
+#pragma unroll
+        for (int j = 0; j < N; j++) v[j] = v[j] + more[q][j];
 }
 
 DEVICE u32 pack(bool fp16, float low, float high) { return fp16 ? pack_fp16(low, high) : pack_bf16(low, high); }

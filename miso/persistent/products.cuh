@@ -5,7 +5,14 @@ DEVICE u32 two_fp16(u32 bytes, u32 which, u32 bias) {  // two of four bytes as 1
 // A stage's products. Lane 4 n + c has row n of the matrix, take n of x (rows of takes that aren't there come out as anything), and of the
 // inputs those that its units of 16 bytes of weights belong to. The 16 bytes of x that it reads are a whole operand: their first and third part
 // are rows 0 to 7 of ``even``, the second and fourth are rows 8 to 15 of ``odd``.
-template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, float (&even)[4], float (&odd)[4]) {
+struct Products {
+    float even[4], odd[4];
+
+    DEVICE float2 sums() const { return make_float2(even[0] + odd[2], even[1] + odd[3]); }
+};
+
+template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, Products& to) {
+    float(&even)[4] = to.even, (&odd)[4] = to.odd;
     int lane = threadIdx.x & 31, n = lane >> 2, c = lane & 3;
 #pragma unroll
     for (int quarter = 0; quarter < 4; quarter++) {
@@ -73,25 +80,59 @@ struct Turns {
 template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int stride, int begin, int end, Turns& ring) {
     const int inputs = KIND == BF16 ? 256 : KIND == INT4 ? 1024 : 512, stages = plan.stages;  // bytes of x that a stage takes
     int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, take = lane >> 2, sets = min(stages, WARPS), all = (end - begin) * stages;
-    int unit = ring.lead / stages, stage = ring.lead - unit * stages, at = ring.lead;
+    const int skip_units = plan.skip_units, skip_stages = plan.skip_stages;
     const u8* x = s.x + min(take, TAKES - 1) * stride;
     float* to = s.sums + take * 8 + 2 * (lane & 3);
-    float even[4] = {0, 0, 0, 0}, odd[4] = {0, 0, 0, 0};
-#pragma unroll 1
-    for (; at < all; at += WARPS) {
-        wait_turn(s.arrived + ring.slot, ring.turn);
-        multiply<KIND>(memory + ring.slot * STAGE, x + stage * inputs, even, odd);
-        warp_together();
-        if (lane == 0) tell(s.used + ring.slot);
-        if ((ring.slot += WARPS) >= RING) ring.slot -= RING, ring.turn ^= 1;
-        int was = unit, set = stages < WARPS ? stage : warp;
-        unit += plan.skip_units, stage += plan.skip_stages;
+    int unit = 0, stage = ring.lead, at = ring.lead;
+    while (stage >= stages) stage -= stages, unit++;
+    auto next = [&](int& unit, int& stage) {
+        unit += skip_units, stage += skip_stages;
         if (stage >= stages) stage -= stages, unit++;
-        if (unit != was) {
-            if (take < TAKES) *(float2*)(to + (was * sets + set) * TAKES * 8) = make_float2(even[0] + odd[2], even[1] + odd[3]);
+    };
+    auto put = [&](int unit, int stage, const Products& p) {
+        if (take < TAKES) *(float2*)(to + (unit * sets + (stages < WARPS ? stage : warp)) * TAKES * 8) = p.sums();
+    };
+    auto leave = [&](int slot) {
+        if (lane == 0) tell(s.used + slot);
+    };
+    Products sum = {};
+    // two stages at a time, since so many of a stage's steps wait for the one before
+#pragma unroll 1
+    for (; at + WARPS < all; at += 2 * WARPS) {
+        int slot = ring.slot, second_slot = slot + WARPS, second_turn = ring.turn, second_unit = unit, second_stage = stage;
+        if (second_slot >= RING) second_slot -= RING, second_turn ^= 1;
+        next(second_unit, second_stage);
+        wait_turn(s.arrived + slot, ring.turn);
+        wait_turn(s.arrived + second_slot, second_turn);
+        Products second = {};
+        multiply<KIND>(memory + slot * STAGE, x + stage * inputs, sum);
+        multiply<KIND>(memory + second_slot * STAGE, x + second_stage * inputs, second);
+        warp_together();
+        leave(slot), leave(second_slot);
+        ring.slot = second_slot + WARPS, ring.turn = second_turn;
+        if (ring.slot >= RING) ring.slot -= RING, ring.turn ^= 1;
+        if (second_unit != unit) {
+            put(unit, stage, sum);
+            sum = second;
+        } else
 #pragma unroll
-            for (int j = 0; j < 4; j++) even[j] = odd[j] = 0;
+            for (int j = 0; j < 4; j++) sum.even[j] += second.even[j], sum.odd[j] += second.odd[j];
+        unit = second_unit, stage = second_stage;
+        next(second_unit, second_stage);
+        if (second_unit != unit) {
+            put(unit, stage, sum);
+            sum = {};
         }
+        unit = second_unit, stage = second_stage;
+    }
+    if (at < all) {
+        wait_turn(s.arrived + ring.slot, ring.turn);
+        multiply<KIND>(memory + ring.slot * STAGE, x + stage * inputs, sum);
+        warp_together();
+        leave(ring.slot);
+        if ((ring.slot += WARPS) >= RING) ring.slot -= RING, ring.turn ^= 1;
+        put(unit, stage, sum);
+        at += WARPS;
     }
     ring.lead = at - all;
 }
