@@ -18,7 +18,7 @@ template <int N> DEVICE void read_pairs(const Op& op, int take, const int (&at)[
     int total = (op.heads + 2 * op.kv) * op.K;
 #pragma unroll
     for (int j = 0; j < N; j++) v[j] = make_float2(0, 0);
-    add_parts(v, (const float*)op.in + take * total, at, there, op.in_parts, TAKES * total);
+    add_parts(v, (const float*)op.in + take * total, [&](int j) { return at[j]; }, there, op.in_parts, TAKES * total);
 }
 
 // One take, one KV head and the query heads that share it, one part of the context (FlashDecoding, Dao et al. 2023).
@@ -42,7 +42,7 @@ struct Context {
     DEVICE void read(const Op& op, const Part& p, int position, int at) {
         int l = (threadIdx.x & 31) % (op.K / 8);
         k = v = make_uint4(0, 0, 0, 0);
-        if (at < p.end && at != position) k = read16(p.keys + (i64)at * op.K + l * 8), v = read16(p.values + (i64)at * op.K + l * 8);
+        if (at < p.end && at != position) k = ::read<uint4>(p.keys + (i64)at * op.K + l * 8), v = ::read<uint4>(p.values + (i64)at * op.K + l * 8);
     }
 };
 
@@ -202,10 +202,10 @@ constexpr int HELD = MOST_HD <= 64 ? 31 : 1;
 constexpr bool EARLY = TAKES <= 2;
 
 DEVICE void read_values(int position, const Head& h, u32 (&v)[HELD]) {
-    const u16* value = itself(h.values + 2 * (threadIdx.x & 31) % MOST_HD);
+    const u16* value = h.values + 2 * (threadIdx.x & 31) % MOST_HD;
     if (HELD > 1)
 #pragma unroll
-        for (int at = 0; at < HELD; at++) v[at] = read4(value + at * MOST_HD, h.any && at < position);
+        for (int at = 0; at < HELD; at++) v[at] = read<u32>(value + at * MOST_HD, h.any && at < position);
 }
 
 // The key of an earlier position and the values, read while the programs wait for each other
@@ -215,9 +215,9 @@ struct Past {
 
     DEVICE Past(int position, const Head& h) {
         int lane = threadIdx.x & 31;
-        const u16* key = itself(h.keys + lane * MOST_HD);
+        const u16* key = h.keys + lane * MOST_HD;
 #pragma unroll
-        for (int i = 0; i < MOST_HD / 8; i++) k[i] = read16(key + i * 8, h.any && lane < position);
+        for (int i = 0; i < MOST_HD / 8; i++) k[i] = read<uint4>(key + i * 8, h.any && lane < position);
         if (EARLY) read_values(position, h, v);
     }
 };
@@ -277,7 +277,7 @@ DEVICE void attend_short(const Op& op, int position, const Head& h, Past& past, 
             for (int at = 0; at < position; at++) {
                 float weight = from_lane(p, at);
                 if (inside) {
-                    float2 v = widened(read4(h.values + at * HD + 2 * pair));
+                    float2 v = widened(read<u32>(h.values + at * HD + 2 * pair));
                     y.x += weight * v.x, y.y += weight * v.y;
                 }
             }

@@ -42,48 +42,12 @@ DEVICE void wait_turn(u64* barrier, u32 turn) {  // until the turn isn't ``turn`
     while (!done);
 }
 
-// Reads that see what other multiprocessors wrote in this launch: past the first cache. What isn't ``there`` is zero. None branches or is said to
-// touch memory that is written, so as many are under way at once as stand side by side.
-DEVICE float read(const float* p, bool there = true) {
-    float v = 0;
-    asm volatile("{ .reg .pred there; setp.ne.u32 there, %2, 0; @there ld.global.cg.f32 %0, [%1]; }" : "+f"(v) : "l"(p), "r"((u32)there));
+// What isn't ``there`` is zero. A plain read sees what other multiprocessors wrote before the barrier, since waiting there (``wait_for``) empties the
+// first cache; and as no read needs another's result, many are under way at once.
+template <class T> DEVICE T read(const void* p, bool there = true) {
+    T v = {};
+    if (there) v = *(const T*)p;
     return v;
-}
-DEVICE float2 read2(const float* p, bool there = true) {
-    float2 v = {0, 0};
-    asm volatile("{ .reg .pred there; setp.ne.u32 there, %3, 0; @there ld.global.cg.v2.f32 {%0, %1}, [%2]; }"
-                 : "+f"(v.x), "+f"(v.y) : "l"(p), "r"((u32)there));
-    return v;
-}
-DEVICE float4 read4f(const float* p, bool there = true) {
-    float4 v = {0, 0, 0, 0};
-    asm volatile("{ .reg .pred there; setp.ne.u32 there, %5, 0; @there ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4]; }"
-                 : "+f"(v.x), "+f"(v.y), "+f"(v.z), "+f"(v.w) : "l"(p), "r"((u32)there));
-    return v;
-}
-DEVICE u32 read4(const void* p, bool there = true) {
-    u32 v = 0;
-    asm volatile("{ .reg .pred there; setp.ne.u32 there, %2, 0; @there ld.global.cg.u32 %0, [%1]; }" : "+r"(v) : "l"(p), "r"((u32)there));
-    return v;
-}
-DEVICE uint2 read8(const void* p, bool there = true) {
-    uint2 v = {0, 0};
-    asm volatile("{ .reg .pred there; setp.ne.u32 there, %3, 0; @there ld.global.cg.v2.u32 {%0, %1}, [%2]; }"
-                 : "+r"(v.x), "+r"(v.y) : "l"(p), "r"((u32)there));
-    return v;
-}
-DEVICE uint4 read16(const void* p, bool there = true) {
-    uint4 v = {0, 0, 0, 0};
-    asm volatile("{ .reg .pred there; setp.ne.u32 there, %5, 0; @there ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4]; }"
-                 : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "l"(p), "r"((u32)there));
-    return v;
-}
-
-// the same address, of which the compiler knows nothing: it then adds to it what is added in the instruction that reads
-template <class T> DEVICE T* itself(T* p) {
-    T* same;
-    asm volatile("mov.b64 %0, %1;" : "=l"(same) : "l"(p));
-    return same;
 }
 
 DEVICE void arrive(u32* counter) {  // whoever sees the count sees what this program wrote before

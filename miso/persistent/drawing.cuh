@@ -4,8 +4,10 @@ DEVICE u32 order_of(float v) {  // floats in the order of unsigned numbers
 }
 DEVICE float of_order(u32 key) { return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key); }
 
-// Takes are drawn side by side, each by WIDE warps, which tell each other numbers over ``board`` [2][WIDE]
-constexpr int DRAWN = TAKES * VOCAB * 4 <= SCRATCH ? TAKES : SCRATCH / (VOCAB * 4), WIDE = WARPS / DRAWN, OWN = (VOCAB + 32 * WIDE - 1) / (32 * WIDE);
+// Takes are drawn side by side, each by WIDE warps, which tell each other numbers over ``board`` [2][WIDE];
+// and of one or two takes by every program, else each by a program alone (SPREAD), which then has to tell the others.
+constexpr bool SPREAD = TAKES > 2;
+constexpr int DRAWN = SPREAD ? 1 : TAKES * VOCAB * 4 <= SCRATCH ? TAKES : SCRATCH / (VOCAB * 4), WIDE = WARPS / DRAWN, OWN = (VOCAB + 32 * WIDE - 1) / (32 * WIDE);
 static_assert(DRAWN > 0 && WIDE <= 32, "room for one take's logits");
 
 struct Group {
@@ -112,20 +114,22 @@ __device__ __noinline__ int draw(const float* logits, Group group, float u, floa
 
 constexpr int EACH = (DRAWN * VOCAB + THREADS - 1) / THREADS, AT_ONCE = EACH < 12 ? EACH : 12;  // logits that a thread reads
 
-DEVICE void draw_codes(const Frame& f, const Shared& s, int codebook, i64 t) {  // of all takes, in every program alike
+DEVICE i64* code_of(const Frame& f, i64 t, int take) { return f.codes + (t * TAKES + take) * f.codebooks; }
+
+DEVICE void draw_codes(const Frame& f, const Shared& s, int codebook, i64 t) {
     bool first = codebook == 0;
     const float* from = first ? f.first_logits : f.logits;
     const int parts = first ? f.first_parts : f.logits_parts;
     float* logits = (float*)s.x;
-    for (int begin = 0; begin < TAKES; begin += DRAWN) {
+    for (int begin = SPREAD ? blockIdx.x : 0; begin < TAKES; begin += SPREAD ? gridDim.x : DRAWN) {
         int number = min(DRAWN, TAKES - begin), own = (threadIdx.x >> 5) / WIDE;
         for (int i = threadIdx.x; i < number * VOCAB; i += AT_ONCE * THREADS) {
             float v[AT_ONCE];
 #pragma unroll
-            for (int j = 0; j < AT_ONCE; j++) v[j] = read(from + begin * VOCAB + i + j * THREADS, i + j * THREADS < number * VOCAB);
+            for (int j = 0; j < AT_ONCE; j++) v[j] = read<float>(from + begin * VOCAB + i + j * THREADS, i + j * THREADS < number * VOCAB);
             for (int q = 1; q < parts; q++)
 #pragma unroll
-                for (int j = 0; j < AT_ONCE; j++) v[j] += read(from + (q * TAKES + begin) * VOCAB + i + j * THREADS, i + j * THREADS < number * VOCAB);
+                for (int j = 0; j < AT_ONCE; j++) v[j] += read<float>(from + (q * TAKES + begin) * VOCAB + i + j * THREADS, i + j * THREADS < number * VOCAB);
 #pragma unroll
             for (int j = 0; j < AT_ONCE; j++)
                 if (i + j * THREADS < number * VOCAB) logits[i + j * THREADS] = v[j];
@@ -135,8 +139,11 @@ DEVICE void draw_codes(const Frame& f, const Shared& s, int codebook, i64 t) {  
             int take = begin + own;
             float u = f.u[(take * f.frames + t) * f.all_codebooks + codebook];
             int code = draw(logits + own * VOCAB, {(uint2*)s.parts + own * 2 * WIDE, own, 0}, u, first ? f.temperature : f.depth_temperature,
-                            first ? f.top_k : f.depth_top_k, first && blockIdx.x == 0 ? f.log_p + t * TAKES + take : nullptr);
-            if (threadIdx.x % (32 * WIDE) == 0) s.codes[take * CODEBOOKS + codebook] = code;
+                            first ? f.top_k : f.depth_top_k, first && (SPREAD || blockIdx.x == 0) ? f.log_p + t * TAKES + take : nullptr);
+            if (threadIdx.x % (32 * WIDE) == 0) {
+                s.codes[take * CODEBOOKS + codebook] = code;
+                if (SPREAD || blockIdx.x == 0) code_of(f, t, take)[codebook] = code;
+            }
         }
         together();
     }

@@ -80,19 +80,26 @@ extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(c
     Turns ring = {(int)threadIdx.x >> 5, (int)threadIdx.x >> 5, 0};
     u32 waits = 0;
     Place place = {-1, 0};
+    bool waiting = false;
+    auto leave = [&] {  // what this program has written is there for the others; until they have come as far, it does what doesn't depend on them
+        together();
+        if (threadIdx.x == 0) arrive(f.barrier);
+        waiting = true;
+    };
+    auto wait_for_all = [&] {
+        if (!waiting) return;
+        waiting = false, waits++;
+        if (threadIdx.x == 0) wait_for(f.barrier, waits * gridDim.x);
+        together();
+    };
     for (bool begun = false;; begun = true) {
-        bool more = place.next(f, s.ops), waiting = begun && !(more && s.ops[place.op].flags & SAME_PHASE);
-        if (waiting) {
-            together();
-            if (threadIdx.x == 0) arrive(f.barrier);
+        bool more = place.next(f, s.ops);
+        if (begun && !(more && s.ops[place.op].flags & SAME_PHASE)) leave();
+        if (!more || (place.op == f.ops_backbone && place.position > 0)) {
+            wait_for_all();
+            draw_codes(f, s, more ? place.position - 1 : f.codebooks - 1, t);
+            if (SPREAD) leave();
         }
-        // between these two each does what doesn't depend on the others
-        auto wait_for_all = [&] {
-            if (!waiting) return;
-            waits++;
-            if (threadIdx.x == 0) wait_for(f.barrier, waits * gridDim.x);
-            together();
-        };
         if (!more) {
             wait_for_all();
             break;
@@ -120,10 +127,12 @@ extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(c
         matvec(f, s, *op, s.plans[op->plan], place, t, gains, ring);
     }
 
-    draw_codes(f, s, f.codebooks - 1, t);
-    if (blockIdx.x == 0 && threadIdx.x < TAKES * f.codebooks) {
-        int take = threadIdx.x / f.codebooks, k = threadIdx.x - take * f.codebooks;
-        f.codes[(t * TAKES + take) * f.codebooks + k] = s.codes[take * CODEBOOKS + k];
+    if (SPREAD) {
+        for (int i = threadIdx.x; i < TAKES * f.codebooks; i += THREADS) {
+            int take = i / f.codebooks, k = i - take * f.codebooks;
+            s.codes[take * CODEBOOKS + k] = read<i64>(code_of(f, t, take) + k);
+        }
+        together();
     }
     int slice = (f.D + gridDim.x - 1) / gridDim.x;
     for (int i = threadIdx.x; i < slice * TAKES; i += THREADS) {

@@ -2,19 +2,23 @@
 constexpr int READERS = WARPS / TAKES * 32, GAINS = (WIDEST + 4 * READERS - 1) / (4 * READERS), KEPT = GAINS <= 4 ? GAINS : 1,
               BATCH = GAINS < 4 ? GAINS : 4;
 
-// v[j]: of a take's residual row, or of ``start`` if it begins there, numbers at[j] to at[j] + 3, with the sums that are still to be added to them
-template <int N> DEVICE void residual(const Frame& f, const Op& op, const u16* start, int take, const int (&at)[N], float4 (&v)[N]) {
+// v[j]: of a take's residual row, or of ``start`` if it begins there, numbers at + j * STEP and the three after it, with the sums that are still to
+// be added to them
+constexpr int STEP = 4 * READERS;
+
+template <int N> DEVICE void residual(const Frame& f, const Op& op, const u16* start, int take, int at, float4 (&v)[N]) {
     bool there[N];
 #pragma unroll
-    for (int j = 0; j < N; j++) there[j] = at[j] < op.K;
+    for (int j = 0; j < N; j++) there[j] = at + j * STEP < op.K;
     if (start) {
 #pragma unroll
-        for (int j = 0; j < N; j++) v[j] = widened(read8(start + at[j], there[j]));
+        for (int j = 0; j < N; j++) v[j] = widened(read<uint2>(start + at + j * STEP, there[j]));
         return;
     }
+    const float* row = f.rows + (op.from * TAKES + take) * f.widest + at;
 #pragma unroll
-    for (int j = 0; j < N; j++) v[j] = read4f(f.rows + (op.from * TAKES + take) * f.widest + at[j], there[j] && op.from < 2);
-    add_parts(v, (const float*)op.in + take * op.K, at, there, op.in ? op.in_parts : 0, TAKES * op.K);
+    for (int j = 0; j < N; j++) v[j] = read<float4>(row + j * STEP, there[j] && op.from < 2);
+    add_parts(v, (const float*)op.in + take * op.K + at, [](int j) { return j * STEP; }, there, op.in ? op.in_parts : 0, TAKES * op.K);
 }
 
 // The norm's factors for the numbers that a thread reads: they don't change, and are there before the others are
@@ -33,40 +37,34 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
     int tid = threadIdx.x, take = tid / READERS, reader = tid % READERS, from = inputs_of(op.kind, plan.offset), number = inputs_of(op.kind, plan.bytes);
     int room = inputs_of(op.kind, plan.stages * 256);
     bool fp16 = op.kind != BF16, mixed = mixed_up(op.kind);
-    if (op.source == BEGIN && place.op == f.ops_backbone && place.position > 0) draw_codes(f, s, place.position - 1, t);
     if (op.source == RESIDUAL || op.source == BEGIN) {
-        int slice = ((op.K + gridDim.x - 1) / gridDim.x + 3) & ~3, mine = blockIdx.x * slice;
         if (take < TAKES) {
             const u16* start = nullptr;
             if (op.source == BEGIN && place.op < f.ops_backbone)
                 start = f.x + take * f.D;
             else if (op.source == BEGIN && place.position > 0)
-                start = f.code_table + ((i64)(place.position - 1) * VOCAB + s.codes[take * CODEBOOKS + place.position - 1]) * f.d;
+                start = f.code_table + ((place.position - 1) * VOCAB + (SPREAD ? read<i64>(code_of(f, t, take) + place.position - 1)
+                                                                               : s.codes[take * CODEBOOKS + place.position - 1])) * f.d;
             float squares = 0;
+            float* row = f.rows + (op.to * TAKES + take) * f.widest;
+            u8* x = s.x + take * stride - from * 2;
+            int mine = blockIdx.x * plan.slice, kept = op.to < 2 ? plan.slice : 0;
 #pragma unroll 1
-            for (int first = 0; 4 * READERS * first < op.K; first += BATCH) {
-                int at[BATCH];
+            for (int at = 4 * reader; at < op.K; at += BATCH * STEP) {
                 uint2 g[BATCH];
                 float4 v[BATCH];
 #pragma unroll
-                for (int j = 0; j < BATCH; j++) {
-                    at[j] = 4 * (reader + (first + j) * READERS);
-                    if (GAINS <= 4)
-                        g[j] = gains[GAINS <= 4 ? j : 0];
-                    else if (at[j] < op.K)
-                        g[j] = *(const uint2*)(op.norm + at[j]);
-                }
+                for (int j = 0; j < BATCH; j++)
+                    g[j] = GAINS <= 4 ? gains[GAINS <= 4 ? j : 0] : read<uint2>(op.norm + at + j * STEP, at + j * STEP < op.K);
                 residual(f, op, start, take, at, v);
 #pragma unroll
                 for (int j = 0; j < BATCH; j++) {
-                    int i = at[j];
-                    if (i >= op.K) continue;
+                    int i = at + j * STEP;
                     squares += v[j].x * v[j].x + v[j].y * v[j].y + v[j].z * v[j].z + v[j].w * v[j].w;
-                    if (op.to < 2 && i >= mine && i < mine + slice) *(float4*)(f.rows + (op.to * TAKES + take) * f.widest + i) = v[j];
-                    if (i < from || i >= from + number) continue;
+                    if ((u32)(i - mine) < kept && i < op.K) *(float4*)(row + i) = v[j];
                     float4 gain = widened(g[j]);
-                    *(uint2*)(s.x + take * stride + (i - from) * 2) =
-                        pack(fp16, make_float4(v[j].x * gain.x, v[j].y * gain.y, v[j].z * gain.z, v[j].w * gain.w), mixed);
+                    uint2 both = pack(fp16, make_float4(v[j].x * gain.x, v[j].y * gain.y, v[j].z * gain.z, v[j].w * gain.w), mixed);
+                    if ((u32)(i - from) < number) *(uint2*)(x + i * 2) = both;
                 }
             }
             squares = warp_sum(squares);
@@ -84,8 +82,8 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
 #pragma unroll
                 for (int q = 0; q < 4; q++) {
                     bool there = quad < all && q < parts;
-                    facts[j][q] = read2(y + q * (HD + FACTS), there);
-                    values[j][q] = read4f(y + q * (HD + FACTS) + FACTS + (k - head * HD), there);
+                    facts[j][q] = read<float2>(y + q * (HD + FACTS), there);
+                    values[j][q] = read<float4>(y + q * (HD + FACTS) + FACTS + (k - head * HD), there);
                 }
             }
 #pragma unroll
@@ -115,7 +113,7 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
 #pragma unroll
             for (int j = 0; j < AHEAD; j++) {
                 int unit = begin + j * READERS;
-                v[j] = read16((const u16*)op.in + (i64)take * op.K + from + unit * 8, unit < all);
+                v[j] = read<uint4>((const u16*)op.in + (i64)take * op.K + from + unit * 8, unit < all);
             }
 #pragma unroll
             for (int j = 0; j < AHEAD; j++) {
@@ -127,7 +125,7 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
             }
         }
     }
-    for (int take = 0; take < TAKES; take++)  // a matrix's last stage may reach beyond it, where its weights are zeros
+    for (int take = 0; number < room && take < TAKES; take++)  // a matrix's last stage may reach beyond it, where its weights are zeros
         for (int i = number + 2 * tid; i < room; i += 2 * THREADS) *(u32*)(s.x + take * stride + i * 2) = 0;
     together();
     if (op.source == RESIDUAL || op.source == BEGIN) {
@@ -139,12 +137,11 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
         }
         if (op.flags & RECORD) {
             together();
-            int slice = ((op.K + gridDim.x - 1) / gridDim.x + 3) & ~3, mine = blockIdx.x * slice;
+            int mine = blockIdx.x * plan.slice;
             for (int take = 0; take < TAKES; take++)
-                for (int i = mine + 4 * tid; i < min(mine + slice, op.K); i += 4 * THREADS) {
-                    int at[1] = {i};
+                for (int i = mine + 4 * tid; i < min(mine + plan.slice, op.K); i += 4 * THREADS) {
                     float4 v[1], g = widened(*(const uint2*)(op.norm + i));
-                    residual(f, op, nullptr, take, at, v);
+                    residual(f, op, nullptr, take, i, v);
                     float factor = s.factor[take];
                     *(uint2*)(f.hidden + (t * TAKES + take) * f.D + i) =
                         pack(false, make_float4(v[0].x * factor * g.x, v[0].y * factor * g.y, v[0].z * factor * g.z, v[0].w * factor * g.w), false);

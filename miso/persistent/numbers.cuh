@@ -7,25 +7,23 @@ DEVICE float4 operator+(const float4& a, const float4& b) { return make_float4(a
 
 DEVICE float2 operator+(const float2& a, const float2& b) { return make_float2(a.x + b.x, a.y + b.y); }
 
-DEVICE float2 read_sum(const float* p, bool there, float2) { return read2(p, there); }
-DEVICE float4 read_sum(const float* p, bool there, float4) { return read4f(p, there); }
-
-// To each v[j] that is ``there`` up to four sums, the first at ``from`` + at[j], which are ``apart`` numbers from each other. All are under way together,
+// To each v[j] that is ``there`` up to four sums, the first at ``from`` + at(j), which are ``apart`` numbers from each other. All are under way together,
 // and with them what was read before.
-template <class V, int N> DEVICE void add_parts(V (&v)[N], const float* from, const int (&at)[N], const bool (&there)[N], int parts, int apart) {
+template <class V, int N, class F> DEVICE void add_parts(V (&v)[N], const float* from, F at, const bool (&there)[N], int parts, int apart) {
     V more[4][N] = {};
 #pragma unroll
     for (int q = 0; q < 4; q += 2)
         if (q < parts)
 #pragma unroll
             for (int j = 0; j < N; j++) {
-                more[q][j] = read_sum(from + q * apart + at[j], there[j], V());
-                more[q + 1][j] = read_sum(from + (q + 1) * apart + at[j], there[j] && q + 1 < parts, V());
+                more[q][j] = read<V>(from + q * apart + at(j), there[j]);
+                more[q + 1][j] = read<V>(from + (q + 1) * apart + at(j), there[j] && q + 1 < parts);
             }
 #pragma unroll
-    for (int q = 0; q < 4; q++)
+    for (int q = 0; q < 4; q += 2)
+        if (q < parts)
 #pragma unroll
-        for (int j = 0; j < N; j++) v[j] = v[j] + more[q][j];
+            for (int j = 0; j < N; j++) v[j] = v[j] + more[q][j] + more[q + 1][j];
 }
 
 DEVICE u32 pack(bool fp16, float low, float high) { return fp16 ? pack_fp16(low, high) : pack_bf16(low, high); }

@@ -33,7 +33,7 @@ struct Other {
 // are dealt out to the warps in turn, so that all that the program has under way lies side by side in memory.
 struct Plan {
     int row, offset, bytes;           // first row; first byte of each row, and how many
-    u16 units, stages, chunk;         // tiles; stages of one; tiles before their sums are put together, since there is room for so many
+    u16 units, stages, chunk, slice;  // tiles; stages of one; tiles before their sums are put together, since there is room for so many; numbers of a residual row that it keeps
     u8 part, skip_units, skip_stages; // how far a warp's next stage is
 };
 
@@ -115,7 +115,8 @@ DEVICE int stride_of(int kind, const Plan& plan) { return 2 * inputs_of(kind, pl
 DEVICE bool mixed_up(int kind) { return KINDS & 1 << INT4 && kind == INT4; }  // of four inputs, int4 wants the middle two exchanged
 
 DEVICE Plan plan_of(const Op& op) {
-    Plan plan = {0, 0, 0, 0, 1, 0, 0, 0, 0};
+    Plan plan = {0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+    plan.slice = ((op.K + gridDim.x - 1) / gridDim.x + 3) & ~3;
     int programs = gridDim.x / op.parts, part = blockIdx.x / programs;
     if (op.type != MATVEC || part >= op.parts) return plan;
     int pitch = pitch_of(op), own = blockIdx.x - part * programs;

@@ -98,14 +98,7 @@ DEVICE void wait_turn(u64* barrier, u32 turn) {
     }
 }
 
-template <class T> inline T read_if(const void* p, bool there) { return there ? *aligned<T>(p) : T{}; }
-DEVICE float read(const float* p, bool there = true) { return read_if<float>(p, there); }
-DEVICE float2 read2(const float* p, bool there = true) { return read_if<float2>(p, there); }
-DEVICE float4 read4f(const float* p, bool there = true) { return read_if<float4>(p, there); }
-DEVICE u32 read4(const void* p, bool there = true) { return read_if<u32>(p, there); }
-DEVICE uint2 read8(const void* p, bool there = true) { return read_if<uint2>(p, there); }
-DEVICE uint4 read16(const void* p, bool there = true) { return read_if<uint4>(p, there); }
-template <class T> DEVICE T* itself(T* p) { return p; }
+template <class T> DEVICE T read(const void* p, bool there = true) { return there ? *aligned<T>(p) : T{}; }
 DEVICE void arrive(u32* counter) { ++*counter; }
 DEVICE void wait_for(const u32* counter, u32 count) { while (*counter < count) others(); }
 
