@@ -97,7 +97,8 @@ class FrameLoop:
             for t in range(self.first, end):
                 frame(None if static else start + t)
                 in_flight.append((t, *self._fetch(frame.state, t)))
-                while len(in_flight) > (self._lag if t + 1 < end else 0):
+                # the first is handed on before the second begins: who plays it at once would wait behind that
+                while len(in_flight) > (self._lag if self.first < t < end - 1 else 0):
                     settled = self._settle(*in_flight.popleft())
                     if not settled.running.any():
                         self._finished = True
