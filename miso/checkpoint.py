@@ -88,13 +88,13 @@ class Checkpoint:
         value = self.stored(canonical)
         return value.dequantize() if isinstance(value, Quantized) else value
 
-    def pieces(self, canonical: str, numbers: int) -> Iterator[Tensor]:
-        """The same tensor, so many rows at a time as hold about ``numbers``; the file is closed in between, so that no memory is held."""
+    def pieces(self, canonical: str, numbers: int) -> Iterator[Tensor | Quantized]:
+        """The same as ``stored``, so many rows at a time as hold about ``numbers``; the file is closed in between, so that no memory is held."""
         name = self._names[canonical]
         shape, as_it_is = self.entries[name].shape, self.entries[name].dtype not in _QUANTIZED and not self.layout.half_rotation
         rows = max(1, numbers * shape[0] // max(1, torch.Size(shape).numel()))
         if rows >= shape[0] or not as_it_is:  # q and k rows, and what has scales, are small enough
-            yield self.tensor(canonical)
+            yield self.stored(canonical)
             return
         for start in range(0, shape[0], rows):
             with open_tensors(self._files[name]) as file:

@@ -42,28 +42,29 @@ def _columns(k0, BK: tl.constexpr, KIND: tl.constexpr):
 
 @triton.jit
 def _widened(raw, scale, zero, rows, k0, K: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, KIND: tl.constexpr, N: tl.constexpr):
-    """The tile's numbers [BN, BK] in fp32, but for int8's scale, which is of a whole row."""
-    if KIND == 2:
-        G: tl.constexpr = BK // 64
-        groups = k0 // 64 + tl.arange(0, G)
-        mask = (rows < N)[:, None] & (groups < K // 64)[None, :]
-        at = rows[:, None].to(tl.int64) * (K // 64) + groups[None, :]
-        s = tl.load(scale + at, mask=mask, other=0).to(tl.float32)
-        z = tl.load(zero + at, mask=mask, other=0).to(tl.float32)
-        nibbles = tl.join((raw & 15).to(tl.float32), (raw >> 4).to(tl.float32)).reshape(BN, G, 64)
-        tile = ((nibbles - z[:, :, None]) * s[:, :, None]).reshape(BN, BK)
-    else:
+    """The tile's numbers [BN, BK] in fp32."""
+    if KIND == 0:
         tile = raw.to(tl.float32)
+    else:
+        G: tl.constexpr = BK // 64
+        ALL: tl.constexpr = (K + 63) // 64
+        groups = k0 // 64 + tl.arange(0, G)
+        mask = (rows < N)[:, None] & (groups < ALL)[None, :]
+        at = rows[:, None].to(tl.int64) * ALL + groups[None, :]
+        s = tl.load(scale + at, mask=mask, other=0).to(tl.float32)
+        if KIND == 2:
+            z = tl.load(zero + at, mask=mask, other=0).to(tl.float32)
+            steps = tl.join((raw & 15).to(tl.float32), (raw >> 4).to(tl.float32)).reshape(BN, G, 64) - z[:, :, None]
+        else:
+            steps = raw.to(tl.float32).reshape(BN, G, 64)
+        tile = (steps * s[:, :, None]).reshape(BN, BK)
     return tile
 
 
 @triton.jit
 def _product(raw, raw2, x, g, eps, w, s, z, w2, s2, z2, rows, R: tl.constexpr, RP: tl.constexpr, N: tl.constexpr, K: tl.constexpr, BN: tl.constexpr,
              BK: tl.constexpr, KIND: tl.constexpr, NORM: tl.constexpr, TWO: tl.constexpr, DOT: tl.constexpr):
-    """Rows ``rows`` [BN] of one or two matrices [N, K], whose first tiles are raw and raw2, times x [R, K], RMS-normed if NORM: [RP, BN] each.
-
-    int8's scales are still to be applied.
-    """
+    """Rows ``rows`` [BN] of one or two matrices [N, K], whose first tiles are raw and raw2, times x [R, K], RMS-normed if NORM: [RP, BN] each."""
     r = tl.arange(0, RP)
     if DOT:  # registers are dear there
         squares = tl.zeros((RP,), tl.float32)
@@ -109,15 +110,6 @@ def _product(raw, raw2, x, g, eps, w, s, z, w2, s2, z2, rows, R: tl.constexpr, R
 
 
 @triton.jit
-def _row_scale(s, rows, N: tl.constexpr, KIND: tl.constexpr):
-    """int8's scales [BN], else ones."""
-    scale = tl.full(rows.shape, 1.0, tl.float32)
-    if KIND == 1:
-        scale = tl.load(s + rows, mask=rows < N, other=0)
-    return scale
-
-
-@triton.jit
 def _dot(xs, tile, acc, DOT: tl.constexpr):
     if DOT == 2:
         acc = tl.dot(xs, tl.trans(tile), acc, input_precision="ieee")
@@ -130,7 +122,7 @@ def _dot(xs, tile, acc, DOT: tl.constexpr):
 def _linear(x, g, eps, w, s, z, out, STRIDE: tl.constexpr, R: tl.constexpr, RP: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
             BN: tl.constexpr, BK: tl.constexpr, KIND: tl.constexpr, NORM: tl.constexpr, ADD: tl.constexpr, DOT: tl.constexpr, PDL: tl.constexpr):
     rows = tl.program_id(0) * BN + tl.arange(0, BN)
-    raw, scale = _raw(w, rows, 0, K, BK, KIND, N), _row_scale(s, rows, N, KIND)
+    raw = _raw(w, rows, 0, K, BK, KIND, N)
     wait(PDL)
     r = tl.arange(0, RP)
     at = out + r[:, None] * STRIDE + rows[None, :]
@@ -139,18 +131,16 @@ def _linear(x, g, eps, w, s, z, out, STRIDE: tl.constexpr, R: tl.constexpr, RP: 
     if ADD:
         before = tl.load(at, mask=mask, other=0)  # now, not at the end: nothing would be left to do while it comes
     y, _ = _product(raw, raw, x, g, eps, w, s, z, w, s, z, rows, R, RP, N, K, BN, BK, KIND, NORM, False, DOT)
-    tl.store(at, before + y * scale[None, :], mask=mask)
+    tl.store(at, before + y, mask=mask)
 
 
 @triton.jit
 def _gated(x, g, eps, w1, s1, z1, w3, s3, z3, out, R: tl.constexpr, RP: tl.constexpr, N: tl.constexpr, K: tl.constexpr, BN: tl.constexpr,
            BK: tl.constexpr, KIND: tl.constexpr, DOT: tl.constexpr, PDL: tl.constexpr):
     rows = tl.program_id(0) * BN + tl.arange(0, BN)
-    raw1, scale1 = _raw(w1, rows, 0, K, BK, KIND, N), _row_scale(s1, rows, N, KIND)
-    raw3, scale3 = _raw(w3, rows, 0, K, BK, KIND, N), _row_scale(s3, rows, N, KIND)
+    raw1, raw3 = _raw(w1, rows, 0, K, BK, KIND, N), _raw(w3, rows, 0, K, BK, KIND, N)
     wait(PDL)
     a, b = _product(raw1, raw3, x, g, eps, w1, s1, z1, w3, s3, z3, rows, R, RP, N, K, BN, BK, KIND, True, True, DOT)
-    a, b = a * scale1[None, :], b * scale3[None, :]
     r = tl.arange(0, RP)
     tl.store(out + r[:, None] * N + rows[None, :], a * tl.sigmoid(a) * b, mask=(r < R)[:, None] & (rows < N)[None, :])
 
@@ -167,7 +157,7 @@ def _qkv(x, g, eps, wq, sq, zq, wk, sk, zk, wv, sv, zv, table, position, q_out, 
     elif start >= NQ:
         w, s, z, first = wk, sk, zk, start - NQ
     rows = first + tl.arange(0, BN)  # BN divides the head dimension: never past the end, never of two kinds
-    raw, scale = _raw(w, rows, 0, K, BK, KIND, NQ), _row_scale(s, rows, NQ, KIND)
+    raw = _raw(w, rows, 0, K, BK, KIND, NQ)
     wait(PDL)
     r = tl.arange(0, RP)
     at = tl.load(position + r % S)  # [RP]
@@ -177,7 +167,6 @@ def _qkv(x, g, eps, wq, sq, zq, wk, sk, zk, wv, sv, zv, table, position, q_out, 
     if start >= NQ + NKV:
         cos, sin = cos * 0 + 1, sin * 0
     y, _ = _product(raw, raw, x, g, eps, w, s, z, w, s, z, rows, R, RP, NQ, K, BN, BK, KIND, True, False, DOT)
-    y *= scale[None, :]
     even, odd = tl.split(y.reshape(RP, BN // 2, 2))
     y = tl.join(even * cos - odd * sin, odd * cos + even * sin).reshape(RP, BN)
     mask = (r < R)[:, None] & (rows >= 0)[None, :]
@@ -262,7 +251,7 @@ def blocks(m: Matrix, R: int, *, divide: int = 0, two: bool = False) -> dict[str
         BN = max(2, min((2048 if two else 4096) // BK // R, 16))
         while BN > 2 and -(-N // BN) < 264 and m.weight.is_cuda:  # two programs for each multiprocessor of a large card
             BN //= 2
-    if m.kind == 2:
+    if m.kind:
         BK = max(BK, GROUP)
     while divide and divide % BN:
         BN //= 2

@@ -10,7 +10,7 @@ typedef long long i64;
 
 DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
-// 16 bytes of global memory, or zeros, on their way to shared memory. ``seldom`` is a policy of the second cache: weights, read once a frame or
+// 16 or 8 bytes of global memory, or zeros, on their way to shared memory. ``seldom`` is a policy of the second cache: weights, read once a frame or
 // a step, aren't to drive out what all programs read all the time.
 DEVICE u64 seldom_read() {
     u64 policy;
@@ -19,6 +19,10 @@ DEVICE u64 seldom_read() {
 }
 DEVICE void fetch16(u32 to, const void* from, bool there, u64 seldom) {
     asm volatile("{ .reg .pred none; setp.eq.u32 none, %2, 0; cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, none, %3; }"
+                 ::"r"(to), "l"(from), "r"((u32)there), "l"(seldom) : "memory");
+}
+DEVICE void fetch8(u32 to, const void* from, bool there, u64 seldom) {
+    asm volatile("{ .reg .pred none; setp.eq.u32 none, %2, 0; cp.async.ca.shared.global.L2::cache_hint [%0], [%1], 8, none, %3; }"
                  ::"r"(to), "l"(from), "r"((u32)there), "l"(seldom) : "memory");
 }
 

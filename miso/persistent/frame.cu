@@ -11,7 +11,7 @@
 DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& plan, const Place& place, i64 t, const uint2 (&gains)[KEPT],
                    Turns& ring) {
     int stride = stride_of(op.kind, plan);
-    bool gated = op.flags & GATED, scaled = op.kind == INT8 || op.kind == FP8;
+    bool gated = op.flags & GATED, scaled = KINDS & 1 << FP8 && op.kind == FP8;
     float first_scale = 1, second_scale = 1;  // of this thread's first output: they come from memory, while the products are made
     if (scaled) {
         int row = min(plan.row + ((int)threadIdx.x >> 3) / TAKES * 8 + (int)(threadIdx.x & 7), op.N - 1);

@@ -9,7 +9,7 @@ constexpr int FACTS = 4;  // numbers before a part's weighted values: its greate
 
 struct Op {  // 80 bytes, filled by the host
     const u8* w;        // MATVEC: the matrix [rows, K]; ATTEND: keys [TAKES, KV, capacity, HD]
-    const u8* scale;    // of int8, fp8 [rows] fp32, of int4 [rows, K / 64] fp16; ATTEND: values
+    const u8* scale;    // of int8, int4 [rows, K / 64] fp16, of fp8 [rows] fp32; ATTEND: values
     const u8* zero;     // of int4; ATTEND: rotary table [2, positions, HD / 2]
     const u16* norm;    // [K] in bf16, or null
     const u8* in;       // sums [in_parts, TAKES, K] fp32, what was attended to, or h [TAKES, K]; ATTEND: q, k, v [in_parts, TAKES, NT]
@@ -98,7 +98,7 @@ constexpr int NO_ROW = 0x7fffffff;
 DEVICE Other matrix_of(const Shared& s, const Op& op, int which) {
     return which == 0 ? Other{op.w, op.scale, op.zero, 0} : which <= op.others ? s.others[op.other + which - 1] : Other{op.w, op.scale, op.zero, NO_ROW};
 }
-DEVICE float scale_of(const Shared& s, const Op& op, int row) {  // of int8, fp8
+DEVICE float scale_of(const Shared& s, const Op& op, int row) {  // of fp8
     const float* scales = (const float*)op.scale;
     for (int i = 0; i < op.others; i++) {
         const Other& other = s.others[op.other + i];

@@ -1,6 +1,5 @@
-DEVICE u32 two_fp16(u32 bytes, u32 which, u32 bias) {  // two of four bytes as 1024 + byte in fp16, less the bias
-    return sub_fp16(pick_bytes(bytes, 0x64646464u, which), bias);
-}
+// two of four bytes, which are 128 too many each, times a scale, in fp16: they are 1152 too many as they stand, and ``shift`` is so many scales less
+DEVICE u32 two_fp16(u32 bytes, u32 which, u32 scale, u32 shift) { return fma_fp16(pick_bytes(bytes, 0x64646464u, which), scale, shift); }
 
 // A stage's products. Lane 4 n + c has row n of the matrix, take n of x (rows of takes that aren't there come out as anything), and of the
 // inputs those that its units of 16 bytes of weights belong to. The 16 bytes of x that it reads are a whole operand: their first and third part
@@ -24,14 +23,18 @@ template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, Products&
             product_bf16(odd, v, w.y, w.w);
         } else if (KIND == INT8 || KIND == FP8) {
             const u8* at = x + quarter * 128 + c * 32;
-            u32 low[4], high[4];
+            u32 low[4], high[4], scale = 0, shift = 0;
+            if (KIND == INT8) {  // a quarter is a group
+                const uint2 scales = *(const uint2*)(stage + 2048 + n * 8);
+                scale = pick_bytes(scales.x, scales.y, 0x1010 + quarter * 0x2222), shift = mul_fp16(scale, 0xe480e480u);
+            }
 #pragma unroll
             for (int i = 0; i < 4; i++)
                 if (KIND == FP8) {
                     low[i] = e4m3_to_fp16(ws[i]), high[i] = e4m3_to_fp16(ws[i] >> 16);
                 } else {
                     u32 b = ws[i] ^ 0x80808080u;
-                    low[i] = two_fp16(b, 0x4140, 0x64806480u), high[i] = two_fp16(b, 0x4342, 0x64806480u);
+                    low[i] = two_fp16(b, 0x4140, scale, shift), high[i] = two_fp16(b, 0x4342, scale, shift);
                 }
 #pragma unroll
             for (int i = 0; i < 2; i++) {

@@ -138,7 +138,7 @@ class Program:
 
     def compiled_for(self, vocab: int, size: int, codebooks: int, shared: int) -> tuple[dict[str, int], int]:
         """Macros, and bytes of shared memory, of which the device has ``shared`` for a program."""
-        listed, stage = len(self.ops) * _OP.size + len(self.others) * _OTHER.size, 8 * _ROW + (256 if self.kinds >> INT4 & 1 else 0)
+        listed, stage = len(self.ops) * _OP.size + len(self.others) * _OTHER.size, 8 * _ROW + (256 if self.kinds >> INT4 & 1 else 64 if self.kinds >> INT8 & 1 else 0)
         scratch = -(-max(self.scratch, self._attention_scratch(self.widest_head), 4 * vocab, WARPS * 3 * self.widest_head * 4) // 128) * 128
         sums = -(-max(self.least_sums, min(self.sums, 14_336 + 2_048 * self.takes)) // 128) * 128
         rest = scratch + sums + listed + -(-len(self.plans) * _PLAN // 16) * 16 + WARPS * max(self.takes, 4) * 4 + 48 \

@@ -13,7 +13,7 @@ from ..model import Backbone
 from ..sampling import Sampling
 from ..step import FrameState
 from .compile import Kernel, cubin, missing
-from .program import FETCHERS, FP8, INT4, KINDS, WARPS, make, pitch_of
+from .program import FETCHERS, FP8, INT4, INT8, KINDS, WARPS, make, pitch_of
 
 
 def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
@@ -48,7 +48,7 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
                 if kind == FP8 and torch.cuda.get_device_capability(weight.device) < (8, 9):
                     return "fp8 needs a GPU of compute capability 8.9 or more (RTX 40, H100 or newer)"
                 K = layer.weight.shape[1] * (2 if kind == INT4 else 1)
-                if pitch_of(kind, K) % 16 or (kind == INT4 and K % 512):
+                if pitch_of(kind, K) % 16 or (kind == INT4 and K % 512) or (kind == INT8 and K % 256):
                     return f"a matrix has {K} inputs ({name})"
     warps = WARPS * torch.cuda.get_device_properties(weight.device).multi_processor_count
     if decoder.config.codebooks > 32 or takes * decoder.config.depth.heads > warps:

@@ -6,7 +6,7 @@
 DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
     int lane = threadIdx.x & 31, q = lane & 15, r = lane >> 4;
     u64 seldom = seldom_read();
-    u32 here = shared_address(memory) + r * 256 + ((q ^ (r << 2)) << 4), fine_here = shared_address(memory) + 2048 + lane * 16;
+    u32 here = shared_address(memory) + r * 256 + ((q ^ (r << 2)) << 4), fine_here = shared_address(memory) + 2048;
     Place place = {-1, 0};
     int slot = p, lead = p;
     u32 turn = 1;
@@ -16,7 +16,7 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
         const Plan& plan = s.plans[op.plan];
         int pitch = pitch_of(op), stages = plan.stages, all = plan.units * stages, rows = op.N - plan.row, rest = plan.bytes - q * 16;
         int groups = op.K / 64 * 2, N = op.N;
-        bool gated = op.flags & GATED, fine = mixed_up(op.kind) && lane < 16;
+        bool gated = op.flags & GATED, int4 = KINDS & 1 << INT4 && op.kind == INT4, int8 = KINDS & 1 << INT8 && op.kind == INT8;
         const u8 *w[3], *factors[3];  // of the operation's matrices, as if the program's first row were in each
         int first[3];                 // row, as seen from the program's
 #pragma unroll
@@ -24,7 +24,7 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
             const Other m = matrix_of(s, op, i);
             first[i] = (int)m.row - plan.row;
             w[i] = m.w + op.step * (place.position - 1) + plan.offset + (r - (i64)first[i]) * pitch + q * 16;
-            factors[i] = (lane < 8 ? m.scale : m.zero) + plan.offset / 16 + ((lane & 7) - (i64)first[i]) * groups;
+            factors[i] = (lane < 8 ? m.scale : m.zero) + plan.offset / (int8 ? 32 : 16) + ((lane & 7) - (i64)first[i]) * groups;
         }
         int unit = -1, next = 0, stage = lead, at = lead, left = 0;
         const u8 *row = nullptr, *factor = nullptr;
@@ -36,7 +36,7 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
                 int tile = (gated ? unit >> 1 : unit) * 8, below = tile + (gated && (unit & 1) ? N : 0);
                 int which = (below >= first[1]) + (below >= first[2]);
                 row = (which == 2 ? w[2] : which ? w[1] : w[0]) + (i64)below * pitch;
-                if (fine) factor = (which == 2 ? factors[2] : which ? factors[1] : factors[0]) + (i64)below * groups;
+                if (int4 || int8) factor = (which == 2 ? factors[2] : which ? factors[1] : factors[0]) + (i64)below * groups;
                 left = rows - tile - r;
             }
             const u8* a = row + stage * 256;
@@ -45,7 +45,8 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
             wait_turn(s.used + slot, turn);
 #pragma unroll
             for (int j = 0; j < 4; j++) fetch16(to + j * 512, a + j * 2 * pitch, inside && 2 * j < left, seldom);
-            if (fine) fetch16(fine_here + slot * STAGE, factor + stage * 16, (lane & 7) < left + r, seldom);
+            if (int4 && lane < 16) fetch16(fine_here + slot * STAGE + lane * 16, factor + stage * 16, (lane & 7) < left + r, seldom);
+            if (int8 && lane < 8) fetch8(fine_here + slot * STAGE + lane * 8, factor + stage * 8, lane < left + r, seldom);
             fetches_tell(s.arrived + slot);
             if ((slot += FETCHERS) >= RING) slot -= RING, turn ^= 1;
             stage += FETCHERS;

@@ -48,4 +48,4 @@ def test_what_is_asked_for_or_stored_stays():
 
 def test_the_8b_model_in_gigabytes():
     needs = [bytes_needed(PRESETS["8b"], Precision(torch.bfloat16, weights)) / 1e9 for weights in ("", "int8", "int4", "fp8")]
-    assert needs[0] < 18 and needs[1] < 10 and needs[2] < 6.5 and needs[:3] == sorted(needs[:3], reverse=True) and needs[3] == needs[1]
+    assert needs[0] < 18 and needs[1] < 10 and needs[2] < 6.5 and needs[:3] == sorted(needs[:3], reverse=True) and needs[3] < needs[1]

@@ -40,7 +40,7 @@ inline u32 __float_as_uint(float f) { u32 v; memcpy(&v, &f, 4); return v; }
 inline float __uint_as_float(u32 v) { float f; memcpy(&f, &v, 4); return f; }
 
 struct Count { u16 left, count; u32 turn; };  // an mbarrier, and in ``barrier`` a named one
-struct Copy { u8* to; const u8* from; int bytes; };  // to nowhere: what waits for those before it is told
+struct Copy { u8* to; const u8* from; int bytes, all; };  // to nowhere: what waits for those before it is told
 struct Block { u8* shared; Count named[17]; std::unordered_map<u64*, std::vector<Copy>> copies; };
 struct Warp { u32 said[32][6]; Count together; };
 struct Index { u32 x; };
@@ -76,12 +76,17 @@ DEVICE u64 seldom_read() { return 0; }
 DEVICE void fetch16(u32 to, const void* from, bool there, u64) {
     u8* at = (u8*)aligned<uint4>(memory + to);
     memset(at, 0xff, 16);
-    running->begun.push_back({at, (const u8*)aligned<uint4>(from), there ? 16 : 0});
+    running->begun.push_back({at, (const u8*)aligned<uint4>(from), there ? 16 : 0, 16});
+}
+DEVICE void fetch8(u32 to, const void* from, bool there, u64) {
+    u8* at = (u8*)aligned<u64>(memory + to);
+    memset(at, 0xff, 8);
+    running->begun.push_back({at, (const u8*)aligned<u64>(from), there ? 8 : 0, 8});
 }
 DEVICE void fetches_tell(u64* barrier) {
     std::vector<Copy>&own = running->begun, &all = running->in->copies[barrier];
     all.insert(all.end(), own.begin(), own.end());
-    all.push_back({nullptr, nullptr, 0});
+    all.push_back({nullptr, nullptr, 0, 0});
     own.clear();
 }
 DEVICE void wait_turn(u64* barrier, u32 turn) {
@@ -90,7 +95,7 @@ DEVICE void wait_turn(u64* barrier, u32 turn) {
         auto found = copies.find(barrier);
         if (found != copies.end()) {
             for (const Copy& c : found->second)
-                if (c.to) memset(c.to, 0, 16), memcpy(c.to, c.from, c.bytes);
+                if (c.to) memset(c.to, 0, c.all), memcpy(c.to, c.from, c.bytes);
                 else told(t);
             copies.erase(found);
         }
