@@ -16,6 +16,7 @@ from .config import PRESETS, ModelConfig
 from .depth import DepthSampler
 from .devices import Precision
 from .errors import MisoError
+from .exactness import exactness
 from .frames import FrameLoop
 from .mimi import MimiConfig, random_mimi
 from .model import Backbone, DepthDecoder
@@ -30,15 +31,20 @@ Progress = Callable[[str], None]
 
 
 def bench(size: str, device: torch.device, precision: Precision, *, frames: int = 50, prompt_rows: int = 128, takes: Sequence[int] = (1,),
-          paths: Sequence[str] = ("auto",), say: Progress = lambda line: None) -> dict:
+          paths: Sequence[str] = ("auto",), exact: bool = False, say: Progress = lambda line: None) -> dict:
     """Figures of one size and precision, for a JSON file; times in ms are medians. ``runs`` has one entry for each path and number of takes.
 
     ``floor_ms`` is the time that reading the weights a frame needs takes at the bandwidth measured here, ``over_floor`` what a frame
     takes in units of it. ``warm_up_s`` is what the first frame of a new process waits for beside its weights: compiling, loading, recording.
+    ``exact``: also the errors of ``exactness``, on the last of the paths.
     """
     if size not in PRESETS:
         raise MisoError(f"There is no size '{size}'.", f"Use {', '.join(PRESETS)}.", input="size")
-    config, begin = PRESETS[size], time.perf_counter()
+    config, errors = PRESETS[size], {}
+    if exact:
+        say("errors")
+        errors = {f"{name}_error": error for name, error in exactness(config, device, precision, paths[-1]).items()}
+    begin = time.perf_counter()
     tensor = random_tensors(config, 0, device=device, dtype=precision.dtype)
     backbone, decoder = (build(kind, config, "random", tensor, device=device, precision=precision) for kind in (Backbone, DepthDecoder))
     wait(device)
@@ -48,6 +54,7 @@ def bench(size: str, device: torch.device, precision: Precision, *, frames: int 
         "torch": torch.__version__, "size": size, "precision": str(precision), "prompt_rows": prompt_rows,
         "build_s": time.perf_counter() - begin, "bandwidth_gb_s": bandwidth(device) / 1e9, "gb_a_frame": _bytes_read(backbone, decoder) / 1e9}
     result["floor_ms"] = 1e3 * result["gb_a_frame"] / result["bandwidth_gb_s"]
+    result |= errors
     result["runs"] = []
     for name in paths:
         for n in takes:

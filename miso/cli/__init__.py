@@ -97,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--prompt-rows", type=int, default=128, help="rows of the prompt (default 128)")
     bench.add_argument("--takes", type=int, nargs="+", default=[1], help="takes at once, one run for each number (default 1)")
     bench.add_argument("--paths", nargs="+", default=["auto"], help="auto, plain, graph, fused or persistent, one run for each (default auto)")
+    bench.add_argument("--exact", action="store_true", help="say also how far hidden states and logits are from fp32's")
     bench.add_argument("--json", metavar="FILE", help="write the figures here too")
     bench.add_argument("--picture", metavar="FILE", help="draw the frames against the floor (.svg)")
     _device(bench)

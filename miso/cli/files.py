@@ -50,7 +50,7 @@ def bench(args) -> None:
 
     device = pick_device(args.device)
     result = measure(args.size, device, pick_precision(args.precision, device), frames=args.frames, prompt_rows=args.prompt_rows, takes=args.takes,
-                     paths=args.paths, say=lambda line: print(line, file=sys.stderr))
+                     paths=args.paths, exact=args.exact, say=lambda line: print(line, file=sys.stderr))
     for name, value in result.items():
         if name != "runs":
             print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")

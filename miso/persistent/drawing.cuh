@@ -4,10 +4,11 @@ DEVICE u32 order_of(float v) {  // floats in the order of unsigned numbers
 }
 DEVICE float of_order(u32 key) { return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key); }
 
-// Takes are drawn side by side, each by WIDE warps, which tell each other numbers over ``board`` [2][WIDE];
-// and of one or two takes by every program, else each by a program alone (SPREAD), which then has to tell the others.
+// One take or two are drawn by every program, so that none has to be told; more, each by a program alone (SPREAD). A program draws DRAWN side by
+// side, each by WIDE warps, which tell each other numbers over ``board`` [2][WIDE].
 constexpr bool SPREAD = TAKES > 2;
-constexpr int DRAWN = SPREAD ? 1 : TAKES * VOCAB * 4 <= SCRATCH ? TAKES : SCRATCH / (VOCAB * 4), WIDE = WARPS / DRAWN, OWN = (VOCAB + 32 * WIDE - 1) / (32 * WIDE);
+constexpr int DRAWN = SPREAD ? 1 : TAKES * VOCAB * 4 <= SCRATCH ? TAKES : SCRATCH / (VOCAB * 4), WIDE = WARPS / DRAWN,
+              OWN = (VOCAB + 32 * WIDE - 1) / (32 * WIDE);
 static_assert(DRAWN > 0 && WIDE <= 32, "room for one take's logits");
 
 struct Group {
@@ -116,6 +117,10 @@ constexpr int EACH = (DRAWN * VOCAB + THREADS - 1) / THREADS, AT_ONCE = EACH < 1
 
 DEVICE i64* code_of(const Frame& f, i64 t, int take) { return f.codes + (t * TAKES + take) * f.codebooks; }
 
+DEVICE int code_drawn(const Frame& f, const Shared& s, i64 t, int take, int codebook) {
+    return SPREAD ? (int)read<i64>(code_of(f, t, take) + codebook) : s.codes[take * CODEBOOKS + codebook];
+}
+
 DEVICE void draw_codes(const Frame& f, const Shared& s, int codebook, i64 t) {
     bool first = codebook == 0;
     const float* from = first ? f.first_logits : f.logits;
@@ -124,12 +129,12 @@ DEVICE void draw_codes(const Frame& f, const Shared& s, int codebook, i64 t) {
     for (int begin = SPREAD ? blockIdx.x : 0; begin < TAKES; begin += SPREAD ? gridDim.x : DRAWN) {
         int number = min(DRAWN, TAKES - begin), own = (threadIdx.x >> 5) / WIDE;
         for (int i = threadIdx.x; i < number * VOCAB; i += AT_ONCE * THREADS) {
-            float v[AT_ONCE];
+            float v[AT_ONCE] = {};
+            for (int q = 0; q < parts; q++) {
+                const float* part = from + (q * TAKES + begin) * VOCAB;
 #pragma unroll
-            for (int j = 0; j < AT_ONCE; j++) v[j] = read<float>(from + begin * VOCAB + i + j * THREADS, i + j * THREADS < number * VOCAB);
-            for (int q = 1; q < parts; q++)
-#pragma unroll
-                for (int j = 0; j < AT_ONCE; j++) v[j] += read<float>(from + (q * TAKES + begin) * VOCAB + i + j * THREADS, i + j * THREADS < number * VOCAB);
+                for (int j = 0; j < AT_ONCE; j++) v[j] += read<float>(part + i + j * THREADS, i + j * THREADS < number * VOCAB);
+            }
 #pragma unroll
             for (int j = 0; j < AT_ONCE; j++)
                 if (i + j * THREADS < number * VOCAB) logits[i + j * THREADS] = v[j];

@@ -5,8 +5,8 @@
 // matrices are coming. Products are done by tensor cores (8 rows of a matrix times up to 8 takes), sums of parts always in the same order,
 // so that a seed says the same on every run.
 //
-// Set by the host: TAKES, WARPS (that multiply), FETCHERS (warps), RING (stages, as many for each warp), STAGE (bytes of one), SUMS (bytes of them), SCRATCH
-// (bytes of x), GROUP, WIDEST (row), MOST_HD (of the depth decoder's heads), VOCAB, SIZE, CODEBOOKS, PLANS, KINDS (a bit for each Op.kind there is).
+// Set by the host: TAKES, WARPS (that multiply), FETCHERS (warps), RING (stages, as many for each warp), STAGE (bytes of one), SUMS (bytes of them),
+// SCRATCH (bytes of x), GROUP, WIDEST (row), MOST_HD (of the depth decoder's heads), VOCAB, SIZE, CODEBOOKS, PLANS, KINDS (a bit for each Op.kind).
 
 DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& plan, const Place& place, i64 t, const uint2 (&gains)[KEPT],
                    Turns& ring) {
@@ -130,7 +130,7 @@ extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(c
     if (SPREAD) {
         for (int i = threadIdx.x; i < TAKES * f.codebooks; i += THREADS) {
             int take = i / f.codebooks, k = i - take * f.codebooks;
-            s.codes[take * CODEBOOKS + k] = read<i64>(code_of(f, t, take) + k);
+            s.codes[take * CODEBOOKS + k] = code_drawn(f, s, t, take, k);
         }
         together();
     }

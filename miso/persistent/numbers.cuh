@@ -5,10 +5,12 @@ DEVICE float4 widened(uint2 four) {
 }
 DEVICE float4 operator+(const float4& a, const float4& b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
 
+DEVICE float4 operator*(const float4& a, const float4& b) { return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w); }
+DEVICE float4 operator*(float a, const float4& b) { return make_float4(a * b.x, a * b.y, a * b.z, a * b.w); }
 DEVICE float2 operator+(const float2& a, const float2& b) { return make_float2(a.x + b.x, a.y + b.y); }
 
-// To each v[j] that is ``there`` up to four sums, the first at ``from`` + at(j), which are ``apart`` numbers from each other. All are under way together,
-// and with them what was read before.
+// To each v[j] that is ``there`` up to four sums, the first at ``from`` + at(j), which are ``apart`` numbers from each other. All are under way
+// together, and with them what was read before.
 template <class V, int N, class F> DEVICE void add_parts(V (&v)[N], const float* from, F at, const bool (&there)[N], int parts, int apart) {
     V more[4][N] = {};
 #pragma unroll

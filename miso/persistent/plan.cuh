@@ -5,7 +5,7 @@ enum { GATED = 1, SAME_PHASE = 2, NOT_FIRST = 4, RECORD = 8, IN_DEPTH = 16, FP16
 
 #define THREADS (32 * WARPS)
 
-constexpr int FACTS = 4;  // numbers before a part's weighted values: its greatest score, the sum of its weights, and two so that the values are aligned
+constexpr int FACTS = 4;  // numbers before a part's weighted values: its greatest score, the sum of its weights, and two that align the values
 
 struct Op {  // 80 bytes, filled by the host
     const u8* w;        // MATVEC: the matrix [rows, K]; ATTEND: keys [TAKES, KV, capacity, HD]
@@ -33,7 +33,8 @@ struct Other {
 // are dealt out to the warps in turn, so that all that the program has under way lies side by side in memory.
 struct Plan {
     int row, offset, bytes;           // first row; first byte of each row, and how many
-    u16 units, stages, chunk, slice;  // tiles; stages of one; tiles before their sums are put together, since there is room for so many; numbers of a residual row that it keeps
+    u16 units, stages, chunk;         // tiles; stages of one; tiles before their sums are put together, since there is room for so many
+    u16 slice;                        // numbers of a residual row that it keeps
     u8 part, skip_units, skip_stages; // how far a warp's next stage is
 };
 
@@ -96,7 +97,7 @@ constexpr int NO_ROW = 0x7fffffff;
 
 // One of an operation's matrices, [0] to [2]; where there is none, its first row is beyond all
 DEVICE Other matrix_of(const Shared& s, const Op& op, int which) {
-    return which == 0 ? Other{op.w, op.scale, op.zero, 0} : which <= op.others ? s.others[op.other + which - 1] : Other{op.w, op.scale, op.zero, NO_ROW};
+    return which > 0 && which <= op.others ? s.others[op.other + which - 1] : Other{op.w, op.scale, op.zero, which ? NO_ROW : 0};
 }
 DEVICE float scale_of(const Shared& s, const Op& op, int row) {  // of fp8
     const float* scales = (const float*)op.scale;

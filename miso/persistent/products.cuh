@@ -1,15 +1,20 @@
 // two of four bytes, which are 128 too many each, times a scale, in fp16: they are 1152 too many as they stand, and ``shift`` is so many scales less
 DEVICE u32 two_fp16(u32 bytes, u32 which, u32 scale, u32 shift) { return fma_fp16(pick_bytes(bytes, 0x64646464u, which), scale, shift); }
 
-// A stage's products. Lane 4 n + c has row n of the matrix, take n of x (rows of takes that aren't there come out as anything), and of the
-// inputs those that its units of 16 bytes of weights belong to. The 16 bytes of x that it reads are a whole operand: their first and third part
-// are rows 0 to 7 of ``even``, the second and fourth are rows 8 to 15 of ``odd``.
+// Sums of products, spread over a warp: lane 4 n + c has outputs 2 c and 2 c + 1 of take n
 struct Products {
     float even[4], odd[4];
 
     DEVICE float2 sums() const { return make_float2(even[0] + odd[2], even[1] + odd[3]); }
+    DEVICE void add(const Products& other) {
+#pragma unroll
+        for (int j = 0; j < 4; j++) even[j] += other.even[j], odd[j] += other.odd[j];
+    }
 };
 
+// A stage's products. Lane 4 n + c has row n of the matrix, take n of x (rows of takes that aren't there come out as anything), and of the
+// inputs those that its units of 16 bytes of weights belong to. The 16 bytes of x that it reads are a whole operand: their first and third part
+// are rows 0 to 7 of ``even``, the second and fourth are rows 8 to 15 of ``odd``.
 template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, Products& to) {
     float(&even)[4] = to.even, (&odd)[4] = to.odd;
     int lane = threadIdx.x & 31, n = lane >> 2, c = lane & 3;
@@ -73,68 +78,70 @@ template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, Products&
     }
 }
 
-// A warp's way through the ring, of which it has every slot that WARPS divides but for its own number: it goes on from one product to the next.
+// A warp's way through the ring, where every WARPS-th slot is its own; it goes on from one product to the next.
 struct Turns {
     int slot, lead;  // the next, and how many stages of what is multiplied next lie before it
     u32 turn;
+
+    DEVICE void next() {
+        if ((slot += WARPS) >= RING) slot -= RING, turn ^= 1;
+    }
 };
 
 // Of tiles ``begin`` to ``end``, sums of each warp's stages of a tile
 template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int stride, int begin, int end, Turns& ring) {
+    struct Place {
+        int unit, stage;
+    };
     const int inputs = KIND == BF16 ? 256 : KIND == INT4 ? 1024 : 512, stages = plan.stages;  // bytes of x that a stage takes
-    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, take = lane >> 2, sets = min(stages, WARPS), all = (end - begin) * stages;
-    const int skip_units = plan.skip_units, skip_stages = plan.skip_stages;
+    const int skip_units = plan.skip_units, skip_stages = plan.skip_stages, sets = min(stages, WARPS), all = (end - begin) * stages;
+    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, take = lane >> 2, at = ring.lead;
     const u8* x = s.x + min(take, TAKES - 1) * stride;
     float* to = s.sums + take * 8 + 2 * (lane & 3);
-    int unit = 0, stage = ring.lead, at = ring.lead;
-    while (stage >= stages) stage -= stages, unit++;
-    auto next = [&](int& unit, int& stage) {
-        unit += skip_units, stage += skip_stages;
-        if (stage >= stages) stage -= stages, unit++;
+    auto after = [&](const Place& p) {
+        Place next = {p.unit + skip_units, p.stage + skip_stages};
+        if (next.stage >= stages) next.stage -= stages, next.unit++;
+        return next;
     };
-    auto put = [&](int unit, int stage, const Products& p) {
-        if (take < TAKES) *(float2*)(to + (unit * sets + (stages < WARPS ? stage : warp)) * TAKES * 8) = p.sums();
+    auto use = [&](const Turns& ring, const Place& p, Products& sum) { multiply<KIND>(memory + ring.slot * STAGE, x + p.stage * inputs, sum); };
+    auto leave = [&](const Turns& ring) {
+        if (lane == 0) tell(s.used + ring.slot);
     };
-    auto leave = [&](int slot) {
-        if (lane == 0) tell(s.used + slot);
+    auto put = [&](const Place& p, const Products& sum) {
+        if (take < TAKES) *(float2*)(to + (p.unit * sets + (stages < WARPS ? p.stage : warp)) * TAKES * 8) = sum.sums();
     };
+    Place here = {0, at};
+    while (here.stage >= stages) here.stage -= stages, here.unit++;
     Products sum = {};
-    // two stages at a time, since so many of a stage's steps wait for the one before
+    // two stages at a time: of one alone most steps wait for the step before
 #pragma unroll 1
     for (; at + WARPS < all; at += 2 * WARPS) {
-        int slot = ring.slot, second_slot = slot + WARPS, second_turn = ring.turn, second_unit = unit, second_stage = stage;
-        if (second_slot >= RING) second_slot -= RING, second_turn ^= 1;
-        next(second_unit, second_stage);
-        wait_turn(s.arrived + slot, ring.turn);
-        wait_turn(s.arrived + second_slot, second_turn);
-        Products second = {};
-        multiply<KIND>(memory + slot * STAGE, x + stage * inputs, sum);
-        multiply<KIND>(memory + second_slot * STAGE, x + second_stage * inputs, second);
+        Turns second = ring;
+        Place there = after(here);
+        Products other = {};
+        second.next();
+        wait_turn(s.arrived + ring.slot, ring.turn);
+        wait_turn(s.arrived + second.slot, second.turn);
+        use(ring, here, sum);
+        use(second, there, other);
         warp_together();
-        leave(slot), leave(second_slot);
-        ring.slot = second_slot + WARPS, ring.turn = second_turn;
-        if (ring.slot >= RING) ring.slot -= RING, ring.turn ^= 1;
-        if (second_unit != unit) {
-            put(unit, stage, sum);
-            sum = second;
-        } else
-#pragma unroll
-            for (int j = 0; j < 4; j++) sum.even[j] += second.even[j], sum.odd[j] += second.odd[j];
-        unit = second_unit, stage = second_stage;
-        next(second_unit, second_stage);
-        if (second_unit != unit) {
-            put(unit, stage, sum);
-            sum = {};
-        }
-        unit = second_unit, stage = second_stage;
+        leave(ring), leave(second);
+        if (there.unit == here.unit)
+            sum.add(other);
+        else
+            put(here, sum), sum = other;
+        here = after(there);
+        if (here.unit != there.unit) put(there, sum), sum = {};
+        ring = second;
+        ring.next();
     }
     if (at < all) {
         wait_turn(s.arrived + ring.slot, ring.turn);
-        multiply<KIND>(memory + ring.slot * STAGE, x + stage * inputs, sum);
+        use(ring, here, sum);
         warp_together();
-        leave(ring.slot);
-        if ((ring.slot += WARPS) >= RING) ring.slot -= RING, ring.turn ^= 1;
-        put(unit, stage, sum);
+        leave(ring);
+        put(here, sum);
+        ring.next();
         at += WARPS;
     }
     ring.lead = at - all;

@@ -28,6 +28,7 @@ _OP = struct.Struct("<6Qq2i8B2BH2BH")
 _OTHER = struct.Struct("<3Qq")
 _PLAN = 24
 _ROW = 256  # bytes of a row in a stage
+_FINE = {BF16: 0, INT8: 64, INT4: 256, FP8: 0}  # bytes of scales and zeros in a stage
 _INPUTS = {BF16: 256, INT8: 512, INT4: 1024, FP8: 512}  # bytes of x that a stage takes
 _FAST, _NEAR = 22.5, 40  # bytes a ns: of weights from memory to a multiprocessor, and of what all of them read from the second cache
 
@@ -138,7 +139,8 @@ class Program:
 
     def compiled_for(self, vocab: int, size: int, codebooks: int, shared: int) -> tuple[dict[str, int], int]:
         """Macros, and bytes of shared memory, of which the device has ``shared`` for a program."""
-        listed, stage = len(self.ops) * _OP.size + len(self.others) * _OTHER.size, 8 * _ROW + (256 if self.kinds >> INT4 & 1 else 64 if self.kinds >> INT8 & 1 else 0)
+        listed = len(self.ops) * _OP.size + len(self.others) * _OTHER.size
+        stage = 8 * _ROW + max(extra for kind, extra in _FINE.items() if self.kinds >> kind & 1)
         scratch = -(-max(self.scratch, self._attention_scratch(self.widest_head), 4 * vocab, WARPS * 3 * self.widest_head * 4) // 128) * 128
         sums = -(-max(self.least_sums, min(self.sums, 14_336 + 2_048 * self.takes)) // 128) * 128
         rest = scratch + sums + listed + -(-len(self.plans) * _PLAN // 16) * 16 + WARPS * max(self.takes, 4) * 4 + 48 \
