@@ -14,7 +14,7 @@ from .sampling import Sampling
 from .weights import build, random_tensors
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: a step may lay a matrix out anew, which tensors made there don't allow
 def exactness(config: ModelConfig, device: torch.device, precision: Precision, path: str = "auto", *, rows: int = 12,
               frames: int = 12) -> dict[str, float]:
     """||got - want|| / ||want|| of the hidden states that frames are drawn from, on ``path``, and of the logits of codebook 0 that follow
@@ -42,6 +42,7 @@ def exactness(config: ModelConfig, device: torch.device, precision: Precision, p
             state.counter.zero_()
             frame()
             made.append(state.hidden[0, 0].clone())
+    backbone.kept_frame = None  # which holds the backbone in turn
     made = torch.stack(made)
     got = {"hidden": made, "first_logits": backbone.codebook0_head(made),
            "depth_logits": decoder.teacher_forced(hidden.to(precision.dtype), codes[rows:])}
