@@ -18,7 +18,7 @@ from .errors import MisoError
 from .files import Entry, open_tensors, read_header, write_tensors
 from .layouts import detect, ignored
 from .model import Backbone, DepthDecoder
-from .quantize import TYPES, Quantized, field_name, stored
+from .quantize import BY_CHANNEL, TYPES, Quantized, field_name, stored
 from .tokenizer import find_tokenizer
 from .weights import Progress, build, canonical_shapes
 
@@ -144,9 +144,12 @@ class Checkpoint:
         kind = _QUANTIZED.get(self.entries[name].dtype)
         if kind is None or self.layout.name != "published" or len(shape) != 2:
             return False
-        found = {field: self.entries.get(field_name(name, field)) for field in stored(kind, shape)}
-        return all(e is not None and (e.dtype, e.shape) == (SAFETENSORS_TYPES[dtype], size)
-                   for e, (dtype, size) in zip(found.values(), stored(kind, shape).values()))
+
+        def fits(kind: str) -> bool:
+            fields = ((self.entries.get(field_name(name, field)), what) for field, what in stored(kind, shape).items())
+            return all(e is not None and (e.dtype, e.shape) == (SAFETENSORS_TYPES[dtype], size) for e, (dtype, size) in fields)
+
+        return fits(kind) or kind == "int8" and fits(BY_CHANNEL)
 
     def _sample(self) -> str:
         """A fingerprint without reading all: a hash of every name, type and shape, and of each tensor's first 4 KB."""

@@ -22,6 +22,7 @@ from .config import ModelConfig
 
 TYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn, "int4": torch.uint8}  # of each kind's ``weight``, by which it is known
 _MOST = {"int8": 127, "fp8": 448}  # the greatest number of the type, which the greatest weight becomes
+BY_CHANNEL = "int8-channel"  # int8 with one step a channel, as files of before have it, nano's among them: read, and never written
 GROUP = 64
 _DIGITS = 7  # of int8's steps
 _ROUNDS = 6  # any more improve the error by less than 0.5 %
@@ -31,9 +32,9 @@ _PIECE = 2**22  # weights fitted at once: the work stays in memory of a few time
 class Quantized(NamedTuple):
     """A matrix [N, K] as it is held.
 
-    int8: ``weight`` int8 [N, K], ``scale`` fp16 [N, K / 64, rounded up]. fp8: ``weight`` float8_e4m3fn [N, K], ``scale`` fp32 [N]. int4: ``weight``
-    uint8 [N, K / 2], ``scale`` and ``zero`` fp16 [N, K / 64]; value = (nibble - zero) * scale, and byte j of group g has column 64 g + j in its low
-    nibble, 64 g + 32 + j in its high.
+    int8: ``weight`` int8 [N, K], ``scale`` fp16 [N, K / 64, rounded up], or fp32 [N] (``BY_CHANNEL``). fp8: ``weight`` float8_e4m3fn [N, K],
+    ``scale`` fp32 [N]. int4: ``weight`` uint8 [N, K / 2], ``scale`` and ``zero`` fp16 [N, K / 64]; value = (nibble - zero) * scale, and byte j of
+    group g has column 64 g + j in its low nibble, 64 g + 32 + j in its high.
     """
 
     weight: Tensor
@@ -42,11 +43,12 @@ class Quantized(NamedTuple):
 
     @property
     def kind(self) -> str:
-        return next(kind for kind, dtype in TYPES.items() if dtype == self.weight.dtype)
+        kind = next(kind for kind, dtype in TYPES.items() if dtype == self.weight.dtype)
+        return BY_CHANNEL if kind == "int8" and self.scale.ndim == 1 else kind
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """[N, K]."""
-        if self.kind == "fp8":
+        if self.scale.ndim == 1:
             return (self.weight.to(torch.float32) * self.scale[:, None]).to(dtype)
         scale = self.scale[..., None].float()
         # each number passes memory once: prefill widens all of a model
@@ -79,8 +81,8 @@ class QuantizedLinear(nn.Module):
 def stored(kind: str, shape: tuple[int, ...]) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
     """Type and shape of each field of a ``Quantized`` matrix [N, K]."""
     n, k = shape
-    if kind == "fp8":
-        return {"weight": (TYPES[kind], (n, k)), "scale": (torch.float32, (n,))}
+    if kind in ("fp8", BY_CHANNEL):
+        return {"weight": (TYPES["fp8" if kind == "fp8" else "int8"], (n, k)), "scale": (torch.float32, (n,))}
     if kind == "int8":
         return {"weight": (TYPES[kind], (n, k)), "scale": (torch.float16, (n, -(-k // GROUP)))}
     return {"weight": (TYPES[kind], (n, k // 2)), "scale": (torch.float16, (n, k // GROUP)), "zero": (torch.float16, (n, k // GROUP))}

@@ -145,6 +145,20 @@ def test_the_same_content_has_the_same_fingerprint(original, kind, tmp_path):
     assert Checkpoint(tmp_path / "c").tensor("projection.weight").equal(Checkpoint(tmp_path / "a").tensor("projection.weight"))
 
 
+def test_int8_with_a_step_for_each_channel(original, tmp_path):
+    """What files of before have, and nano's: its numbers are those of the file, and in memory or in another file it is in groups."""
+    convert(original.path, tmp_path / "now.safetensors", "int8")
+    tensors, weight = load_file(tmp_path / "now.safetensors"), original.tensor("projection.weight")
+    scale = weight.abs().amax(1) / 127
+    tensors |= {"projection.weight": (weight / scale[:, None]).round().to(torch.int8), "projection.scale": scale}
+    save_file(tensors, tmp_path / "before.safetensors", {"config": MODEL.to_json()})
+    before = Checkpoint(tmp_path / "before.safetensors")
+    assert before.tensor("projection.weight").equal(tensors["projection.weight"] * scale[:, None])
+    assert before.load_depth("cpu", Precision(weights="int8")).projection.scale.ndim == 2
+    convert(before.path, tmp_path / "again.safetensors", "int8")
+    assert relative(Checkpoint(tmp_path / "again.safetensors").tensor("projection.weight"), weight) < 0.015
+
+
 def test_bad_requests(original, tmp_path):
     with pytest.raises(MisoError, match="'int3'"):
         convert(original.path, tmp_path / "x.safetensors", "int3")
