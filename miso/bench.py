@@ -44,6 +44,7 @@ def bench(size: str, device: torch.device, precision: Precision, *, frames: int 
     if exact:
         say("errors")
         errors = {f"{name}_error": error for name, error in exactness(config, device, precision, paths[-1]).items()}
+        _empty_cache(device)
     begin = time.perf_counter()
     tensor = random_tensors(config, 0, device=device, dtype=precision.dtype)
     backbone, decoder = (build(kind, config, "random", tensor, device=device, precision=precision) for kind in (Backbone, DepthDecoder))
@@ -137,9 +138,14 @@ def bandwidth(device: torch.device) -> float:
     vector = torch.ones((2**30 if device.type == "cuda" else 2**26), dtype=torch.float32, device=device)
     measured = vector.nbytes / min(1e-3 * _ms(vector.sum, device) for _ in range(10))
     del vector
-    if device.type == "cuda":
-        torch.cuda.empty_cache()  # else what comes next lies in those 4 GB, and they count as the model's
+    _empty_cache(device)
     return measured
+
+
+def _empty_cache(device: torch.device) -> None:
+    """Else what comes next lies among what was, and all of that counts as the model's."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _bytes_read(backbone: Backbone, decoder: DepthDecoder) -> int:

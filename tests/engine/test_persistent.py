@@ -33,7 +33,7 @@ def test_a_frame_is_the_plain_one(weights, takes):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated GPU is compiled by g++")
-@pytest.mark.parametrize("weights, takes", [("", 1), ("int8", 3), ("int4", 1), ("fp8", 1)])
+@pytest.mark.parametrize("weights, takes", [("", 1), ("int8", 3), ("int4", 1), ("fp8", 2)])
 def test_its_source_computes_the_plain_frame_on_an_emulated_gpu(weights, takes):
     from engine.emulator import EmulatedFrame
 
