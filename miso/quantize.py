@@ -1,7 +1,8 @@
 """Matrices in fewer bits: int8 and int4 in groups of 64 inputs, fp8 with one scale an output channel; read as they are, widened in the product.
 
 int8's step is a group's greatest weight / 127, rounded up to 7 binary digits: so that 1152 steps, which a kernel takes off at once, are exact in
-fp16. On normal weights its relative error is 0.60 %; one step for a whole channel leaves 0.87 %, which 32 layers of 8 B make 4 % of the logits.
+fp16. On normal weights its relative error is 0.60 %, and with one step for a whole channel 0.87 %; of the logits of the 8B size that makes 1.0 and
+1.5 % after rows of frames, 2.8 and 4.0 % after rows of text.
 
 fp8 (e4m3: 3 bits of mantissa) takes as much and is less exact: on normal weights its relative error is 2.6 %. It is there for files that have it.
 
