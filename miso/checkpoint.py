@@ -18,7 +18,7 @@ from .errors import MisoError
 from .files import Entry, open_tensors, read_header, write_tensors
 from .layouts import detect, ignored
 from .model import Backbone, DepthDecoder
-from .quantize import BY_CHANNEL, TYPES, Quantized, field_name, stored
+from .quantize import BY_CHANNEL, TYPES, Quantized, field_name, held_as, stored
 from .tokenizer import find_tokenizer
 from .weights import Progress, build, canonical_shapes
 
@@ -85,8 +85,7 @@ class Checkpoint:
 
     def tensor(self, canonical: str) -> Tensor:
         """The same, multiplied out to fp32 if it is quantised."""
-        value = self.stored(canonical)
-        return value.dequantize() if isinstance(value, Quantized) else value
+        return held_as(self.stored(canonical), "")
 
     def pieces(self, canonical: str, numbers: int) -> Iterator[Tensor | Quantized]:
         """The same as ``stored``, so many rows at a time as hold about ``numbers``; the file is closed in between, so that no memory is held."""

@@ -13,7 +13,7 @@ from .checkpoint import FORMAT, SAFETENSORS_TYPES, Checkpoint
 from .devices import DTYPES, PRECISIONS
 from .errors import MisoError
 from .files import replacing
-from .quantize import Quantized, field_name, kind_of, quantize, stored
+from .quantize import field_name, held_as, kind_of, stored
 from .weights import Progress, canonical_shapes
 
 _PIECE = 2**24  # numbers read at once
@@ -58,10 +58,7 @@ def convert(source: str | Path, target: str | Path, precision: str, progress: Pr
                 progress(done, len(plan))
             rest = []  # of a quantised matrix: scales and zeros, small, which follow the whole weight
             for piece in checkpoint.pieces(name, _PIECE):
-                held = piece.kind if isinstance(piece, Quantized) else ""
-                if kind != held:
-                    piece = piece.dequantize() if held else piece
-                    piece = quantize(piece, kind) if kind else piece
+                piece = held_as(piece, kind)
                 if kind:
                     piece, *others = (t for t in piece if t is not None)
                     rest.append(others)

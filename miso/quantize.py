@@ -105,6 +105,15 @@ def quantize(weight: Tensor, kind: str = "int8") -> Quantized:
     return Quantized(*(_cat(parts) for parts in zip(*map(of, pieces))))
 
 
+def held_as(value: Tensor | Quantized, kind: str) -> Tensor | Quantized:
+    """A tensor or matrix as ``kind`` ("": multiplied out): itself if that is how it is held, so that no number changes, else quantised anew."""
+    held = value.kind if isinstance(value, Quantized) else ""
+    if held == kind:
+        return value
+    whole = value.dequantize() if held else value
+    return quantize(whole, kind) if kind else whole
+
+
 def _cat(parts: tuple[Tensor, ...]) -> Tensor:
     dtype = parts[0].dtype  # torch has no cat of fp8 everywhere
     return torch.cat([p.view(torch.uint8) for p in parts]).view(dtype) if dtype == TYPES["fp8"] else torch.cat(parts)

@@ -9,7 +9,7 @@
 // SCRATCH (bytes of x), GROUP, WIDEST (row), MOST_HD (of the depth decoder's heads), VOCAB, SIZE, CODEBOOKS, PLANS, KINDS (a bit for each Op.kind).
 
 DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& plan, const Place& place, i64 t, const uint2 (&gains)[KEPT],
-                   Turns& ring) {
+                   Turns<WARPS>& ring) {
     int stride = stride_of(op.kind, plan);
     bool gated = op.flags & GATED, scaled = KINDS & 1 << FP8 && op.kind == FP8;
     float first_scale = 1, second_scale = 1;  // of this thread's first output: they come from memory, while the products are made
@@ -77,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(c
         return;
     }
 
-    Turns ring = {(int)threadIdx.x >> 5, (int)threadIdx.x >> 5, 0};
+    Turns<WARPS> ring = {(int)threadIdx.x >> 5, (int)threadIdx.x >> 5, 0};
     u32 waits = 0;
     Place place = {-1, 0};
     bool waiting = false;

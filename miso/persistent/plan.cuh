@@ -76,6 +76,16 @@ struct Shared {
     u64 *arrived, *used;  // [RING] of each slot of the ring, which comes first: what is in it can be read, can be written over
 };
 
+// A warp's way through the ring, where every STEP-th slot is its own; it goes on from one product to the next.
+template <int STEP> struct Turns {
+    int slot, lead;  // the next, and how many stages of the product that comes next lie before it
+    u32 turn;
+
+    DEVICE void next() {
+        if ((slot += STEP) >= RING) slot -= RING, turn ^= 1;
+    }
+};
+
 // Where a program or a ring is in the list: depth operations come once for each position.
 struct Place {
     int op, position;

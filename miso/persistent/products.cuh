@@ -78,19 +78,9 @@ template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, Products&
     }
 }
 
-// A warp's way through the ring, where every WARPS-th slot is its own; it goes on from one product to the next.
-struct Turns {
-    int slot, lead;  // the next, and how many stages of what is multiplied next lie before it
-    u32 turn;
-
-    DEVICE void next() {
-        if ((slot += WARPS) >= RING) slot -= RING, turn ^= 1;
-    }
-};
-
 // Of tiles ``begin`` to ``end``, sums of each warp's stages of a tile
-template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int stride, int begin, int end, Turns& ring) {
-    struct Place {
+template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int stride, int begin, int end, Turns<WARPS>& ring) {
+    struct Spot {
         int unit, stage;
     };
     const int inputs = KIND == BF16 ? 256 : KIND == INT4 ? 1024 : 512, stages = plan.stages;  // bytes of x that a stage takes
@@ -98,26 +88,26 @@ template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int 
     int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, take = lane >> 2, at = ring.lead;
     const u8* x = s.x + min(take, TAKES - 1) * stride;
     float* to = s.sums + take * 8 + 2 * (lane & 3);
-    auto after = [&](const Place& p) {
-        Place next = {p.unit + skip_units, p.stage + skip_stages};
+    auto after = [&](const Spot& p) {
+        Spot next = {p.unit + skip_units, p.stage + skip_stages};
         if (next.stage >= stages) next.stage -= stages, next.unit++;
         return next;
     };
-    auto use = [&](const Turns& ring, const Place& p, Products& sum) { multiply<KIND>(memory + ring.slot * STAGE, x + p.stage * inputs, sum); };
-    auto leave = [&](const Turns& ring) {
+    auto use = [&](const Turns<WARPS>& ring, const Spot& p, Products& sum) { multiply<KIND>(memory + ring.slot * STAGE, x + p.stage * inputs, sum); };
+    auto leave = [&](const Turns<WARPS>& ring) {
         if (lane == 0) tell(s.used + ring.slot);
     };
-    auto put = [&](const Place& p, const Products& sum) {
+    auto put = [&](const Spot& p, const Products& sum) {
         if (take < TAKES) *(float2*)(to + (p.unit * sets + (stages < WARPS ? p.stage : warp)) * TAKES * 8) = sum.sums();
     };
-    Place here = {0, at};
+    Spot here = {0, at};
     while (here.stage >= stages) here.stage -= stages, here.unit++;
     Products sum = {};
     // two stages at a time: of one alone most steps wait for the step before
 #pragma unroll 1
     for (; at + WARPS < all; at += 2 * WARPS) {
-        Turns second = ring;
-        Place there = after(here);
+        Turns<WARPS> second = ring;
+        Spot there = after(here);
         Products other = {};
         second.next();
         wait_turn(s.arrived + ring.slot, ring.turn);

@@ -28,6 +28,7 @@ _OP = struct.Struct("<6Qq2i8B2BH2BH")
 _OTHER = struct.Struct("<3Qq")
 _PLAN = 24
 _ROW = 256  # bytes of a row in a stage
+_FACTS = 4  # numbers before what a part of the context was attended to
 _FINE = {BF16: 0, INT8: 64, INT4: 256, FP8: 0}  # bytes of scales and zeros in a stage
 _INPUTS = {BF16: 256, INT8: 512, INT4: 1024, FP8: 512}  # bytes of x that a stage takes
 _FAST, _NEAR = 22.5, 40  # bytes a ns: of weights from memory to a multiprocessor, and of what all of them read from the second cache
@@ -200,7 +201,7 @@ def make(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: i
             most_qkv = max(most_qkv, p.split(qkv[0].kind, c.dim, nt) * takes * nt)
             most_o = max(most_o, p.split(o[0].kind, c.dim, c.dim) * takes * c.dim)
             most_down = max(most_down, p.split(down[0].kind, c.inter, c.dim) * takes * c.dim)
-        most_y = max(most_y, takes * c.heads * ap * (c.head_dim + 4))
+        most_y = max(most_y, takes * c.heads * ap * (c.head_dim + _FACTS))
         most_h = max(most_h, takes * c.inter)
     qkv_sums, o_sums, down_sums, y = (p.buffer(n) for n in (most_qkv, most_o, most_down, most_y))
     h = p.buffer(most_h, dtype=torch.int16)

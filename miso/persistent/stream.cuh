@@ -8,8 +8,7 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
     u64 seldom = seldom_read();
     u32 here = shared_address(memory) + r * 256 + ((q ^ (r << 2)) << 4), fine_here = shared_address(memory) + 2048;
     Place place = {-1, 0};
-    int slot = p, lead = p;
-    u32 turn = 1;
+    Turns<FETCHERS> ring = {p, p, 1};
     while (place.next(f, s.ops)) {
         const Op& op = s.ops[place.op];
         if (op.type != MATVEC) continue;
@@ -26,7 +25,7 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
             w[i] = m.w + op.step * (place.position - 1) + plan.offset + (r - (i64)first[i]) * pitch + q * 16;
             factors[i] = (lane < 8 ? m.scale : m.zero) + plan.offset / (int8 ? 32 : 16) + ((lane & 7) - (i64)first[i]) * groups;
         }
-        int unit = -1, next = 0, stage = lead, at = lead, left = 0;
+        int unit = -1, next = 0, stage = ring.lead, at = ring.lead, left = 0;
         const u8 *row = nullptr, *factor = nullptr;
 #pragma unroll 1
         for (; at < all; at += FETCHERS) {
@@ -41,16 +40,16 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
             }
             const u8* a = row + stage * 256;
             bool inside = stage * 256 < rest;
-            u32 to = here + slot * STAGE;
-            wait_turn(s.used + slot, turn);
+            u32 to = here + ring.slot * STAGE, fine = fine_here + ring.slot * STAGE;
+            wait_turn(s.used + ring.slot, ring.turn);
 #pragma unroll
             for (int j = 0; j < 4; j++) fetch16(to + j * 512, a + j * 2 * pitch, inside && 2 * j < left, seldom);
-            if (int4 && lane < 16) fetch16(fine_here + slot * STAGE + lane * 16, factor + stage * 16, (lane & 7) < left + r, seldom);
-            if (int8 && lane < 8) fetch8(fine_here + slot * STAGE + lane * 8, factor + stage * 8, lane < left + r, seldom);
-            fetches_tell(s.arrived + slot);
-            if ((slot += FETCHERS) >= RING) slot -= RING, turn ^= 1;
+            if (int4 && lane < 16) fetch16(fine + lane * 16, factor + stage * 16, (lane & 7) < left + r, seldom);
+            if (int8 && lane < 8) fetch8(fine + lane * 8, factor + stage * 8, lane < left + r, seldom);
+            fetches_tell(s.arrived + ring.slot);
+            ring.next();
             stage += FETCHERS;
         }
-        lead = at - all;
+        ring.lead = at - all;
     }
 }
