@@ -1,4 +1,4 @@
-"""Which way a frame is computed: plain PyTorch, the same recorded as a CUDA graph, or kernels of our own inside such a graph."""
+"""Which way a frame is computed: plain PyTorch, the same recorded as a CUDA graph, or one kernel of our own inside such a graph."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from .model import Backbone
 from .sampling import Sampling
 from .step import FrameState, PlainFrame
 
-# persistent: one CUDA C++ kernel for all of a frame, compiled by what comes with torch; fused: Triton kernels, which want a C compiler where they run
-PATHS = ("plain", "graph", "fused", "persistent")
+PATHS = ("plain", "graph", "persistent")
 _MEASURED = 9  # compute capability, major: where auto takes the persistent kernel, since there it was measured to be faster than all else
 _ROUND = 256  # positions: so many share a graph
 _MOST_TAKES = 8  # of kernels of our own: the rows of a tensor core's tile, or half of them
@@ -45,12 +44,10 @@ def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) ->
 
 def _no_kernels(path: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
     """Why kernels of our own can't serve, or None."""
-    if path == "fused":
-        from .fused.step import unsupported
-    elif path == "persistent":
-        from .persistent.step import unsupported
-    else:
+    if path != "persistent":
         return None
+    from .persistent.step import unsupported
+
     if torch.cuda.get_device_capability(backbone.audio_embeddings.weight.device) < (8, 0):
         return "it needs a GPU of compute capability 8.0 or more (RTX 30, A100 or newer)"
     if takes > _MOST_TAKES:
@@ -78,9 +75,7 @@ def lent(path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling,
     if kept is None or kept[0] != key():
         del kept  # its memory, before as much again is asked for
         state = FrameState.make(backbone, depth, takes, rows, rows)
-        if path == "fused":
-            from .fused.step import FusedFrame as Step
-        elif path == "persistent":
+        if path == "persistent":
             from .persistent.step import PersistentFrame as Step
         else:
             Step = PlainFrame

@@ -1,6 +1,6 @@
 """One frame of every take, as a step from the row before it: static shapes, no host read, all state in tensors that stay where they are.
 
-So the same step runs as it is, or is recorded once and replayed (``graph``); ``fused`` has one of its own kernels for the same state.
+So the same step runs as it is, or is recorded once and replayed (``graph``); ``persistent`` has one kernel for the same state.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     say.add_argument("--seed", type=int, default=0, help="same seed, same speech (default 0)")
     say.add_argument("--takes", type=int, default=1, help="alternatives at once, with seeds SEED, SEED+1, ... (default 1)")
     say.add_argument("--max-seconds", type=float, default=30, help="limit of each take (default 30)")
-    say.add_argument("--path", default="auto", help="how frames are computed: auto, plain, graph, fused or persistent (default auto)")
+    say.add_argument("--path", default="auto", help="how frames are computed: auto, plain, graph or persistent (default auto)")
     _sampling(say)
     _vocoder(say)
 
@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--frames", type=int, default=50, help="frames to sample (default 50)")
     bench.add_argument("--prompt-rows", type=int, default=128, help="rows of the prompt (default 128)")
     bench.add_argument("--takes", type=int, nargs="+", default=[1], help="takes at once, one run for each number (default 1)")
-    bench.add_argument("--paths", nargs="+", default=["auto"], help="auto, plain, graph, fused or persistent, one run for each (default auto)")
+    bench.add_argument("--paths", nargs="+", default=["auto"], help="auto, plain, graph or persistent, one run for each (default auto)")
     bench.add_argument("--exact", action="store_true", help="say also how far hidden states and logits are from fp32's")
     bench.add_argument("--json", metavar="FILE", help="write the figures here too")
     bench.add_argument("--picture", metavar="FILE", help="draw the frames against the floor (.svg)")

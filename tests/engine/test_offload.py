@@ -78,7 +78,7 @@ def test_a_run_takes_the_plain_path(saved, checkpoint, prompt, run):
     list(loop)
     same = run([1, 2], 8)
     assert loop.path == "plain" and torch.equal(loop.codes.tensor, same.codes.tensor) and torch.equal(loop.hidden.tensor, same.hidden.tensor)
-    for path in ("graph", "fused"):
+    for path in ("graph", "persistent"):
         with pytest.raises(MisoError, match="backbone's layers stay on the CPU"):
             pick_path(path, backbone, depth, 1)
 
