@@ -12,11 +12,11 @@ def main() -> int:
     command, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
     try:
         if command == "demo":
-            from .bootstrap.demo import main as demo
+            from .tools.bootstrap.demo import main as demo
 
             return demo(rest)
         if command == "test":
-            from .bootstrap.test import main as test
+            from .tools.bootstrap.test import main as test
 
             return test(rest)
         from .cli import main as cli

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from .checkpoint import Checkpoint
-from .codes import Codes
-from .conditioning import Segment, TextEncoder
-from .depth import DepthSampler
-from .devices import pick_device
+from .checkpoints.checkpoint import Checkpoint
+from .checkpoints.devices import pick_device
+from .checkpoints.fit import choose_precision
+from .codes.codes import Codes
 from .errors import MisoError
-from .fit import choose
-from .frames import FrameLoop
-from .model import Backbone, DepthDecoder
-from .sampling import Sampling
+from .generation.depth import DepthSampler
+from .generation.loop import FrameLoop
+from .model.networks import Backbone, DepthDecoder
+from .model.sampling import Sampling
+from .text.conditioning import Segment, TextEncoder
 
 
 class Miso:
@@ -30,7 +30,7 @@ class Miso:
 
     def __init__(self, path: str | Path, *, device: str = "auto", precision: str = "auto", tokenizers: Iterable[str | Path] = ()):
         self.checkpoint, self.device = Checkpoint(path), pick_device(device)
-        self.precision, self.because, self._on_cpu = choose(precision, self.checkpoint, self.device)  # and a clause that says why
+        self.precision, self.because, self._on_cpu = choose_precision(precision, self.checkpoint, self.device)  # and a clause that says why
         self._tokenizers = tuple(tokenizers)
 
     @cached_property

@@ -8,10 +8,10 @@ import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io, ui
 
-from ..miso.codes import Codes
-from ..miso.picture import picture
+from ..miso.codes.codes import Codes
+from ..miso.codes.picture import draw_codes
 from . import folders, sockets
-from .sockets import CATEGORY, in_words
+from .sockets import CATEGORY, name_errors
 
 
 class SaveCodes(io.ComfyNode):
@@ -27,7 +27,7 @@ class SaveCodes(io.ComfyNode):
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo], is_output_node=True)
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, filename_prefix: str):
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, folder_paths.get_output_directory())
         file = f"{name}_{counter:05}_.safetensors"
@@ -44,17 +44,17 @@ class LoadCodes(io.ComfyNode):
         return io.Schema(
             node_id="MisoLoadCodes", display_name="Load Codes", category=CATEGORY,
             description="Reads codes that Save Codes, or `python -m miso say --codes`, wrote.",
-            inputs=[io.Combo.Input("file", options=folders.stored_codes(), tooltip="A .safetensors file in the input or output folder.")],
+            inputs=[io.Combo.Input("file", options=folders.codes_files(), tooltip="A .safetensors file in the input or output folder.")],
             outputs=[sockets.Codes.Output("codes", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, file: str):
-        return io.NodeOutput(Codes.load(folders.stored(file, "file")))
+        return io.NodeOutput(Codes.load(folders.codes_path(file, "file")))
 
     @classmethod
     def fingerprint_inputs(cls, file: str):
-        path = Path(folders.stored(file, "file"))
+        path = Path(folders.codes_path(file, "file"))
         return path.stat().st_mtime_ns
 
 
@@ -69,9 +69,9 @@ class PreviewCodes(io.ComfyNode):
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo], is_output_node=True)
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes):
-        image = picture(codes)
+        image = draw_codes(codes)
         return io.NodeOutput(image, ui=ui.PreviewImage(image, cls=cls))
 
 

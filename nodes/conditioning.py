@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io
 
-from ..miso.conditioning import Segment
 from ..miso.errors import MisoError
+from ..miso.text.conditioning import Segment
 from . import sockets
-from .sockets import CATEGORY, in_words
+from .sockets import CATEGORY, name_errors
 
 
 class EncodeText(io.ComfyNode):
@@ -24,7 +24,7 @@ class EncodeText(io.ComfyNode):
             outputs=[sockets.Conditioning.Output("conditioning", display_name="conditioning")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, text_encoder, text: str, speaker: int, history=None, history_codes=None):
         if history_codes is not None and history is None:
             raise MisoError("history_codes needs the history it answers.", "Connect the conditioning those codes were sampled from.", input="history")
@@ -58,7 +58,7 @@ class VoicePrompt(io.ComfyNode):
             inputs=list(_INPUTS), outputs=[sockets.Conditioning.Output("conditioned", display_name="conditioning")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, conditioning, codes, transcript: str, speaker: int):
         return _with(conditioning, codes, transcript, speaker, voice=True)
 
@@ -72,7 +72,7 @@ class AddSegment(io.ComfyNode):
             inputs=list(_INPUTS), outputs=[sockets.Conditioning.Output("conditioned", display_name="conditioning")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, conditioning, codes, transcript: str, speaker: int):
         return _with(conditioning, codes, transcript, speaker, voice=False)
 

@@ -4,12 +4,13 @@ from weakref import WeakKeyDictionary
 
 from comfy_api.latest import io
 
-from ..miso import editing
-from ..miso.codes import Codes
+from ..miso.codes import editing
+from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
+from ..miso.vocoders import coded_silence
 from . import sockets
 from .memory import Part, on_device
-from .sockets import CATEGORY, in_words
+from .sockets import CATEGORY, name_errors
 
 FRAMES = 1_000_000
 _silences: WeakKeyDictionary[Part, Codes] = WeakKeyDictionary()
@@ -20,7 +21,7 @@ def silence_of(vocoder: Part | None):
     """What makes silence for an edit: the vocoder's encoder, once and if it comes to that; None without a vocoder."""
     def silence() -> Codes:
         if vocoder not in _silences:
-            _silences[vocoder] = editing.coded_silence(on_device(vocoder)[0])
+            _silences[vocoder] = coded_silence(on_device(vocoder)[0])
         return _silences[vocoder]
 
     return vocoder and silence
@@ -42,7 +43,7 @@ class PickTake(io.ComfyNode):
             outputs=[sockets.Codes.Output("picked", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, take: int):
         return io.NodeOutput(codes.take(take))
 
@@ -58,7 +59,7 @@ class TrimCodes(io.ComfyNode):
             outputs=[sockets.Codes.Output("trimmed", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, start: int, frames: int):
         return io.NodeOutput(editing.trim(codes, start, frames or None))
 
@@ -74,7 +75,7 @@ class SpliceCodes(io.ComfyNode):
             outputs=[sockets.Codes.Output("spliced", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, other: Codes, at: int):
         return io.NodeOutput(editing.splice(codes, other, None if at < 0 else at))
 
@@ -89,7 +90,7 @@ class KeepCodebooks(io.ComfyNode):
             outputs=[sockets.Codes.Output("kept", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, count: int):
         return io.NodeOutput(editing.keep_codebooks(codes, count))
 
@@ -104,7 +105,7 @@ class DeleteCodes(io.ComfyNode):
             outputs=[sockets.Codes.Output("edited", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, start: int, frames: int):
         return io.NodeOutput(editing.delete(codes, *_range(start, frames)))
 
@@ -123,7 +124,7 @@ class InsertSilence(io.ComfyNode):
             outputs=[sockets.Codes.Output("edited", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, at: int, frames: int, vocoder: Part | None = None, silence: Codes | None = None):
         if (vocoder is None) == (silence is None):
             raise MisoError("Silence comes from a vocoder or from codes, one of the two.", "Connect either vocoder or silence.", input="silence")
@@ -142,7 +143,7 @@ class RepeatCodes(io.ComfyNode):
             outputs=[sockets.Codes.Output("edited", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, start: int, frames: int, times: int):
         return io.NodeOutput(editing.repeat(codes, *_range(start, frames), times))
 
@@ -161,7 +162,7 @@ class ReplaceCodebooks(io.ComfyNode):
             outputs=[sockets.Codes.Output("edited", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, other: Codes, start: int, frames: int, first: int, other_start: int):
         return io.NodeOutput(editing.replace_codebooks(codes, *_range(start, frames), first, other, other_start))
 
@@ -177,7 +178,7 @@ class Prefix(io.ComfyNode):
             outputs=[sockets.Codes.Output("prefix", display_name="prefix")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, frames: int):
         return io.NodeOutput(editing.prefix(codes, frames))
 

@@ -28,13 +28,13 @@ import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..miso import editing
-from ..miso.codes import Codes
+from ..miso.codes import editing
+from ..miso.codes.codes import Codes
 from . import sockets
 from .editing import silence_of
 from .listen import sound_file
 from .memory import Part
-from .sockets import CATEGORY, in_words
+from .sockets import CATEGORY, name_errors
 
 Edits = io.Custom("MISO_EDITS")  # a widget: JSON of a list of operations
 
@@ -63,7 +63,7 @@ class CodeEditor(io.ComfyNode):
             is_output_node=True)
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, edits: str = "[]", other: Codes | None = None, vocoder: Part | None = None):
         edited = editing.apply(codes, edits, other, silence_of(vocoder))
         # a blocked socket skips what hangs on it without an error: no mark is no mistake, and no reason to sample anew

@@ -6,9 +6,9 @@ from pathlib import Path
 import comfy.text_encoders.llama
 import folder_paths
 
-from ..miso.download import KNOWN, fetch
+from ..miso.checkpoints.fetch import PUBLISHED, fetch_file
+from ..miso.checkpoints.find import BUNDLED
 from ..miso.errors import MisoError
-from ..miso.places import BUNDLED
 from .memory import progress
 
 MODELS, VOCODERS = "miso", "miso_vocoders"
@@ -25,7 +25,7 @@ def choices(folder: str) -> list[str]:
     """Files of a model folder, and known ones that choosing fetches."""
     files = [f for f in folder_paths.get_filename_list(folder) if not f.endswith(".json") or f.endswith(".index.json")]
     bundled = [p.name for p in sorted(BUNDLED.glob("*.safetensors"), reverse=True) if (p.name != "nano.safetensors") == (folder == VOCODERS)]
-    return bundled + files + [name for name, known in KNOWN.items() if known.folder == folder and name != "tokenizer"]
+    return bundled + files + [name for name, known in PUBLISHED.items() if known.folder == folder and name != "tokenizer"]
 
 
 def find(folder: str, choice: str, input: str) -> Path:
@@ -34,16 +34,16 @@ def find(folder: str, choice: str, input: str) -> Path:
         return BUNDLED / choice
     if path := folder_paths.get_full_path(folder, choice):
         return Path(path)
-    if choice in KNOWN and KNOWN[choice].folder == folder:
+    if choice in PUBLISHED and PUBLISHED[choice].folder == folder:
         for models in {Path(p).parent for p in folder_paths.get_folder_paths(folder)}:
-            if (path := KNOWN[choice].path(models)).is_file():
+            if (path := PUBLISHED[choice].path(models)).is_file():
                 return path
-        return fetch(choice, folder_paths.models_dir, tokenizers=[TOKENIZER], progress=progress())
+        return fetch_file(choice, folder_paths.models_dir, tokenizers=[TOKENIZER], progress=progress())
     raise MisoError(f"'{choice}' is not in the model folder '{folder}'.",
                     f"Put it into {folder_paths.get_folder_paths(folder)[0]}, or choose another.", input=input)
 
 
-def stored(choice: str, input: str) -> Path:
+def codes_path(choice: str, input: str) -> Path:
     """A file of ComfyUI's input, or of its output marked ' [output]'; never one outside them."""
     name, base = folder_paths.annotated_filepath(choice)
     base = os.path.abspath(base or folder_paths.get_input_directory())
@@ -55,7 +55,7 @@ def stored(choice: str, input: str) -> Path:
     return Path(path)
 
 
-def stored_codes() -> list[str]:
+def codes_files() -> list[str]:
     """Codes files in ComfyUI's input folder and in output/codes, newest first. Schemas are asked for often: no more is searched."""
     inputs, outputs = Path(folder_paths.get_input_directory()), Path(folder_paths.get_output_directory())
     found = [(path.stat().st_mtime, path.name) for path in inputs.glob("*.safetensors")]

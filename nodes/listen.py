@@ -7,9 +7,9 @@ from weakref import WeakKeyDictionary
 
 import folder_paths
 
-from ..miso.audio import write_audio
-from ..miso.codes import Codes
-from ..miso.vocoder import decode_codes
+from ..miso.audio.files import write_audio
+from ..miso.codes.codes import Codes
+from ..miso.vocoders import decode_codes
 from .memory import Part, on_device, progress
 
 FOLDER = "miso"  # in ComfyUI's temp folder, which it empties when it starts

@@ -8,14 +8,14 @@ from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
-from ..miso.devices import PRECISIONS
-from ..miso.fit import choose
-from ..miso.known import KnownCheckpoint
-from ..miso.vocoder import DEFAULT, backends, load_vocoder
+from ..miso.checkpoints.devices import PRECISIONS
+from ..miso.checkpoints.fit import choose_precision
+from ..miso.checkpoints.summary import CheckpointSummary
+from ..miso.vocoders import DEFAULT, backends, load_vocoder
 from . import folders, sockets
 from .memory import Part
 from .sampling import Depth
-from .sockets import CATEGORY, in_words
+from .sockets import CATEGORY, name_errors
 from .store import known_checkpoints
 
 folders.register()
@@ -41,12 +41,12 @@ class LoadModel(io.ComfyNode):
             ])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, checkpoint: str, precision: str):
-        known = KnownCheckpoint(folders.find(folders.MODELS, checkpoint, "checkpoint"), known_checkpoints())
+        known = CheckpointSummary(folders.find(folders.MODELS, checkpoint, "checkpoint"), known_checkpoints())
         # all of its memory but what ComfyUI keeps back: other models make way, and the choice is the same on every run
         memory = mm.get_total_memory(mm.get_torch_device()) - mm.extra_reserved_memory()
-        (chosen, because, on_cpu), device = choose(precision, known, mm.get_torch_device(), memory), mm.unet_offload_device()
+        (chosen, because, on_cpu), device = choose_precision(precision, known, mm.get_torch_device(), memory), mm.unet_offload_device()
         _say(f"{chosen}: {because}")
         about = {"fingerprint": known.fingerprint, "precision": str(chosen)}
         backbone = Part(lambda progress: known.checkpoint.load_backbone(device, chosen, progress, on_cpu), **about)
@@ -74,7 +74,7 @@ class LoadVocoder(io.ComfyNode):
             outputs=[sockets.Vocoder.Output("vocoder", display_name="vocoder")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, backend: str, checkpoint: str):
         path, device = folders.find(folders.VOCODERS, checkpoint, "checkpoint"), mm.vae_offload_device()
         part = Part(lambda progress: load_vocoder(backend, path, device=device), lambda vocoder: vocoder.module)

@@ -7,12 +7,12 @@ event, as ``output.miso_takes``: for each take of the input ``{take, frames, sec
 
 from comfy_api.latest import io
 
-from ..miso.codes import Codes, as_takes
+from ..miso.codes.codes import Codes, as_takes
 from ..miso.errors import MisoError
 from . import sockets
 from .listen import sound_file
 from .memory import Part
-from .sockets import CATEGORY, in_words
+from .sockets import CATEGORY, name_errors
 
 Takes = io.Custom("MISO_TAKES")  # a widget
 
@@ -32,7 +32,7 @@ class TakePicker(io.ComfyNode):
             is_output_node=True)
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, chosen: str = "0", vocoder: Part | None = None):
         shown = [{"take": i, "frames": int(codes.lengths[i]), "seconds": codes.seconds[i], "seed": take.seed, "stop": take.stop,
                   "log_probability": take.log_probability, "sound": sound_file(codes.take(i), vocoder) if vocoder and codes.lengths[i] else None}

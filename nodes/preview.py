@@ -19,11 +19,11 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 from torch import Tensor
 
-from ..miso.codes import Codes
+from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
-from ..miso.frames import Frame
-from ..miso.vocoder import Stream, Vocoder
-from ..miso.vocoder.check import check_codes
+from ..miso.generation.loop import Frame
+from ..miso.vocoders import Stream, Vocoder
+from ..miso.vocoders.vocoder import check_codes
 from .memory import Part, on_device, progress
 
 COUNTS_EVERY = 0.1  # seconds

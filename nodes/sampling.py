@@ -7,15 +7,15 @@ import comfy.model_management as mm
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
-from ..miso.depth import DepthSampler, redecode
-from ..miso.frames import FrameLoop
-from ..miso.sampling import Sampling
+from ..miso.generation.depth import DepthSampler, redecode
+from ..miso.generation.keys import codes_key
+from ..miso.generation.loop import FrameLoop
+from ..miso.model.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
-from ..miso.store import Store
 from . import sockets
 from .memory import Part, on_device, progress
 from .preview import Preview, send_kept, stream_for
-from .sockets import CATEGORY, in_words
+from .sockets import CATEGORY, name_errors
 from .store import store
 
 SEED_MAX = 2**63 - 1
@@ -53,7 +53,7 @@ class DepthDecoder(io.ComfyNode):
             outputs=[sockets.Depth.Output("decoder", display_name="depth")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, depth: Depth, temperature: float, top_k: int, codebooks: int):
         return io.NodeOutput(Depth(depth.part, Sampling(temperature, top_k), codebooks))
 
@@ -84,14 +84,14 @@ class BackboneSampler(io.ComfyNode):
                      sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode.")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, backbone: Part, depth: Depth, conditioning, seed: int, takes: int, max_seconds: float, temperature: float, top_k: int,
                 keep: bool = True, prefix=None, preview: Part | None = None):
         config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
         frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
         room = frames + (prefix.frames if prefix is not None else 0)
         prompt = conditioning.prompt(room)
-        key = Store.key(fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}", precision=f"{backbone.precision} {depth.part.precision}",
+        key = codes_key(fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}", precision=f"{backbone.precision} {depth.part.precision}",
                         prompt=prompt, sampling=sampling, depth_sampling=depth.sampling or sampling, seeds=seeds, max_frames=frames,
                         codebooks=depth.codebooks or config.codebooks, prefix=prefix)
         if keep and (found := store().get(key)) and found[1] is not None:
@@ -145,7 +145,7 @@ class DepthRedecode(io.ComfyNode):
             outputs=[sockets.Codes.Output("redecoded", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, depth: Depth, hidden, codes, seed: int, keep: int, temperature: float, top_k: int, start: int = 0):
         decoder, = on_device(depth.part)
         sampler = depth.sampler(decoder, Sampling(temperature, top_k))

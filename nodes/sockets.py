@@ -17,7 +17,7 @@ Hidden = io.Custom("MISO_HIDDEN")  # miso.hidden.Hidden
 Vocoder = io.Custom("MISO_VOCODER")  # memory.Part of a miso.vocoder.Vocoder
 
 
-def in_words(execute):
+def name_errors(execute):
     """Put the block's display name, and the input's where one is to blame, in front of a ``MisoError``."""
 
     @functools.wraps(execute)

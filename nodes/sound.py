@@ -2,14 +2,14 @@
 
 from comfy_api.latest import io
 
-from ..miso.audio import resample
-from ..miso.codes import Codes
+from ..miso.audio.resampling import resample
+from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
-from ..miso.vocoder import decode_codes
-from ..miso.vocoder.encode import encode_codes
+from ..miso.vocoders import decode_codes
+from ..miso.vocoders.encode import encode_codes
 from . import sockets
 from .memory import Part, on_device, progress
-from .sockets import CATEGORY, in_words
+from .sockets import CATEGORY, name_errors
 
 
 class EncodeAudio(io.ComfyNode):
@@ -24,7 +24,7 @@ class EncodeAudio(io.ComfyNode):
             outputs=[sockets.Codes.Output("codes", display_name="codes")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, audio: dict, vocoder: Part, transcript: str, speaker: int):
         loaded, = on_device(vocoder)
         wave = resample(audio["waveform"].float().mean(1, keepdim=True), audio["sample_rate"], loaded.sample_rate)
@@ -41,7 +41,7 @@ class VocoderDecode(io.ComfyNode):
             outputs=[io.Audio.Output("audio", display_name="audio")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, codes: Codes, vocoder: Part):
         if not codes.frames:
             raise MisoError("There is nothing to hear: the codes have no frames.", "If they were sampled, try another seed.", input="codes")

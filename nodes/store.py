@@ -6,12 +6,12 @@ import folder_paths
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
+from ..miso.codes.store import FOLDER, Kept, Store
 from ..miso.errors import MisoError
-from ..miso.store import FOLDER, Kept, Store
 from . import sockets
 from .memory import Part
 from .preview import send_kept
-from .sockets import CATEGORY, in_words
+from .sockets import CATEGORY, name_errors
 
 NOTHING = "(nothing is kept yet)"
 MOST = 200  # choices, those used last
@@ -43,7 +43,7 @@ class KeptCodes(io.ComfyNode):
                      sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode, which is skipped where none were kept.")])
 
     @classmethod
-    @in_words
+    @name_errors
     def execute(cls, kept: str, preview: Part | None = None):
         short = kept.split()[-1] if kept.strip() else ""
         entry = next((e for e in store().list() if len(short) == 12 and e.key.startswith(short)), None)

@@ -10,20 +10,36 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import torch
 
-from miso.bootstrap import HOME
-from miso.bootstrap.comfyui import PACK, make_base
-from miso.bootstrap.server import Server
+from miso.tools.bootstrap import HOME
+from miso.tools.bootstrap.comfyui import PACK, make_base
+from miso.tools.bootstrap.server import Server
 
 # how long an example takes says something about the machine and what else it does
 hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("shared")
+
+pytest_plugins = ["golden"]  # the golden fixture's model
+ONE_THREAD = {"audio", "checkpoints", "codes", "generation", "model", "text", "tools", "training", "vocoders"}
 
 seconds_by_layer: dict[str, float] = defaultdict(float)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--front-end-root", metavar="DIR", help="run servers with this frontend (comfyui_frontend_package/static of another version)")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request: pytest.FixtureRequest):
+    """Two OpenMP threads wait for each other longer than the small matrices of these tests take."""
+    if request.path.relative_to(Path(__file__).parent).parts[0] not in ONE_THREAD:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

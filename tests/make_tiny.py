@@ -5,10 +5,10 @@ The whole chain runs on them in seconds. What comes out is noise: nothing was tr
 
 from pathlib import Path
 
-from miso.checkpoint import save_checkpoint
-from miso.config import ModelConfig, StackConfig
-from miso.mimi import MimiConfig, random_mimi, save_mimi
-from miso.weights import canonical_shapes, random_tensors
+from miso.checkpoints.build import canonical_shapes, random_tensors
+from miso.checkpoints.checkpoint import save_checkpoint
+from miso.model.config import ModelConfig, StackConfig
+from miso.vocoders.mimi import MimiConfig, random_mimi, save_mimi
 
 MODEL = ModelConfig(StackConfig(2, 4, 2, 64, 160), StackConfig(2, 4, 2, 48, 96), text_vocab=258, audio_vocab=67, codebooks=8,
                     codebook_size=64, codec="tiny", family="bytes")

@@ -15,9 +15,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from harness.page import ARGUMENTS, Page, find_browser  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-from miso.bootstrap import HOME  # noqa: E402
-from miso.bootstrap.comfyui import make_base  # noqa: E402
-from miso.bootstrap.server import Server  # noqa: E402
+from miso.tools.bootstrap import HOME  # noqa: E402
+from miso.tools.bootstrap.comfyui import make_base  # noqa: E402
+from miso.tools.bootstrap.server import Server  # noqa: E402
 
 # name: (column, type, widgets, {input: "name.output"}[, title])
 MODEL = {"model": (0, "MisoLoadModel", {"checkpoint": "nano.safetensors"}, {}),

@@ -1,6 +1,6 @@
 """How well two pieces of speech can be joined, in three styles, on what nano says: ``python tests/measure_joins.py`` in the test environment.
 
-Prints a Markdown table; the default of Splice and the editor follows from it (see ``miso.editing.seams``).
+Prints a Markdown table; the default of Splice and the editor follows from it (see ``miso.audio.seams``).
 """
 
 import random
@@ -13,8 +13,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from miso import Codes, Miso, Segment, load_vocoder  # noqa: E402
-from miso.editing.seams import audibility  # noqa: E402
-from miso.places import BUNDLED  # noqa: E402
+from miso.audio.seams import audibility  # noqa: E402
+from miso.checkpoints.find import BUNDLED  # noqa: E402
 from miso.training.evaluate import SENTENCES  # noqa: E402
 
 LINES, JOINS, EDGE, FADE = 24, 120, 4, 480  # sentences; joins; frames kept on either side; samples of a crossfade (20 ms)

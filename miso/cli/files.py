@@ -6,34 +6,34 @@ import json
 import sys
 from pathlib import Path
 
-from ..devices import pick_device, pick_precision
+from ..checkpoints.devices import pick_device, pick_precision
+from ..checkpoints.find import models_folder
 from ..files import replacing
-from ..places import models_folder
-from .progress import Progress
+from .progress import ProgressLine
 
 
 def fetch(args) -> None:
-    from ..download import fetch as fetch_known
+    from ..checkpoints.fetch import fetch_file
 
-    print(fetch_known(args.name, args.models or models_folder()))
+    print(fetch_file(args.name, args.models or models_folder()))
 
 
 def info(args) -> None:
-    from ..info import info as about
+    from ..tools.info import info as about
 
     print(about(args.file))
 
 
 def convert(args) -> None:
-    from ..convert import convert as write
+    from ..checkpoints.convert import convert_checkpoint as write
 
-    with Progress("converting", 0) as progress:
+    with ProgressLine("converting", 0) as progress:
         write(args.input, args.output, args.precision, progress)
     print(args.output)
 
 
 def parity(args) -> int:
-    from ..parity import parity as compare
+    from ..tools.parity import parity as compare
 
     device = pick_device("cpu" if args.device == "auto" else args.device)  # the reference was computed on one
     result = compare(args.model, args.expected, device, pick_precision("fp32" if args.precision == "auto" else args.precision, device))
@@ -46,7 +46,7 @@ def parity(args) -> int:
 
 
 def bench(args) -> None:
-    from ..bench import bench as measure
+    from ..tools.bench import bench as measure
 
     device = pick_device(args.device)
     result = measure(args.size, device, pick_precision(args.precision, device), frames=args.frames, prompt_rows=args.prompt_rows, takes=args.takes,
@@ -58,7 +58,7 @@ def bench(args) -> None:
         print("  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in run.items()))
     written = {args.json: json.dumps(result, indent=2) + "\n"}
     if args.picture:
-        from ..chart import chart
+        from ..tools.chart import chart
 
         written[args.picture] = chart(result)
     for file, text in written.items():

@@ -6,13 +6,13 @@ import sys
 import time
 
 
-class Progress:
-    """``with Progress("sampling", 375) as progress: progress(done)``; drawn ten times a second at most."""
+class ProgressLine:
+    """``with ProgressLine("sampling", 375) as progress: progress(done)``; drawn ten times a second at most."""
 
     def __init__(self, what: str, total: int):
         self.what, self.total, self._next, self._shown = what, total, 0.0, sys.stderr.isatty()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressLine:
         return self
 
     def __call__(self, done: int, total: int | None = None) -> None:

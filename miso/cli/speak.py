@@ -9,21 +9,22 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..audio import read_audio, resample, write_audio
-from ..codes import Codes
-from ..conditioning import Segment
-from ..depth import DepthSampler
-from ..depth import redecode as redecode_codes
-from ..devices import pick_device
-from ..download import KNOWN
+from ..audio.files import read_audio, write_audio
+from ..audio.resampling import resample
+from ..checkpoints.devices import pick_device
+from ..checkpoints.fetch import PUBLISHED
+from ..checkpoints.find import find_checkpoint, find_codec, find_vocoder, models_folder
+from ..codes.codes import Codes
+from ..codes.hidden import Hidden
 from ..errors import MisoError
-from ..hidden import Hidden
-from ..places import find_checkpoint, find_codec, find_vocoder, models_folder
-from ..sampling import Sampling
+from ..generation.depth import DepthSampler
+from ..generation.depth import redecode as redecode_codes
+from ..model.sampling import Sampling
 from ..speech import Miso, take_seeds
-from ..vocoder import Vocoder, decode_codes, load_vocoder
-from ..vocoder.encode import encode_codes
-from .progress import Progress
+from ..text.conditioning import Segment
+from ..vocoders import Vocoder, decode_codes, load_vocoder
+from ..vocoders.encode import encode_codes
+from .progress import ProgressLine
 
 
 def say(args) -> None:
@@ -40,7 +41,7 @@ def say(args) -> None:
                        depth=DepthSampler(miso.depth, sampling, args.codebooks), prefix=Codes.load(args.prefix) if args.prefix else None,
                        keep_hidden=bool(args.hidden), path=args.path)
     begin, rate = time.perf_counter(), miso.checkpoint.config.frame_rate
-    with Progress("sampling", loop.max_frames) as progress:
+    with ProgressLine("sampling", loop.max_frames) as progress:
         for frame in loop:
             progress(frame.index - loop.first + 1)
     codes = loop.codes
@@ -70,14 +71,14 @@ def redecode(args) -> None:
     codes, hidden = Codes.load(args.input), Hidden.load(args.hidden)
     seeds = None if args.seed is None else take_seeds(args.seed, codes.batch)
     sampler = DepthSampler(miso.depth, _sampling(args, miso), args.codebooks)
-    with Progress("redecoding", codes.batch * codes.frames) as progress:
+    with ProgressLine("redecoding", codes.batch * codes.frames) as progress:
         made = redecode_codes(sampler, hidden, codes, keep=args.keep, seeds=seeds, progress=progress)
     made.save(args.output)
 
 
 def _miso(args) -> Miso:
     models = Path(args.models or models_folder())
-    tokenizers = [args.tokenizer] if args.tokenizer else [KNOWN["tokenizer"].path(models)]
+    tokenizers = [args.tokenizer] if args.tokenizer else [PUBLISHED["tokenizer"].path(models)]
     miso = Miso(find_checkpoint(args.checkpoint, models), device=args.device, precision=args.precision, tokenizers=tokenizers)
     print(f"{miso.precision} on {miso.device}: {miso.because}", file=sys.stderr)
     return miso
@@ -119,7 +120,7 @@ def _write(codes: Codes, vocoder: Vocoder, output: Path) -> None:
     """One sound file a take; several get the take's number before the suffix."""
     if not codes.frames:
         raise MisoError("There is nothing to hear: speech ended before it began.", "Try another seed.", input="seed")
-    with Progress("decoding", codes.frames) as progress:
+    with ProgressLine("decoding", codes.frames) as progress:
         wave, samples = decode_codes(vocoder, codes, progress)
     for i, end in enumerate(samples):
         path = output if len(samples) == 1 else output.with_stem(f"{output.stem}-{i}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from ..checkpoints.find import models_folder
+from ..codes.store import FOLDER, LIMIT, Store
 from ..errors import MisoError
-from ..places import models_folder
-from ..store import FOLDER, LIMIT, Store
 
 
 def cache(args) -> int:

@@ -9,18 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..devices import pick_device, pick_precision
-from ..download import KNOWN
+from ..checkpoints.devices import pick_device, pick_precision
+from ..checkpoints.fetch import PUBLISHED
+from ..checkpoints.find import find_checkpoint, find_codec, find_vocoder, models_folder
 from ..files import replacing
-from ..places import find_checkpoint, find_codec, find_vocoder, models_folder
-from .progress import Progress
+from .progress import ProgressLine
 
 
 def prepare(args) -> None:
     from ..training.data import RATE
     from ..training.data import prepare as prepare_speech
 
-    with Progress("preparing", 0) as progress:
+    with ProgressLine("preparing", 0) as progress:
         speech = prepare_speech(args.sources, args.out, speeds=args.speeds, phonemes=args.phonemes, seconds=(args.min_seconds, args.max_seconds),
                                 workers=args.workers or os.cpu_count() or 1, progress=progress)
     splits = ", ".join(f"{len(speech.split(name))} {name}" for name in ("train", "validation", "test"))
@@ -50,7 +50,7 @@ def codes(args) -> None:
     from ..training.coded import encode_speech
     from ..training.data import Speech
 
-    with Progress("encoding", 0) as progress:
+    with ProgressLine("encoding", 0) as progress:
         coded = encode_speech(Speech(args.speech), args.codec, args.out, pick_device(args.device), versions=args.versions, progress=progress)
     print(f"{len(coded.utterances)} utterances, {len(coded.codes)} frames of {coded.codes.shape[1]} codebooks")
 
@@ -94,7 +94,7 @@ def lm(args) -> None:
 
 
 def nano(args) -> None:
-    from ..convert import convert
+    from ..checkpoints.convert import convert_checkpoint
     from ..training.codec import train_codec
     from ..training.coded import CodedSpeech, encode_speech
     from ..training.coder import train_coder
@@ -114,7 +114,7 @@ def nano(args) -> None:
 
     def coded(codec: Path, name: str, versions: int = 1) -> CodedSpeech:
         if not (codes := out / name).is_file():
-            with Progress("encoding", 0) as progress:
+            with ProgressLine("encoding", 0) as progress:
                 encode_speech(speech, codec, codes, device, versions=versions, progress=progress)
         return CodedSpeech(codes)
 
@@ -127,7 +127,7 @@ def nano(args) -> None:
     vocoder = train_vocoder(speech, codes, codec, *run("vocoder", args.vocoder_minutes), device, start=first, listener=listener)
     model = train_lm(codes, *run("lm", args.lm_minutes), device)
     made = [out / f"nano{part}.safetensors" for part in ("", "-codec", "-vocoder")]
-    convert(model, made[0], "int8")
+    convert_checkpoint(model, made[0], "int8")
     for source, target in ((codec, made[1]), (vocoder, made[2])):
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)
@@ -135,7 +135,7 @@ def nano(args) -> None:
 
 
 def finetune(args) -> None:
-    from ..checkpoint import Checkpoint
+    from ..checkpoints.checkpoint import Checkpoint
     from ..training.coded import CodedSpeech, encode_speech
     from ..training.data import prepare as prepare_speech
     from ..training.finetune import finetune as train_further
@@ -147,19 +147,19 @@ def finetune(args) -> None:
     chosen = chosen if args.rank is None else replace(chosen, rank=args.rank)
     coded = out / "codes.safetensors"
     if not coded.is_file():
-        with Progress("preparing", 0) as progress:
+        with ProgressLine("preparing", 0) as progress:
             speech = prepare_speech(args.sources, out / "speech", workers=1, progress=progress)
         vocoder = args.codec or find_codec(checkpoint.config.codec, checkpoint.folder, models)
-        with Progress("encoding", 0) as progress:
+        with ProgressLine("encoding", 0) as progress:
             encode_speech(speech, vocoder, coded, device, codebooks=checkpoint.config.codebooks, batch=8, progress=progress)
-    tokenizers = [args.tokenizer] if args.tokenizer else [KNOWN["tokenizer"].path(models)]
+    tokenizers = [args.tokenizer] if args.tokenizer else [PUBLISHED["tokenizer"].path(models)]
     print(train_further(checkpoint, CodedSpeech(coded), _run(args, chosen), chosen, device, speaker=args.speaker,
                         precision=pick_precision(args.precision, device), tokenizers=tokenizers))
 
 
 def evaluate(args) -> None:
-    from ..checkpoint import Checkpoint
-    from ..sampling import Sampling
+    from ..checkpoints.checkpoint import Checkpoint
+    from ..model.sampling import Sampling
     from ..training.evaluate import evaluate as measure
     from ..training.figures import table
 
@@ -170,7 +170,7 @@ def evaluate(args) -> None:
     vocoder = args.vocoder or args.codec or find_vocoder(checkpoint.config.codec, checkpoint.folder, models)
     given = {k: v for k, v in (("temperature", args.temperature), ("top_k", args.top_k)) if v is not None}
     sampling = replace(Sampling(checkpoint.config.temperature, checkpoint.config.top_k), **given)
-    with Progress("evaluating", args.sentences) as progress:
+    with ProgressLine("evaluating", args.sentences) as progress:
         result = measure(path, codec, vocoder=vocoder, sentences=args.sentences, source=args.source, judges=args.judges, speakers=args.speakers,
                          sampling=sampling, seed=args.seed, threads=args.threads, keep=args.keep, progress=progress)
     print(table(result["figures"]))

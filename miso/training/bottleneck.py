@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..mimi.quantizer import ResidualQuantizer, SplitQuantizer, nearest
+from ..vocoders.mimi.quantizer import ResidualQuantizer, SplitQuantizer, nearest
 
 _PULL = 0.05  # on the mean of latents
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import MisoError
-from ..mimi import Mimi, load_mimi, random_mimi, save_mimi
+from ..vocoders.mimi import Mimi, load_mimi, random_mimi, save_mimi
 from .crops import Crops, samples_of
 from .data import Speech
 from .melcoder import MelCoder

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import MisoError
 from ..files import open_tensors, read_header, write_tensors
-from ..mimi import load_mimi
+from ..vocoders.mimi import load_mimi
 from .data import Speech
 
 FORMAT = "miso.coded-speech/1"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..phonemes import PHONES
+from ..text.phonemes import PHONES
 
 STEPS = 4  # of the head a frame: 50 a second, since a second of speech has up to 25 symbols and CTC a blank between equal ones
 

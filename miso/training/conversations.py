@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import ModelConfig
 from ..errors import MisoError
-from ..tokenizer import Tokenizer
+from ..model.config import ModelConfig
+from ..text.tokenizer import Tokenizer
 from .coded import CodedSpeech, Utterance
 from .presets import LMSettings
 

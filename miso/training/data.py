@@ -12,7 +12,7 @@ import io
 import json
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import MisoError, missing_package
-from ..phonemes import phonemes
+from ..progress import Progress
+from ..text.phonemes import phonemes
 
 RATE = 24_000
 SOUNDS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"}
 SPLITS = ("train", "validation", "test")
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _resampled(wave: np.ndarray, source: int, target: int) -> np.ndarray:
     if source != target:
         import torch
 
-        from ..audio import resample
+        from ..audio.resampling import resample
 
         torch.set_num_threads(1)  # there is a process for each core
         wave = resample(torch.from_numpy(wave), source, target).numpy()

@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..audio.pitch import WINDOW, octaves_off, pitch
 from ..errors import MisoError
-from ..mimi import Mimi, load_mimi, save_mimi
-from ..source_filter import MIDDLE, load_source_filter
+from ..vocoders.mimi import Mimi, load_mimi, save_mimi
+from ..vocoders.source_filter import MIDDLE, load_source_filter
 from .bottleneck import Bottleneck, draw_kept
 from .crops import Crops, samples_of
 from .data import Speech
 from .listener import Listener
-from .pitch import WINDOW, octaves_off, pitch
 from .presets import EncoderSettings
 from .replay import Replayed
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine

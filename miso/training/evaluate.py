@@ -17,14 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio import resample, write_audio
-from ..codes import Codes
-from ..conditioning import Segment
+from ..audio.files import write_audio
+from ..audio.resampling import resample
+from ..codes.codes import Codes
 from ..errors import MisoError
-from ..sampling import Sampling
+from ..model.sampling import Sampling
 from ..speech import Miso
-from ..vocoder import Vocoder, load_vocoder
-from ..vocoder.encode import encode_codes
+from ..text.conditioning import Segment
+from ..vocoders import Vocoder, load_vocoder
+from ..vocoders.encode import encode_codes
 from . import judges as judging
 from .data import Clip, Speech
 from .figures import Spoken, expected_seconds, figures, normaliser

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint import Checkpoint, save_checkpoint
-from ..devices import Precision
+from ..checkpoints.checkpoint import Checkpoint, save_checkpoint
+from ..checkpoints.devices import Precision
 from ..errors import MisoError
-from ..tokenizer import find_tokenizer
+from ..text.tokenizer import find_tokenizer
 from .coded import CodedSpeech
 from .lm import train
 from .lora import add_lora, merged

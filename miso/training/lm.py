@@ -13,9 +13,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..config import ModelConfig
 from ..errors import MisoError
-from ..tokenizer import Tokenizer, find_tokenizer
+from ..model.config import ModelConfig
+from ..text.tokenizer import Tokenizer, find_tokenizer
 from .coded import CodedSpeech
 from .conversations import Conversations
 from .muon import Muon

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model import Backbone, DepthDecoder
+from ..model.networks import Backbone, DepthDecoder
 
 
 class Loss(NamedTuple):

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from ..errors import MisoError
 from ..files import open_tensors, read_header, write_tensors
-from ..mimi.config import MimiConfig
-from ..mimi.quantizer import SplitQuantizer
+from ..vocoders.mimi.config import MimiConfig
+from ..vocoders.mimi.quantizer import SplitQuantizer
 from .spectral import mel_bands
 
 FORMAT = "miso.mel-coder/1"

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..config import PRESETS, ModelConfig, StackConfig
 from ..errors import MisoError
-from ..mimi.config import MimiConfig
-from ..source_filter import SourceFilterConfig
+from ..model.config import PRESETS, ModelConfig, StackConfig
+from ..vocoders.mimi.config import MimiConfig
+from ..vocoders.source_filter import SourceFilterConfig
 from .spectral import SCALES
 
 Settings = TypeVar("Settings")

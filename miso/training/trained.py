@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checkpoint import Checkpoint, save_checkpoint
-from ..config import ModelConfig
-from ..devices import Precision
-from ..model import Backbone, DepthDecoder
-from ..transformer import Layer
-from ..weights import build, canonical_shapes
+from ..checkpoints.build import build, canonical_shapes
+from ..checkpoints.checkpoint import Checkpoint, save_checkpoint
+from ..checkpoints.devices import Precision
+from ..model.config import ModelConfig
+from ..model.networks import Backbone, DepthDecoder
+from ..model.transformer import Layer
 from .conversations import Batch
 from .loss import Loss, loss
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..audio.pitch import WINDOW, octaves_off, pitch
 from ..errors import MisoError
-from ..mimi import Mimi, load_mimi
-from ..source_filter import MIDDLE, SourceFilter, load_source_filter, save_source_filter
+from ..vocoders.mimi import Mimi, load_mimi
+from ..vocoders.source_filter import MIDDLE, SourceFilter, load_source_filter, save_source_filter
 from .coded import CodedSpeech
 from .crops import samples_of
 from .data import Clip, Speech
 from .listener import Listener
-from .pitch import WINDOW, octaves_off, pitch
 from .presets import VocoderSettings
 from .replay import Replayed
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine

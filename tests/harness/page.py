@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import TimeoutError
 
-from miso.bootstrap.comfyui import PACK
+from miso.tools.bootstrap.comfyui import PACK
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -5,7 +5,6 @@ import random
 import tarfile
 
 import pytest
-import torch
 from training.made_up import sound, wav_bytes
 
 from miso.training.data import prepare
@@ -37,12 +36,3 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="session")
 def speech(source, tmp_path_factory):
     return prepare([source], tmp_path_factory.mktemp("prepared"), seconds=(0.3, 10))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two OpenMP threads wait for each other longer than these small matrices take."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

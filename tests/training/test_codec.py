@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from miso.errors import MisoError
-from miso.mimi import Mimi, load_mimi, random_mimi, save_mimi
 from miso.training.bottleneck import Bottleneck, draw_kept, perplexity
 from miso.training.codec import train_codec
 from miso.training.coded import encode_speech
@@ -18,7 +17,8 @@ from miso.training.presets import TINY_CODEC, as_record, settings
 from miso.training.run import Budget, Run
 from miso.training.spectral import MelLoss, mel_bands
 from miso.training.vocoder import train_vocoder
-from miso.vocoder import load_vocoder
+from miso.vocoders import load_vocoder
+from miso.vocoders.mimi import Mimi, load_mimi, random_mimi, save_mimi
 
 CPU = torch.device("cpu")
 

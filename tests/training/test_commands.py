@@ -8,11 +8,11 @@ import torch
 from miso import Checkpoint, Segment
 from miso.cli import main
 from miso.errors import MisoError
-from miso.mimi import load_mimi, random_mimi, save_mimi
 from miso.speech import Miso
 from miso.training.coded import CodedSpeech, encode_speech
 from miso.training.presets import TINY_CODEC, settings
-from miso.vocoder import load_vocoder
+from miso.vocoders import load_vocoder
+from miso.vocoders.mimi import load_mimi, random_mimi, save_mimi
 
 
 def test_all_the_way(source, tmp_path, capsys):

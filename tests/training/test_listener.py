@@ -7,13 +7,13 @@ import torch
 from training.test_codec import CPU, quiet_run, resumed
 
 from miso.errors import MisoError
-from miso.mimi import load_mimi, random_mimi, save_mimi
 from miso.training.coded import encode_speech
 from miso.training.encoder import train_encoder
 from miso.training.listener import Listener
 from miso.training.listening import train_listener
 from miso.training.presets import TINY_CODEC, settings
 from miso.training.vocoder import train_vocoder
+from miso.vocoders.mimi import load_mimi, random_mimi, save_mimi
 
 TINY = settings("listener", "tiny")
 

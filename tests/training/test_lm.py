@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from miso import Checkpoint, Codes, DepthSampler, FrameLoop, Sampling, Segment
-from miso.conditioning import TextEncoder
+from miso.checkpoints.build import canonical_shapes
 from miso.errors import MisoError
 from miso.files import write_tensors
-from miso.tokenizer import ByteTokenizer, PhonemeTokenizer
+from miso.text.conditioning import TextEncoder
+from miso.text.tokenizer import ByteTokenizer, PhonemeTokenizer
 from miso.training.coded import FORMAT, CodedSpeech
 from miso.training.conversations import Conversations, Line
 from miso.training.finetune import finetune
@@ -22,7 +23,6 @@ from miso.training.muon import Muon
 from miso.training.presets import TINY_MODEL, as_record, settings
 from miso.training.run import Budget, Run
 from miso.training.trained import Average, TrainedModel
-from miso.weights import canonical_shapes
 
 CPU = torch.device("cpu")
 GREEDY = Sampling(temperature=0)

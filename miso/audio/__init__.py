@@ -1,0 +1,9 @@
+"""Waveforms: sound files, resampling, pitch, and how audible a join between two pieces of speech is."""
+
+from .. import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    files="read_audio write_audio",
+    resampling="resample",
+)

@@ -1,0 +1,11 @@
+"""Generation: the frame loop, the three paths that compute a frame, and depth decoding after the fact."""
+
+from .. import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    depth="DepthSampler redecode",
+    keys="codes_key",
+    loop="Frame FrameLoop",
+    paths="pick_path",
+)

@@ -1,0 +1,45 @@
+"""The key under which a run's codes are stored: a digest of everything that decides them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from .. import __version__
+from ..codes.codes import Codes, tensor_digest
+from ..model.sampling import Sampling
+from ..text.conditioning import Prompt
+
+
+def codes_key(
+    *,
+    fingerprint: str,
+    precision: str,
+    prompt: Prompt,
+    sampling: Sampling,
+    depth_sampling: Sampling,
+    seeds: list[int],
+    max_frames: int,
+    codebooks: int,
+    prefix: Codes | None = None,
+) -> str:
+    """The key of the codes that a frame loop with these arguments makes, as 64 hexadecimal digits.
+
+    It needs the checkpoint's fingerprint but none of its weights, so that stored codes are found before a model is loaded.
+    """
+    decides = {
+        "version": __version__,
+        "fingerprint": fingerprint,
+        "precision": precision,
+        "rows": tensor_digest(prompt.rows),
+        "mask": tensor_digest(prompt.mask),
+        "line": (prompt.line.text, prompt.line.speaker),
+        "sampling": asdict(sampling),
+        "depth_sampling": asdict(depth_sampling),
+        "seeds": list(seeds),
+        "max_frames": max_frames,
+        "codebooks": codebooks,
+        "prefix": None if prefix is None else prefix.digest(),
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

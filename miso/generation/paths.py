@@ -1,0 +1,162 @@
+"""The three paths that compute a frame, and which of them serves a run.
+
+``plain`` is PyTorch as it is, on every device. ``graph`` replays the plain frame as one CUDA graph. ``persistent`` is one CUDA
+kernel for the whole frame, compiled by NVRTC, which comes with PyTorch. The other two are tested against ``plain``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from ..errors import MisoError
+from ..model.networks import Backbone
+from ..model.sampling import Sampling
+from .depth import DepthSampler
+from .frame import FrameState, PlainFrame
+from .graph import GraphFrame
+from .persistent.step import PersistentFrame, unsupported
+
+_ROUND = 256  # the cache's capacity is rounded up to this many positions, so that runs of similar length share a recorded frame
+_MOST_TAKES = 8  # rows of a tensor core tile
+
+
+class FramePath(ABC):
+    """One way to compute frames. Registered by name in ``PATHS``."""
+
+    name: str
+
+    @staticmethod
+    @abstractmethod
+    def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
+        """Why this path can't compute ``takes`` at once with these weights on their device, as a clause; None if it can."""
+
+    @staticmethod
+    def automatic(backbone: Backbone) -> bool:
+        """Whether ``auto`` may pick this path on the backbone's device, if it is supported there."""
+        return True
+
+    @staticmethod
+    @abstractmethod
+    def make(backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState) -> PlainFrame | GraphFrame:
+        """The callable that draws one frame of every take from ``state`` and leaves the result there."""
+
+
+class PlainPath(FramePath):
+    name = "plain"
+
+    @staticmethod
+    def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
+        return None
+
+    @staticmethod
+    def make(backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState) -> PlainFrame:
+        return PlainFrame(backbone, depth, sampling, state)
+
+
+class GraphPath(FramePath):
+    name = "graph"
+
+    @staticmethod
+    def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
+        if backbone.bytes_on_cpu:  # such a layer has another address at each call, and a graph holds addresses
+            return (
+                f"{backbone.bytes_on_cpu / 1e9:.1f} GB of the backbone's layers stay on the CPU, because the device's "
+                "memory can't hold them"
+            )
+        device = _device(backbone)
+        if device.type != "cuda" or not isinstance(depth, DepthSampler):
+            return f"a CUDA graph needs CUDA; the backbone is on {device.type}"
+        return None
+
+    @staticmethod
+    def make(backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState) -> GraphFrame:
+        return GraphFrame(PlainFrame(backbone, depth, sampling, state))
+
+
+class PersistentPath(FramePath):
+    name = "persistent"
+
+    @staticmethod
+    def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
+        if reason := GraphPath.unsupported(backbone, depth, takes):
+            return reason
+        if torch.cuda.get_device_capability(_device(backbone)) < (8, 0):
+            return "it needs a GPU of compute capability 8.0 or more (RTX 30, A100 or newer)"
+        if takes > _MOST_TAKES:
+            return f"it computes up to {_MOST_TAKES} takes at once"
+        return unsupported(backbone, depth, takes)
+
+    @staticmethod
+    def automatic(backbone: Backbone) -> bool:
+        # only on Hopper, where it was measured to be faster than the graph
+        return torch.cuda.get_device_capability(_device(backbone))[0] == 9
+
+    @staticmethod
+    def make(backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState) -> GraphFrame:
+        return GraphFrame(PersistentFrame(backbone, depth, sampling, state))
+
+
+# fastest first: the order in which ``auto`` tries them
+PATHS: dict[str, type[FramePath]] = {path.name: path for path in (PersistentPath, GraphPath, PlainPath)}
+
+
+def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str:
+    """The name of a path that can compute ``takes`` at once: ``name`` itself, or for ``auto`` the fastest one that can.
+
+    Raises MisoError for an unknown name, and for a named path that can't serve here.
+    """
+    if name == "auto":
+        return next(
+            path.name
+            for path in PATHS.values()
+            if not path.unsupported(backbone, depth, takes) and path.automatic(backbone)
+        )
+    if name not in PATHS:
+        raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(sorted(PATHS))}.", input="path")
+    if reason := PATHS[name].unsupported(backbone, depth, takes):
+        raise MisoError(f"The path '{name}' can't be used here: {reason}.", "Use auto.", input="path")
+    return name
+
+
+@contextmanager
+def borrow_frame(
+    path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling, takes: int, rows: int, frames: int
+) -> Iterator[PlainFrame | GraphFrame]:
+    """A frame of the path, with room for ``frames`` of ``takes`` among ``rows`` positions, until the block ends.
+
+    A recorded frame stays on the backbone for the next run that fits it, one at a time. Moving the backbone drops it: a graph
+    holds memory, and the addresses of all the weights it reads.
+    """
+    if path == PlainPath.name:
+        yield PlainPath.make(backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, frames))
+        return
+    rows = min(-(-rows // _ROUND) * _ROUND, backbone.config.positions)
+
+    def key() -> tuple:
+        settings = (path, depth.sampling, depth.codebooks, sampling, takes, rows)
+        return *settings, *_addresses(backbone), *_addresses(depth.decoder)
+
+    kept, backbone.kept_frame = backbone.kept_frame, None  # not there while in use: a second run makes its own
+    if kept is None or kept[0] != key():
+        del kept  # free its memory before as much again is allocated
+        frame = PATHS[path].make(backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, rows))
+        kept = key(), frame  # the key is taken after ``make``, which may move a matrix to another layout
+    try:
+        yield kept[1]
+    finally:
+        backbone.kept_frame = kept
+
+
+def _device(backbone: Backbone) -> torch.device:
+    return backbone.audio_embeddings.weight.device
+
+
+def _addresses(module: nn.Module) -> list[int]:
+    # not named_parameters(): building the names takes longer than everything else here
+    tables = (table for part in module.modules() for table in (part._parameters, part._buffers))
+    return [t.data_ptr() for table in tables for t in table.values() if t is not None]

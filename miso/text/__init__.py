@@ -1,0 +1,9 @@
+"""Text to prompt rows: phonemes, tokenizers, and the segments a prompt is made of."""
+
+from .. import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    conditioning="Conditioning Prompt Segment TextEncoder",
+    tokenizer="Tokenizer find_tokenizer",
+)

@@ -1,0 +1,61 @@
+"""The source-filter vocoder as a backend: streams, holds back 30 ms, takes any number of codebooks."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from ...progress import Progress
+from ..source_filter import SourceFilter, SourceFilterState, load_source_filter
+from ..vocoder import Stream
+from .mimi import MimiSized
+
+_CHUNK = 50  # frames between reports of progress: 4 s
+
+
+class SourceFilterVocoder(MimiSized):
+    name = "source-filter"
+    exact_streaming = True
+
+    def __init__(self, net: SourceFilter):
+        super().__init__(net.codec, net.codec_id)
+        self.module, self.look_ahead = net, net.look_ahead
+
+    def _decode(self, codes: Tensor, progress: Progress | None) -> Tensor:
+        stream, parts, frames = SourceFilterStream(self, len(codes)), [], codes.shape[2]
+        for first in range(0, frames, _CHUNK):
+            if progress:
+                progress(first, frames)
+            parts.append(stream.push(codes[:, :, first:first + _CHUNK]))
+        if progress:
+            progress(frames, frames)
+        return torch.cat((*parts, stream.flush()), 2)
+
+    def _stream(self, batch: int) -> Stream:
+        return SourceFilterStream(self, batch)
+
+
+class SourceFilterStream(Stream):
+    vocoder: SourceFilterVocoder
+    state: SourceFilterState | None = None  # None at the beginning
+
+    @torch.inference_mode()
+    def _push(self, codes: Tensor) -> Tensor:
+        net, parts = self.vocoder.module, []
+        # a frame at a time, however many come: the pitch adds up to a phase, so what another size rounds otherwise would be heard later on
+        for frame in codes.to(self.vocoder.device, torch.int64).split(1, 2):
+            wave, self.state = net.step(frame, self.state or net.start(self.batch))
+            parts.append(wave)
+        return torch.cat(parts, 2).cpu()
+
+    @torch.inference_mode()
+    def flush(self) -> Tensor:
+        state, self.state = self.state, None
+        return super().flush() if state is None else self.vocoder.module.rest(state).cpu()
+
+
+def load(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> SourceFilterVocoder:
+    """The backend's loader: see ``registry.load_vocoder``."""
+    return SourceFilterVocoder(load_source_filter(checkpoint, device, dtype or torch.float32))

@@ -1,0 +1,35 @@
+"""What the backends that stand on another package share: a whole codec's weights, and encoding in fp32 only."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...errors import MisoError
+from ..mimi.config import MimiConfig
+from ..mimi.weights import load_mimi, published_tensors
+
+if TYPE_CHECKING:
+    from ..vocoder import Vocoder
+
+
+def whole_codec(checkpoint: str | os.PathLike, backend: str) -> tuple[MimiConfig, str, dict[str, Tensor]]:
+    """Sizes, codec id and all tensors of a Mimi file of any layout, under their published names.
+
+    Codebooks are divided already, in fp32, so that casting the module afterwards can't round sums and counts.
+    """
+    mimi = load_mimi(checkpoint)
+    if not mimi.can_encode:
+        raise MisoError(f"This file holds a decoder only, but the vocoder backend '{backend}' loads whole codecs.",
+                        "Use the backend 'mimi', or a file with an encoder.")
+    return mimi.config, mimi.codec, published_tensors(mimi)
+
+
+def require_fp32(vocoder: Vocoder) -> None:
+    """Raise MisoError unless the module's weights are fp32: in bf16 one code in eight would change."""
+    if next(vocoder.module.parameters()).dtype != torch.float32:
+        raise MisoError("Mimi encodes in fp32 only, and this vocoder was loaded in another precision.",
+                        "Load it in fp32, or use the backend 'mimi', which keeps its encoder in fp32.")

@@ -1,0 +1,61 @@
+"""Vocoder backends by name. A backend is a function that makes a vocoder from a checkpoint; its module loads on first use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ..errors import MisoError
+
+if TYPE_CHECKING:
+    import torch
+
+    from .vocoder import Vocoder
+
+Loader = Callable[[str | os.PathLike, "str | torch.device", "torch.dtype | None"], "Vocoder"]
+
+
+def _lazy(module: str) -> Loader:
+    def load(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Vocoder:
+        return import_module(module, __package__).load(checkpoint, device, dtype)
+
+    return load
+
+
+def _by_file(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Vocoder:
+    from .source_filter import is_source_filter
+
+    return _BUILT_IN["source-filter" if is_source_filter(checkpoint) else "mimi"](checkpoint, device, dtype)
+
+
+DEFAULT = "auto"
+_BUILT_IN = {"auto": _by_file, "mimi": _lazy(".backends.mimi"), "source-filter": _lazy(".backends.source_filter"), "moshi": _lazy(".backends.moshi"),
+             "transformers": _lazy(".backends.transformers")}
+_registered: dict[str, Loader] = {}
+
+
+def backends() -> dict[str, Loader]:
+    """All backends by name, the default first. A name here doesn't promise that an optional package is installed."""
+    return {**_BUILT_IN, **_registered}
+
+
+def register(name: str, loader: Loader) -> None:
+    """Add a backend, or replace one registered before: ``loader(checkpoint, device, dtype)`` returns a ``Vocoder``."""
+    if name in _BUILT_IN:
+        raise MisoError(f"The vocoder backend '{name}' is built in and can't be replaced.", "Register yours under another name.")
+    _registered[name] = loader
+
+
+def load_vocoder(backend: str, checkpoint: str | os.PathLike, device: str | torch.device = "cpu",
+                 dtype: torch.dtype | None = None) -> Vocoder:
+    """A vocoder of the named backend; ``auto`` takes the one that the file is made for.
+
+    ``dtype`` is that of decoding (None: fp32); encoding is fp32 at any rate.
+    Raises MisoError on an unknown backend, a missing package, or a checkpoint that doesn't fit.
+    """
+    known = backends()
+    if backend not in known:
+        raise MisoError(f"There is no vocoder backend '{backend}'.", f"Choose one of: {', '.join(known)}.", input="backend")
+    return known[backend](checkpoint, device, dtype)

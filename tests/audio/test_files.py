@@ -1,0 +1,65 @@
+"""Resampling, both ways it can be done, and the picture of codes."""
+
+import math
+import sys
+
+import pytest
+import torch
+
+from miso.audio.files import read_audio, write_audio
+from miso.audio.resampling import resample
+from miso.codes.codes import Codes
+from miso.codes.picture import draw_codes
+from miso.errors import MisoError
+
+
+@pytest.mark.parametrize("library", ["torchaudio", "scipy"])
+@pytest.mark.parametrize("source, target", [(44100, 24000), (16000, 24000), (48000, 24000), (24000, 16000)])
+def test_resampling_keeps_a_tone(library, source, target, monkeypatch):
+    if library == "scipy":
+        monkeypatch.setitem(sys.modules, "torchaudio.functional", None)
+    else:
+        pytest.importorskip("torchaudio")
+    tone = torch.sin(2 * math.pi * 1000 * torch.arange(source) / source)[None, None]
+    out = resample(tone, source, target)
+    assert out.shape == (1, 1, target) and out.dtype == torch.float32
+    want = torch.sin(2 * math.pi * 1000 * torch.arange(target) / target)
+    middle = slice(target // 10, -target // 10)
+    assert (out[0, 0, middle] - want[middle]).abs().max() < 5e-3
+
+
+def test_without_either_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchaudio.functional", None)
+    monkeypatch.setitem(sys.modules, "scipy.signal", None)
+    with pytest.raises(MisoError, match="pip install scipy"):
+        resample(torch.zeros(1, 1, 100), 16000, 24000)
+
+
+def test_missing_av(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(MisoError, match="pip install av"):
+        write_audio(tmp_path / "x.flac", torch.zeros(10), 24000)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"not sound" * 100])
+def test_what_is_no_sound(tmp_path, content):
+    (tmp_path / "x.wav").write_bytes(content)
+    with pytest.raises(MisoError, match="can't be read as sound"):
+        read_audio(tmp_path / "x.wav")
+
+
+def test_loud_sound_is_clipped_not_wrapped(tmp_path):
+    write_audio(tmp_path / "x.wav", torch.tensor([2.0, -2.0] * 100), 24000)
+    wave, _ = read_audio(tmp_path / "x.wav")
+    assert wave[0] > 0.99 and wave[1] < -0.99
+
+
+def test_picture():
+    codes = Codes(torch.arange(2 * 8 * 50).reshape(2, 8, 50) % 64, [50, 20], "tiny", codebook_size=64)
+    image = draw_codes(codes)
+    assert image.shape[0] == 2 and image.shape[-1] == 3 and image.shape[1] % 8 == 0 and image.shape[2] % 50 == 0
+    assert 0 <= image.min() and image.max() <= 1
+    cell = image.shape[2] // 50
+    assert image[1, :, 20 * cell:].std() < 1e-6 < image[1, :, :20 * cell].std()
+    assert draw_codes(Codes(torch.zeros(1, 8, 0, dtype=torch.int64), [0], "tiny")).shape[-1] == 3

@@ -1,0 +1,126 @@
+"""The container of codes, and its file."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from miso.codes.codes import Codes, Span, Take, as_takes, join_spans
+from miso.codes.hidden import Hidden
+from miso.errors import MisoError
+from miso.tools.info import info
+
+
+@st.composite
+def any_codes(draw) -> Codes:
+    batch, codebooks, frames = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.integers(0, 12))
+    size = draw(st.sampled_from([4, 2048, 70_000]))
+    tensor = torch.randint(0, size, (batch, codebooks, frames), generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
+    lengths = [draw(st.integers(0, frames)) for _ in range(batch)]
+    text = st.text(max_size=8)
+    takes = [Take(draw(st.none() | st.integers(0, 2**63 - 1)), draw(st.sampled_from([None, "eos", "limit"])),
+                  (Span(0, n, draw(text), draw(st.integers(0, 9))),)) for n in lengths]
+    return Codes(tensor, lengths, draw(st.sampled_from(["mimi-e351c8d8", "nano"])), 12.5, size, tuple(takes), {"model": "x"})
+
+
+@given(any_codes())
+def test_a_file_gives_back_the_same(tmp_path_factory, codes):
+    path = tmp_path_factory.mktemp("codes") / "take.safetensors"
+    codes.save(path, {"workflow": "{}"})
+    again = Codes.load(path)
+    assert again.tensor.equal(codes.tensor) and again.lengths.equal(codes.lengths) and again.takes == codes.takes
+    assert (again.codec, again.frame_rate, again.codebook_size, again.source) == (codes.codec, 12.5, codes.codebook_size, {"model": "x"})
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["workflow"] == "{}"
+
+
+@given(any_codes())
+def test_takes_come_apart_and_together(codes):
+    parts = [codes.take(i) for i in range(codes.batch)]
+    assert [p.frames for p in parts] == codes.lengths.tolist()
+    together = as_takes(parts)
+    assert together.takes == codes.takes and together.lengths.equal(codes.lengths)
+    longest = together.frames
+    assert together.tensor.equal(codes.tensor[:, :, :longest])
+
+
+def test_what_lies_beyond_a_take_is_nothing():
+    codes = Codes(torch.full((2, 2, 5), 3), [5, 2], "nano", codebook_size=4)
+    assert codes.tensor[1, :, 2:].eq(0).all() and codes.seconds == [0.4, 0.16]
+
+
+def test_ten_seconds_are_small(tmp_path):
+    Codes(torch.randint(0, 2048, (1, 32, 125)), [125], "mimi-e351c8d8").save(tmp_path / "x.safetensors")
+    assert (tmp_path / "x.safetensors").stat().st_size < 10_000
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"tensor": torch.zeros(1, 2, 3)}, "must be integers"), ({"tensor": torch.zeros(2, 3, dtype=torch.int64)}, "takes, codebooks, frames"),
+    ({"tensor": torch.zeros(1, 0, 3, dtype=torch.int64)}, "at least one take and one codebook"), ({"lengths": [4]}, r"lengths \[4\]"),
+    ({"lengths": [1, 1]}, "lengths"), ({"tensor": torch.tensor([[[0, 1, 2], [0, 9, 1]]])}, "Take 0, codebook 1, frame 1 holds the id 9"),
+    ({"tensor": torch.tensor([[[0, 1, 2], [0, -1, 1]]])}, "id -1"), ({"takes": (Take(), Take())}, "provenance of 2"),
+])
+def test_nonsense_is_refused(change, words):
+    with pytest.raises(MisoError, match=words):
+        Codes(**{"tensor": torch.zeros(1, 2, 3, dtype=torch.int64), "lengths": [3], "codec": "nano", "codebook_size": 8, **change})
+
+
+def test_bad_files_are_refused(tmp_path, golden_paths):
+    with pytest.raises(MisoError, match="holds no Miso codes"):
+        Codes.load(golden_paths[0])
+    path = tmp_path / "x.safetensors"
+    Codes(torch.zeros(1, 2, 3, dtype=torch.int64), [3], "nano").save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    with pytest.raises(MisoError, match="cut short"):
+        Codes.load(path)
+    path.write_bytes(whole)
+    with safe_open(path, "pt") as file:
+        tensors, metadata = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()
+    for change in ({"codec": None}, {"takes": [{}]}, {"takes": None}):
+        about = {k: v for k, v in {**json.loads(metadata["about"]), **change}.items() if v is not None}
+        save_file(tensors, path, {**metadata, "about": json.dumps(about)})
+        with pytest.raises(MisoError, match="damaged|provenance"):
+            Codes.load(path)
+    save_file({**tensors, "codes": tensors["codes"] + 5000}, path, metadata)
+    with pytest.raises(MisoError, match="holds the id 5000"):
+        Codes.load(path)
+
+
+def test_codes_of_two_codecs_do_not_mix():
+    a, b = (Codes(torch.zeros(1, 2, 3, dtype=torch.int64), [3], codec) for codec in ("nano", "mimi-e351c8d8"))
+    with pytest.raises(MisoError, match="codec mimi-e351c8d8, the first codes have nano"):
+        as_takes([a, b])
+
+
+def test_spans_join_where_they_say_one_thing():
+    a, b, c = Span(0, 3, "one", 0), Span(3, 5, "one", 0), Span(5, 6, "two", 0)
+    assert join_spans((a,), (b, c)) == (Span(0, 5, "one", 0), c)
+    assert join_spans((a, c)) == (a, c)
+
+
+def test_hidden_states_round_trip(tmp_path):
+    hidden = Hidden(torch.randn(2, 3, 4).bfloat16(), torch.tensor([3, 2]), "abc")
+    hidden.save(tmp_path / "h.safetensors")
+    again = Hidden.load(tmp_path / "h.safetensors")
+    assert again.tensor.equal(hidden.tensor) and again.lengths.equal(hidden.lengths) and again.fingerprint == "abc"
+    assert "2 takes, up to 3 frames, 4 wide" in info(tmp_path / "h.safetensors")
+    with pytest.raises(MisoError, match="holds no Miso codes"):
+        Codes.load(tmp_path / "h.safetensors")
+
+
+def test_info_in_plain_words(tmp_path, golden_paths):
+    take = Take(7, "eos", (Span(0, 25, "Good morning.", 1),))
+    codes = Codes(torch.zeros(1, 8, 25, dtype=torch.int64), [25], "nano", takes=(take,), source={"model": "f1"})
+    codes.save(tmp_path / "x.safetensors", {"workflow": "{}"})
+    words = info(tmp_path / "x.safetensors")
+    for part in ("codec 'nano'", "1 take,", "2.00 s, seed 7, ended by itself", "speaker 1: Good morning.", "voice prompt", "checkpoint f1",
+                 "ComfyUI workflow"):
+        assert part in words
+    words = info(golden_paths[0])
+    assert "Backbone: 3 layers, 64 wide" in words and "0.45 million numbers" in words
+    assert "of another kind" in info(golden_paths[1])

@@ -1,0 +1,210 @@
+"""Codes kept between runs: found again bit by bit, made again when damaged, within a limit, whoever else uses the folder."""
+
+import os
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from miso.cli import main
+from miso.codes.codes import Codes, Span, Take
+from miso.codes.hidden import Hidden
+from miso.codes.store import Store
+from miso.errors import MisoError
+from miso.generation.keys import codes_key
+from miso.model.sampling import Sampling
+from miso.text.conditioning import Prompt, Segment
+
+KEYS = ["a" * 64, "b" * 64, "c" * 64, "d" * 64]
+
+
+def make(seed=0, frames=20, stop="eos") -> tuple[Codes, Hidden]:
+    generator = torch.Generator().manual_seed(seed)
+    takes = (Take(seed, stop, (Span(0, frames, f"Line {seed}."),)), Take(seed + 1, "eos"))
+    codes = Codes(torch.randint(0, 2048, (2, 32, frames), generator=generator), [frames, frames - 3], "nano", takes=takes,
+                  source={"model": "m", "sampling": {"temperature": 0.9, "top_k": 50}})
+    return codes, Hidden(torch.randn(2, frames, 16, generator=generator).to(torch.bfloat16), codes.lengths, "m")
+
+
+def equal(found, made) -> bool:
+    (codes, hidden), (made_codes, made_hidden) = found, made
+    return (codes.tensor.equal(made_codes.tensor) and codes.lengths.equal(made_codes.lengths) and codes.takes == made_codes.takes
+            and codes.source == made_codes.source and codes.codec == made_codes.codec
+            and hidden.tensor.equal(made_hidden.tensor) and hidden.tensor.dtype == made_hidden.tensor.dtype
+            and hidden.lengths.equal(made_hidden.lengths) and hidden.fingerprint == made_hidden.fingerprint)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "kept")
+
+
+def age(store, key, seconds):
+    path = store.folder / f"{key}.safetensors"
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_what_is_kept_is_found_bit_by_bit(store):
+    made = make()
+    assert store.get(KEYS[0]) is None and store.list() == [] and store.prune() == 0
+    assert store.put(KEYS[0], *made)
+    assert equal(Store(store.folder).get(KEYS[0]), made)
+    assert store.put(KEYS[1], made[0]) and store.get(KEYS[1])[1] is None
+    path = store.folder / f"{KEYS[0]}.safetensors"
+    assert Codes.load(path).tensor.equal(made[0].tensor)  # ordinary files
+    assert Hidden.load(path.with_suffix(".hidden.safetensors")).tensor.equal(made[1].tensor)
+
+
+def test_no_frames_are_kept_too(store):
+    codes = Codes(torch.zeros(1, 32, 0, dtype=torch.int64), [0], "nano", takes=(Take(3, "eos"),))
+    made = codes, Hidden(torch.zeros(1, 0, 16), codes.lengths, "m")
+    assert store.put(KEYS[0], *made) and equal(store.get(KEYS[0]), made)
+
+
+def test_interrupted_and_too_large_runs_are_not_kept(store):
+    assert not store.put(KEYS[0], *make(stop="interrupted"))
+    assert not Store(store.folder, limit=100).put(KEYS[0], *make())
+    assert store.list() == []
+
+
+def test_list_says_where_they_come_from(store):
+    store.put(KEYS[0], *make(seed=5))
+    store.put(KEYS[1], make(seed=7)[0])
+    age(store, KEYS[0], 50)
+    last, first = store.list()
+    assert (last.key, last.text, last.seeds, last.hidden) == (KEYS[1], "Line 7.", (7, 8), False)
+    assert (first.key, first.text, first.seeds, first.seconds, first.hidden) == (KEYS[0], "Line 5.", (5, 6), 1.6, True)
+    assert abs(first.made - time.time()) < 60 and abs(first.used - (time.time() - 50)) < 10
+    assert first.size == sum(p.stat().st_size for p in store.folder.glob(f"{KEYS[0]}*"))
+    store.get(KEYS[0])
+    assert store.list()[0].key == KEYS[0]  # use makes it the last to go
+
+
+@pytest.mark.parametrize("name", [f"{KEYS[0]}.safetensors", f"{KEYS[0]}.hidden.safetensors"])
+@pytest.mark.parametrize("harm", [
+    lambda data, other: data[:-500] + bytes([data[-500] ^ 1]) + data[-499:],
+    lambda data, other: data[:40] + b"#" + data[41:],
+    lambda data, other: data[:-30],
+    lambda data, other: b"",
+    lambda data, other: b"\x80\x04K\x01.",
+    lambda data, other: other,  # the file of another entry, whole in itself
+], ids=["flipped", "header", "cut", "empty", "pickle", "swapped"])
+def test_a_damaged_entry_is_made_again(store, name, harm, caplog):
+    made, path = make(), store.folder / name
+    store.put(KEYS[1], *make(seed=9))
+    other = (store.folder / name.replace(KEYS[0], KEYS[1])).read_bytes()
+    for notice in (lambda: store.get(KEYS[0]) is None, lambda: store.verify() == [KEYS[0]]):
+        store.put(KEYS[0], *made)
+        path.write_bytes(harm(path.read_bytes(), other))
+        assert notice() and "damaged" in caplog.text
+        assert [kept.key for kept in store.list()] == [KEYS[1]]
+    assert store.put(KEYS[0], *made) and equal(store.get(KEYS[0]), made) and store.verify() == []
+
+
+def test_a_file_that_the_store_did_not_write_is_no_entry(store):
+    store.folder.mkdir()
+    make()[0].save(store.folder / f"{KEYS[0]}.safetensors")
+    assert store.list() == [] and store.get(KEYS[0]) is None
+    store.put(KEYS[0], make()[0])
+    (store.folder / f"{KEYS[0]}.safetensors").rename(store.folder / f"{KEYS[1]}.safetensors")
+    assert store.get(KEYS[1]) is None  # nor is one under another's key
+
+
+def test_the_one_used_longest_ago_goes_first(store):
+    for i, key in enumerate(KEYS[:3]):
+        store.put(key, *make(seed=i))
+        age(store, key, 300 - 100 * i)
+    store.get(KEYS[0])
+    one = store.list()[0].size
+    small = Store(store.folder, limit=int(one * 3.5))
+    small.put(KEYS[3], *make(seed=3))
+    assert {kept.key for kept in store.list()} == {KEYS[0], KEYS[2], KEYS[3]}
+    assert store.prune(int(one * 1.5)) == 2 and [kept.key for kept in store.list()] == [KEYS[3]]
+    assert store.clear() == 1 and list(store.folder.iterdir()) == []
+
+
+def test_what_a_crash_left_is_swept_away_and_what_is_being_written_is_not(store):
+    store.put(KEYS[0], *make())
+    old = [f".{KEYS[1]}.abc.safetensors", f".{KEYS[1]}.hidden.abc.safetensors", f"{KEYS[1]}.hidden.safetensors"]
+    new, foreign = f".{KEYS[2]}.abc.safetensors", "mine.safetensors"
+    for name in [*old, new, foreign]:
+        (store.folder / name).write_bytes(b"x")
+        if name != new:
+            os.utime(store.folder / name, (time.time() - 10_000,) * 2)
+    store.prune()
+    assert {p.name for p in store.folder.iterdir()} == {f"{KEYS[0]}.safetensors", f"{KEYS[0]}.hidden.safetensors", new, foreign}
+
+
+def test_a_folder_that_cant_be_written_is_no_error(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    assert not Store(tmp_path / "file" / "kept").put(KEYS[0], *make()) and "could not be kept" in caplog.text
+
+
+def test_a_key_is_no_path(store):
+    for key in ("../x", "", "A" * 64, "a" * 63):
+        with pytest.raises(MisoError):
+            store.get(key)
+
+
+def test_several_may_use_one_folder(tmp_path):
+    """Threads as servers: each with a Store of its own that puts, gets and prunes; nobody ever sees half an entry or an error."""
+    made = [make(seed=i) for i in range(4)]
+    folder, errors = tmp_path / "kept", []
+    Store(folder).put(KEYS[0], *made[0])
+    one = Store(folder).list()[0].size
+
+    def work(n):
+        store = Store(folder, limit=int(2.5 * one))
+        try:
+            for i in range(25):
+                k = (i * 7 + n) % 4
+                store.put(KEYS[k], *made[k])
+                for j in range(4):
+                    found = store.get(KEYS[j])
+                    assert found is None or equal(found, made[j])
+                store.list()
+        except Exception as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors, errors
+    found = {key: Store(folder).get(key) for key in KEYS}
+    assert any(found.values()) and all(equal(found[key], made[i]) for i, key in enumerate(KEYS) if found[key])
+
+
+def test_all_that_decides_the_codes_decides_the_key():
+    rows = torch.arange(12).reshape(3, 4)
+    base = {"fingerprint": "m", "precision": "bf16", "prompt": Prompt(rows, rows > 5, Segment("Hello.", 0)), "sampling": Sampling(0.9, 50),
+            "depth_sampling": Sampling(0.9, 50), "seeds": [1], "max_frames": 10, "codebooks": 32, "prefix": None}
+    prompt = base["prompt"]
+    changes = [{"fingerprint": "n"}, {"precision": "fp32"}, {"prompt": replace(prompt, rows=rows + 1)}, {"prompt": replace(prompt, mask=rows > 6)},
+               {"prompt": replace(prompt, rows=rows[None], mask=prompt.mask[None])}, {"prompt": replace(prompt, line=Segment("Hello.", 1))},
+               {"sampling": Sampling(0.8, 50)}, {"depth_sampling": Sampling(0.9, 0)}, {"seeds": [2]}, {"seeds": [1, 2]}, {"max_frames": 11},
+               {"codebooks": 8}, {"prefix": make(0)[0]}, {"prefix": make(1)[0]}, {"prefix": make(0)[0].take(0)}]
+    keys = [codes_key(**base), *(codes_key(**{**base, **change}) for change in changes)]
+    assert len(set(keys)) == len(keys) and codes_key(**base) == keys[0] and all(len(key) == 64 for key in keys)
+
+
+def test_the_command(store, capsys):
+    store.put(KEYS[0], *make(seed=5))
+    store.put(KEYS[1], *make(seed=7))
+    run = ["--dir", str(store.folder)]
+    assert main(["cache", "list", *run]) == 0
+    out = capsys.readouterr().out
+    assert "Line 5." in out and "seed 7, 8" in out and "1.60 s" in out and "2 kept" in out
+    assert main(["cache", "verify", *run]) == 0
+    path = store.folder / f"{KEYS[0]}.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert main(["cache", "verify", *run]) == 1 and "aaaaaaaaaaaa was damaged" in capsys.readouterr().out
+    assert main(["cache", "prune", *run]) == 0 and len(store.list()) == 1
+    assert main(["cache", "prune", "--limit", "0", *run]) == 0 and store.list() == []
+    store.put(KEYS[1], *make(seed=7))
+    assert main(["cache", "clear", *run]) == 0 and store.list() == [] and "1 removed" in capsys.readouterr().out
+    with pytest.raises(MisoError, match="limit"):
+        main(["cache", "prune", "--limit", "-1", *run])

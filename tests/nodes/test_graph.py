@@ -1,0 +1,271 @@
+"""The blocks in ComfyUI: the chain runs, what is downstream changes alone, results are what the engine gives."""
+
+import json
+
+import pytest
+from harness.graphs import graph
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+NODES = {"MisoLoadModel", "MisoLoadVocoder", "MisoEncodeText", "MisoVoicePrompt", "MisoAddSegment", "MisoEncodeAudio", "MisoDepthDecoder",
+         "MisoBackboneSampler", "MisoDepthRedecode", "MisoSaveCodes", "MisoLoadCodes", "MisoPreviewCodes", "MisoPickTake", "MisoTrimCodes",
+         "MisoSpliceCodes", "MisoKeepCodebooks", "MisoVocoderDecode", "MisoCodeEditor", "MisoDeleteCodes", "MisoInsertSilence", "MisoRepeatCodes",
+         "MisoReplaceCodebooks", "MisoPrefix", "MisoStoredCodes", "MisoTakePicker"}
+
+# for a server's Python: names of opened .safetensors files, one a line
+NOTE_OPENED = """
+import os, sys
+def note(event, args):
+    if event == "open" and str(args[0]).endswith(".safetensors"):
+        os.write(file, os.path.basename(str(args[0])).encode() + b"\\n")
+file = os.open(os.environ["MISO_TEST_OPENED"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+sys.addaudithook(note)
+"""
+
+
+@pytest.fixture
+def fresh(comfy):
+    comfy.reset()
+    return comfy
+
+
+def test_all_blocks_are_there(fresh):
+    assert {name for name in fresh.nodes.NODE_CLASS_MAPPINGS if name.startswith("Miso")} == NODES
+
+
+def test_chain(fresh):
+    done = fresh.run(graph())
+    assert done.ok, done.error
+    codes = fresh.value(3)
+    assert codes.tensor.shape == (2, 8, 10) and [t.stop for t in codes.takes] == ["limit", "limit"]
+    audio = fresh.value(5)
+    assert audio["waveform"].shape == (2, 1, 10 * 1920) and audio["sample_rate"] == 24000
+    assert audio["waveform"].abs().max() > 0.01
+    steps = [d for e, d in done.events if e == "progress" and d["max"] == 10]
+    assert [s["value"] for s in steps] == [*range(11), 10]  # the sampler's frames, then the vocoder's one chunk
+
+
+def test_same_seed_same_codes(fresh):
+    assert fresh.run(graph()).ok
+    first = fresh.value(3).tensor
+    fresh.reset()
+    assert fresh.run(graph(n3__takes=1)).ok
+    assert fresh.value(3).tensor.equal(first[:1])
+
+
+def test_only_what_follows_a_change_runs_again(fresh):
+    assert fresh.run(graph()).ok
+    assert set(fresh.run(graph(n4__backend="moshi")).ran) == {"4", "5", "6"}
+    assert set(fresh.run(graph(n4__backend="moshi", n3__seed=4)).ran) == {"3", "5", "6", "7"}
+    assert set(fresh.run(graph(n4__backend="moshi", n3__seed=4, n7__filename_prefix="codes/other")).ran) == {"7"}
+
+
+def test_saved_codes_carry_the_workflow_and_load_again(fresh):
+    prompt = graph()
+    done = fresh.run(prompt)
+    entry = done.outputs["7"]["codes"][0]
+    path = fresh.base / "output" / entry["subfolder"] / entry["filename"]
+    with safe_open(path, "pt") as file:
+        saved = json.loads(file.metadata()["prompt"])
+    for node in saved.values():
+        node.pop("is_changed", None)  # ComfyUI's own note
+    assert saved == prompt
+    made = fresh.value(3)
+    loaded = {"1": {"class_type": "MisoLoadCodes", "inputs": {"file": f"codes/{entry['filename']} [output]"}},
+              "2": {"class_type": "MisoPreviewCodes", "inputs": {"codes": ["1", 0]}}}
+    done = fresh.run(loaded)
+    assert done.ok, done.error
+    assert fresh.value(1).tensor.equal(made.tensor) and fresh.value(1).takes == made.takes
+    image = fresh.value(2)
+    assert image.shape[0] == 2 and image.shape[3] == 3 and image.std() > 0.1
+    assert len(done.outputs["2"]["images"]) == 2
+
+
+def test_voice_prompt_history_and_depth_settings(fresh):
+    prompt = graph(n3__conditioning=["11", 0], n3__depth=["12", 0], n3__takes=1)
+    prompt |= {
+        "10": {"class_type": "MisoBackboneSampler", "inputs": {**prompt["3"]["inputs"], "conditioning": ["2", 0], "depth": ["1", 1], "seed": 9}},
+        "13": {"class_type": "MisoEncodeText", "inputs": {
+            "text_encoder": ["1", 2], "text": "And then?", "speaker": 1, "history": ["2", 0], "history_codes": ["10", 0]}},
+        "14": {"class_type": "MisoEncodeAudio", "inputs": {"audio": ["15", 0], "vocoder": ["4", 0], "transcript": "Hello there.", "speaker": 1}},
+        "15": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["10", 0], "vocoder": ["4", 0]}},
+        "11": {"class_type": "MisoVoicePrompt", "inputs": {"conditioning": ["13", 0], "codes": ["14", 0], "transcript": "", "speaker": 1}},
+        "12": {"class_type": "MisoDepthDecoder", "inputs": {"depth": ["1", 1], "temperature": 0.5, "top_k": 5, "codebooks": 8}},
+    }
+    done = fresh.run(prompt)
+    assert done.ok, done.error
+    voice, said, line = fresh.value(11).segments
+    assert (voice.voice, voice.text, voice.codes.frames) == (True, "Hello there.", 10)
+    assert (said.voice, said.text, said.speaker) == (False, "Hello there.", 0) and said.codes.tensor.equal(fresh.value(10).tensor)
+    assert (line.text, line.codes) == ("And then?", None)
+    assert fresh.value(3).source["depth_sampling"] == {"temperature": 0.5, "top_k": 5}
+
+
+def test_redecode_gives_the_runs_own_codes_and_needs_no_backbone(fresh):
+    prompt = graph()
+    prompt["8"] = {"class_type": "MisoDepthRedecode", "inputs": {
+        "depth": ["1", 1], "hidden": ["3", 1], "codes": ["3", 0], "seed": 3, "keep": 1, "temperature": 0.9, "top_k": 50}}
+    prompt["9"] = {"class_type": "MisoSaveCodes", "inputs": {"codes": ["8", 0], "filename_prefix": "codes/again"}}
+    assert fresh.run(prompt).ok
+    assert fresh.value(8).tensor.equal(fresh.value(3).tensor)
+    prompt["8"]["inputs"]["seed"] = 77
+    assert set(fresh.run(prompt).ran) == {"8", "9"}
+    assert fresh.value(8).tensor[:, 0].equal(fresh.value(3).tensor[:, 0])
+    assert not fresh.value(8).tensor.equal(fresh.value(3).tensor)
+
+
+def test_editing_blocks(fresh):
+    prompt = graph()
+    prompt |= {
+        "8": {"class_type": "MisoPickTake", "inputs": {"codes": ["3", 0], "take": 1}},
+        "9": {"class_type": "MisoTrimCodes", "inputs": {"codes": ["8", 0], "start": 2, "frames": 3}},
+        "10": {"class_type": "MisoSpliceCodes", "inputs": {"codes": ["8", 0], "other": ["9", 0], "at": 4}},
+        "11": {"class_type": "MisoKeepCodebooks", "inputs": {"codes": ["10", 0], "count": 2}},
+        "12": {"class_type": "MisoSaveCodes", "inputs": {"codes": ["11", 0], "filename_prefix": "codes/edited"}},
+    }
+    done = fresh.run(prompt)
+    assert done.ok, done.error
+    take, edited = fresh.value(3).tensor[1], fresh.value(11).tensor[0]
+    assert edited.shape == (2, 13) and edited[:, 4:7].equal(take[:2, 2:5]) and edited[:, :4].equal(take[:2, :4]) and edited[:, 7:].equal(take[:2, 4:])
+
+
+def test_interrupt_stops_within_a_frame_and_hands_on_what_was_made(fresh):
+    def stop(value, total):
+        if total == 10 and value == 4:
+            fresh.model_management.interrupt_current_processing()
+
+    fresh.on_progress = stop
+    try:
+        done = fresh.run(graph())
+    finally:
+        fresh.on_progress = lambda value, total: None
+    assert done.ok, done.error
+    codes = fresh.value(3)
+    assert 4 <= codes.frames <= 5 and {t.stop for t in codes.takes} == {"interrupted"}
+    assert fresh.value(5)["waveform"].shape[-1] == codes.frames * 1920
+    again = fresh.run(graph())  # what was interrupted isn't what was asked for: it is sampled again
+    assert again.ok and "3" in again.ran and fresh.value(3).frames == 10
+
+
+def test_weights_are_comfyuis_to_unload(fresh):
+    assert fresh.run(graph()).ok
+    names = [type(m.model.model.module).__name__ for m in fresh.model_management.current_loaded_models]
+    assert {"Backbone", "DepthDecoder"} <= set(names)
+    fresh.model_management.unload_all_models()
+    assert fresh.run(graph(n3__seed=5)).ok
+
+
+def test_a_backbone_with_layers_on_the_cpu_is_unloaded_and_runs_again(fresh):
+    """ComfyUI is told what moves, and what stays counts as RAM."""
+    pytest.importorskip("accelerate", reason="accelerate isn't installed")
+    assert fresh.run(graph(n3__keep=False)).ok
+    before, whole = fresh.value(3).tensor, fresh.value(1)
+    checkpoint = fresh.module("miso.checkpoints").Checkpoint(fresh.base / "models/miso/tiny.safetensors")
+    part = fresh.module("nodes.memory").Part(lambda progress: checkpoint.load_backbone("cpu", progress=progress, on_cpu=1),
+                                             fingerprint=whole.fingerprint, precision=whole.precision)
+    assert part.get_ram_usage() == 0
+    size = part.patcher().model_size()
+    assert size + part.loaded.bytes_on_cpu == whole.patcher().model_size() == part.get_ram_usage() and part.loaded.bytes_on_cpu > 0
+    # the same graph with this part in the place of the loader's
+    fresh.executor.caches.outputs.get("1").outputs[0][0] = part
+    for seed in (4, 3):
+        assert fresh.run(graph(n3__keep=False, n3__seed=seed)).ok and fresh.value(1) is part
+        loaded = [m.model for m in fresh.model_management.current_loaded_models if m.model is part.patcher()]
+        assert len(loaded) == 1 and loaded[0].loaded_size() == size
+        fresh.model_management.unload_all_models()
+        assert part.patcher().loaded_size() == 0
+    assert fresh.value(3).tensor.equal(before)
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"n2__text": "   "}, ["Encode Text, text", "empty"]),
+    ({"n2__text": "word " * 500}, ["Backbone Sampler, max_seconds", "2048 positions"]),
+    ({"n1__checkpoint": "gone.safetensors"}, ["Load Miso Model, checkpoint", "gone.safetensors"]),
+    ({"n1__checkpoint": "../../../etc/passwd"}, ["Load Miso Model, checkpoint"]),
+    ({"n1__checkpoint": "tiny-codec.safetensors"}, ["Load Miso Model", "tiny-codec.safetensors"]),
+    ({"n4__backend": "wavenet"}, ["Load Vocoder", "wavenet", "mimi"]),
+    ({"n3__temperature": 5.0, "n3__top_k": 0, "n3__max_seconds": 163.0}, ["Backbone Sampler, max_seconds"]),
+    ({"n7__filename_prefix": "../outside"}, ["outside the output folder"]),
+])
+def test_bad_input_is_explained(fresh, change, words):
+    done = fresh.run(graph(**change))
+    assert not done.ok
+    assert all(word in done.error for word in words), done.error
+
+
+def test_codes_of_another_codec_are_refused(fresh):
+    codes = fresh.module("miso.codes")
+    import torch
+
+    other = codes.Codes(torch.zeros(1, 8, 5, dtype=torch.int64), [5], "mimi-e351c8d8", codebook_size=64)
+    other.save(fresh.base / "input" / "other.safetensors")
+    prompt = graph(n5__codes=["8", 0])
+    prompt["8"] = {"class_type": "MisoLoadCodes", "inputs": {"file": "other.safetensors"}}
+    done = fresh.run(prompt)
+    assert not done.ok and all(w in done.error for w in ("Vocoder Decode", "mimi-e351c8d8", "tiny")), done.error
+    prompt["8"]["inputs"]["file"] = "../models/miso/tiny.safetensors"
+    assert "outside" in fresh.run(prompt).error
+
+
+def test_folders_of_extra_model_paths_count(fresh, tmp_path):
+    """What ``extra_model_paths.yaml`` does: one more folder under the pack's name."""
+    from shutil import copy
+
+    import folder_paths
+
+    copy(fresh.base / "models" / "miso" / "tiny.safetensors", tmp_path / "elsewhere.safetensors")
+    folder_paths.add_model_folder_path("miso", str(tmp_path))
+    assert "elsewhere.safetensors" in fresh.nodes.NODE_CLASS_MAPPINGS["MisoLoadModel"].INPUT_TYPES()["required"]["checkpoint"][1]["options"]
+    done = fresh.run(graph(n1__checkpoint="elsewhere.safetensors"))
+    assert done.ok, done.error
+
+
+def _kept(done) -> bool:
+    """Whether the sampler says that its codes were kept from before; it says so or not in each run."""
+    return {(True,): True, (False,): False}[tuple(done.outputs["3"]["miso_kept"])]
+
+
+def test_what_was_sampled_before_a_restart_loads_no_model(fresh):
+    first = fresh.run(graph())
+    assert not _kept(first)
+    codes, hidden = fresh.value(3), fresh.value(3, 1)
+    fresh.reset()  # as a restart does, this leaves the disk alone
+    again = fresh.run(graph())
+    assert again.ok and "3" in again.ran and _kept(again)
+    assert not [d for e, d in again.events if e == "progress" and d["value"] < d["max"]]  # only the vocoder's one chunk
+    assert fresh.value(3).tensor.equal(codes.tensor) and fresh.value(3).takes == codes.takes and fresh.value(3, 1).tensor.equal(hidden.tensor)
+    assert fresh.value(1).loaded is None and fresh.value(1, 1).part.loaded is None
+    for change in ({"n3__seed": 4}, {"n2__text": "Another line."}, {"n3__temperature": 0.8}, {"n3__max_seconds": 0.72}, {"n1__precision": "bf16"},
+                   {"n3__keep": False}):
+        fresh.reset()
+        assert not _kept(fresh.run(graph(**change))), change
+
+
+def test_damaged_codes_are_sampled_again(fresh):
+    assert fresh.run(graph()).ok
+    codes = fresh.value(3)
+    entry = next(p for p in (fresh.base / "user" / "miso_store").glob("*.safetensors") if "hidden" not in p.name)
+    content = bytearray(entry.read_bytes())
+    content[-30] ^= 1
+    entry.write_bytes(content)
+    fresh.reset()
+    again = fresh.run(graph())
+    assert again.ok and not _kept(again) and fresh.value(3).tensor.equal(codes.tensor)
+    fresh.reset()
+    assert _kept(fresh.run(graph()))
+
+
+def test_over_a_real_restart(start_server, tmp_path, monkeypatch):
+    """Kept codes are the very ones, and no file of the model is opened for them."""
+    (tmp_path / "sitecustomize.py").write_text(NOTE_OPENED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    made = []
+    for kept in (False, True):
+        monkeypatch.setenv("MISO_TEST_OPENED", str(tmp_path / f"opened {kept}"))
+        with start_server() as server:
+            outputs = server.queue(graph(n3__seed=99))
+            assert outputs["3"]["miso_kept"] == [kept]
+            made.append(load_file(server.file(outputs["7"]["codes"][0]))["codes"])
+        opened = (tmp_path / f"opened {kept}").read_text().splitlines()
+        assert "tiny-codec.safetensors" in opened and ("tiny.safetensors" in opened) == (not kept)
+    assert made[0].equal(made[1])

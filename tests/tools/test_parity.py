@@ -1,0 +1,97 @@
+"""Exactness against recorded outputs of the published model definition, and between the layouts it comes in."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from miso.checkpoints.checkpoint import Checkpoint
+from miso.checkpoints.devices import Precision
+from miso.cli import main
+from miso.errors import MisoError
+from miso.tools.parity import parity
+
+
+def test_golden(golden_paths):
+    result = parity(*golden_paths)
+    assert result.within(1e-4), result
+    assert result.codes == 32 * 16 and {"backbone_hidden", "c0_logits", "depth_logits", "train_loss"} <= result.differences.keys()
+
+
+def test_command_fails_beyond_its_tolerance(golden_paths, tmp_path, capsys):
+    assert main(["parity", *map(str, golden_paths)]) == 0
+    assert "512 of 512 the same" in capsys.readouterr().out
+    wrong = load_file(golden_paths[1])
+    wrong["depth_logits"][2, 3, 4] += 1e-3
+    save_file(wrong, tmp_path / "wrong.safetensors")
+    assert main(["parity", str(golden_paths[0]), str(tmp_path / "wrong.safetensors")]) == 1
+    wrong = load_file(golden_paths[1])
+    wrong["c0_logits"][0, 0] = float("nan")
+    save_file(wrong, tmp_path / "wrong.safetensors")
+    assert main(["parity", str(golden_paths[0]), str(tmp_path / "wrong.safetensors")]) == 1
+    with pytest.raises(MisoError, match="no parity fixture: it lacks"):
+        parity(golden_paths[0], golden_paths[0])
+
+
+def _models_equal(a: Checkpoint, b: Checkpoint):
+    for load in ("load_backbone", "load_depth"):
+        x, y = getattr(a, load)().state_dict(), getattr(b, load)().state_dict()
+        assert x.keys() == y.keys() and all(torch.equal(x[n], y[n]) for n in x)
+
+
+def test_prefix_and_bf16_of_the_published_layout(golden_paths, checkpoint, tmp_path):
+    tensors = load_file(golden_paths[0])
+    metadata = {"config": checkpoint.metadata["config"]}
+    save_file({f"module.{n}": t for n, t in tensors.items()}, tmp_path / "wrapped.safetensors", metadata)
+    _models_equal(Checkpoint(tmp_path / "wrapped.safetensors"), checkpoint)
+    save_file({n: t.bfloat16() for n, t in tensors.items()}, tmp_path / "bf16.safetensors", metadata)
+    half = Checkpoint(tmp_path / "bf16.safetensors").load_backbone(precision=Precision(torch.bfloat16))
+    assert half.codebook0_head.weight.equal(tensors["codebook0_head.weight"].bfloat16())
+    assert half.transformer.rope.table.dtype == torch.float32  # whatever the weights are
+
+
+@pytest.fixture(scope="module")
+def hugging_face(tmp_path_factory):
+    """A small CsmForConditionalGeneration, saved by transformers in shards, and the model itself."""
+    transformers = pytest.importorskip("transformers")
+    from transformers import CsmConfig, CsmForConditionalGeneration
+
+    rope = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0}
+    depth = {"num_codebooks": 8, "backbone_hidden_size": 64, "vocab_size": 67, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 12, "max_position_embeddings": 9, "pad_token_id": None,
+             "rope_parameters": {**rope, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}
+    config = CsmConfig(num_codebooks=8, vocab_size=67, text_vocab_size=300, hidden_size=64, intermediate_size=160, num_hidden_layers=2,
+                       num_attention_heads=4, num_key_value_heads=2, head_dim=16, depth_decoder_config=depth, pad_token_id=0, bos_token_id=1,
+                       audio_token_id=2, audio_eos_token_id=3, codebook_pad_token_id=66,
+                       rope_parameters={**rope, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
+                       codec_config={"num_filters": 4, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+                                     "intermediate_size": 32, "codebook_dim": 8, "codebook_size": 64, "num_quantizers": 8, "head_dim": 16,
+                                     "vector_quantization_hidden_dimension": 8, "upsample_groups": 32, "upsampling_ratios": [8, 6, 5, 4]})
+    torch.manual_seed(0)
+    model = CsmForConditionalGeneration(config).eval()
+    folder = tmp_path_factory.mktemp("csm")
+    model.save_pretrained(folder, max_shard_size="100KB")
+    assert transformers and json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    return folder, model
+
+
+@torch.inference_mode()
+def test_hugging_face_layout_computes_what_transformers_does(hugging_face):
+    folder, model = hugging_face
+    checkpoint = Checkpoint(folder)
+    assert checkpoint.layout.name == "transformers" and checkpoint.config.codebooks == 8
+    backbone, depth = checkpoint.load_backbone(), checkpoint.load_depth()
+    codes = torch.randint(0, 64, (1, 20, 8), generator=torch.Generator().manual_seed(1))
+    rows = torch.cat((codes, torch.zeros(1, 20, 1, dtype=torch.int64)), -1)
+    mask = torch.ones_like(rows, dtype=torch.bool)
+    mask[..., -1] = False
+    hidden = backbone(backbone.embed(rows, mask))
+    theirs = model.backbone_model(input_ids=codes).last_hidden_state
+    assert (hidden - theirs).abs().max() < 1e-4
+    assert (backbone.codebook0_head(hidden) - model.lm_head(theirs)).abs().max() < 1e-4
+    frame = codes[0, :5]
+    ours = depth.teacher_forced(hidden[0, :5], frame)
+    ids = torch.nn.functional.pad(frame[:, :-1], (1, 0))
+    logits = model.depth_decoder(input_ids=ids, backbone_last_hidden_state=hidden[0, :5], use_cache=False).logits
+    assert (ours - logits).abs().max() < 1e-4

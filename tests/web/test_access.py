@@ -1,0 +1,96 @@
+"""Who has no mouse or sees no screen: every control can be reached with Tab, and everything has a name to be said."""
+
+import pytest
+
+from miso.tools.bootstrap import ROOT
+
+VIEWS = {"Live playback": "MisoBackboneSampler", "Take picker": "MisoTakePicker", "Code editor": "MisoCodeEditor"}
+# short takes, never sampled before, and a second clip, so that all the editor's controls are there
+BUILD = """() => {
+  const of = type => app.graph.nodes.find(n => n.type === type), editor = of('MisoCodeEditor');
+  for (const [name, value] of Object.entries({max_seconds: 1.6, seed: Math.floor(Math.random() * 1e9)}))
+    of('MisoBackboneSampler').widgets.find(w => w.name === name).value = value;
+  of('MisoBackboneSampler').connect(0, editor, editor.inputs.findIndex(i => i.name === 'other')); }"""
+SHOW = """type => { const n = app.graph.nodes.find(n => n.type === type);
+  app.canvas.ds.scale = 1; app.canvas.ds.offset = [-n.pos[0] + 300, -n.pos[1] + 250]; app.canvas.draw(true, true); }"""
+CONTROLS = """root => [...root.querySelectorAll('button, input, select, summary, [tabindex]')].filter(e => e.checkVisibility() && !e.disabled)"""
+PLACE = f"root => ({CONTROLS})(root).indexOf(document.activeElement)"
+SAID = {"button", "checkbox", "combobox", "spinbutton", "application", "image", "group", "dialog", "DisclosureTriangle"}
+
+
+@pytest.fixture(params=[False, True], ids=["classic", "vue"])
+def page(browser_page, request):
+    """All views after a run, in the middle of some editing."""
+    page = browser_page.page
+    browser_page.load_tiny(ROOT / "workflows" / "edit_codes.json")
+    page.evaluate("on => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)", request.param)
+    try:
+        if request.param:
+            page.wait_for_selector("[data-node-id]")
+        page.evaluate(BUILD)
+        assert browser_page.run()[0] == "execution_success"
+        page.evaluate(SHOW, "MisoCodeEditor")
+        page.wait_for_function("() => / of [0-9]+ /.test(document.querySelector('.miso-editor [role=status]').textContent)")
+        page.locator("canvas.miso-timeline").first.focus()
+        for key in ("Home", "Shift+ArrowRight", "Control+c", "Control+v", "Control+z", "Home", "Shift+ArrowRight"):
+            page.keyboard.press(key)
+        yield page
+        assert not browser_page.errors
+    finally:
+        page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+
+
+def said(page, root) -> list[tuple[str, str]]:
+    """Role and name of all that is in an element, as Chromium tells a screen reader."""
+    session = page.context.new_cdp_session(page)
+    root.evaluate("e => { window.misoRoot = e }")
+    found = session.send("Runtime.evaluate", {"expression": "window.misoRoot"})["result"]["objectId"]
+    nodes = session.send("Accessibility.queryAXTree", {"objectId": found})["nodes"]
+    session.detach()
+    return [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
+
+
+def check(page, root, least: int) -> None:
+    """Tab goes through all controls, one after the other, and each has a name of its own."""
+    count = len(root.evaluate_handle(CONTROLS).get_properties())
+    assert count >= least
+    root.evaluate(f"root => ({CONTROLS})(root)[0].focus()")
+    for place in range(count):
+        assert root.evaluate(PLACE) == place
+        page.keyboard.press("Tab")
+    names = [(role, name) for role, name in said(page, root) if role in SAID]
+    assert len(names) >= count and all(name.strip() for _, name in names), names
+    assert len(set(names)) == len(names), names
+
+
+def test_every_control_is_reached_and_named(page):
+    for (name, node), least in zip(VIEWS.items(), (1, 6, 20)):
+        page.evaluate(SHOW, node)
+        check(page, page.get_by_role("group", name=name), least)
+
+
+def test_the_keyboard_works_them(page):
+    page.evaluate(SHOW, "MisoBackboneSampler")
+    sound = page.get_by_role("group", name="Live playback").get_by_role("button")
+    sound.focus()
+    page.keyboard.press("Enter")
+    assert sound.get_attribute("aria-pressed") == "true"
+    page.evaluate(SHOW, "MisoCodeEditor")
+    editor = page.get_by_role("group", name="Code editor")
+    enlarge = editor.get_by_role("button", name="Enlarge the editor, or put it back into the node")
+    enlarge.focus()
+    page.keyboard.press("Enter")
+    assert editor.locator("canvas").first.evaluate("e => e === document.activeElement && !!e.closest('dialog')")
+    check(page, editor, 20)
+    enlarge.focus()
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !document.querySelector('dialog.miso-dialog')")
+    page.wait_for_function("() => document.activeElement === document.querySelector('.miso-editor canvas')")  # keys are still the editor's
+
+
+def test_what_happens_is_said(page):
+    """Once, when it has happened: a screen reader reads out a status that changes."""
+    for (name, node), words in zip(VIEWS.items(), ("20 frames", "Chosen: 1 of 3", "Frames 0–1")):
+        page.evaluate(SHOW, node)
+        status = page.get_by_role("group", name=name).get_by_role("status")
+        assert words in status.inner_text() and status.get_attribute("aria-busy") in (None, "false")

@@ -1,0 +1,346 @@
+"""The Code Editor in the page: selections made by hand become edits, edits live in the workflow, the server replays them."""
+
+import json
+import random
+
+import pytest
+import torch
+
+from miso.codes.codes import Codes, as_takes
+from miso.codes.editing import edits as server_edits
+from miso.tools.bootstrap import ROOT
+from miso.tools.bootstrap.comfyui import PACK
+
+LIB = f"/extensions/{PACK}/lib"
+# the sampler's codes go through the editor to Vocoder Decode and Save Codes
+BUILD = """([seed, takes, seconds]) => {
+  const of = type => app.graph.nodes.find(n => n.type === type);
+  const join = (from, slot, to, input) => of(from).connect(slot, to, to.inputs.findIndex(i => i.name === input));
+  const sampler = of('MisoBackboneSampler'), editor = LiteGraph.createNode('MisoCodeEditor');
+  app.graph.add(editor);
+  for (const [name, value] of Object.entries({seed, takes, max_seconds: seconds})) sampler.widgets.find(w => w.name === name).value = value;
+  editor.pos = [sampler.pos[0], sampler.pos[1] + 560];
+  join('MisoBackboneSampler', 0, editor, 'codes');
+  join('MisoLoadVocoder', 0, editor, 'vocoder');
+  join('MisoCodeEditor', 0, of('MisoVocoderDecode'), 'codes');
+  join('MisoCodeEditor', 0, of('MisoSaveCodes'), 'codes');
+}"""
+LOOK = """() => { const n = app.graph.nodes.find(n => n.type === 'MisoCodeEditor');
+  app.canvas.ds.scale = 1; app.canvas.ds.offset = [-n.pos[0] + 300, -n.pos[1] + 250]; app.canvas.draw(true, true); }"""
+COLLECT = """() => { window.misoRan = []; window.misoSaved = [];
+  const api = window.comfyAPI.api.api, type = id => app.graph.getNodeById(Number(id))?.type;
+  api.addEventListener('execution_start', () => { window.misoRan = []; window.misoSaved = []; });
+  api.addEventListener('executing', e => e.detail && window.misoRan.push(type(e.detail.node ?? e.detail)));
+  api.addEventListener('executed', e => window.misoSaved.push(...(e.detail.output?.codes ?? []))); }"""
+
+
+class Hands:
+    """The editor as one works with it."""
+
+    def __init__(self, browser_page, server):
+        self.browser, self.page, self.server = browser_page, browser_page.page, server
+        self.timeline = self.page.locator("canvas.miso-timeline").first
+
+    def run(self) -> Codes:
+        """Run the graph; what Save Codes wrote."""
+        end, detail = self.browser.run()
+        assert end == "execution_success", detail
+        self.page.wait_for_function("() => window.misoSaved.length > 0")
+        self.page.wait_for_function("() => / of [0-9]+ /.test(document.querySelector('.miso-editor [role=status]').textContent)")
+        self.page.evaluate(LOOK)
+        return Codes.load(self.server.file(self.page.evaluate("() => window.misoSaved[0]")))
+
+    @property
+    def edits(self) -> list[dict]:
+        return json.loads(self.page.evaluate(
+            "() => app.graph.nodes.find(n => n.type === 'MisoCodeEditor').widgets.find(w => w.name === 'edits').value"))
+
+    @property
+    def status(self) -> str:
+        return self.page.locator(".miso-editor [role=status]").inner_text()
+
+    def drag(self, start: float, end: float) -> None:
+        """Over these parts of the timeline's width."""
+        box = self.timeline.bounding_box()
+        y = box["y"] + box["height"] * 0.6
+        self.page.mouse.move(box["x"] + box["width"] * start, y)
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + box["width"] * end, y, steps=5)
+        self.page.mouse.up()
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+
+def prepare(browser_page, server, takes=1, seconds=4.0) -> Hands:
+    browser_page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
+    browser_page.page.evaluate(BUILD, [21, takes, seconds])
+    browser_page.page.evaluate(COLLECT)
+    hands = Hands(browser_page, server)
+    browser_page.page.evaluate(LOOK)
+    return hands
+
+
+@pytest.fixture
+def hands(browser_page, server):
+    yield prepare(browser_page, server)
+    assert not browser_page.errors
+
+
+def test_a_dragged_selection_is_deleted_and_the_edit_outlives_the_page(hands):
+    before = hands.run()
+    assert before.frames == 50
+    hands.drag(0.2, 0.5)
+    assert hands.status.startswith("Frames 10–25 (1.20 s) of 50")
+    hands.press("Delete")
+    assert hands.edits == [{"op": "delete", "start": 10, "end": 25}] and "of 35 (2.80 s)" in hands.status
+    after = hands.run()
+    assert after.frames == 35 and after.tensor.equal(torch.cat((before.tensor[..., :10], before.tensor[..., 25:]), 2))
+    assert "MisoBackboneSampler" not in hands.page.evaluate("() => window.misoRan")  # only the editor and what follows ran
+    assert "MisoCodeEditor" in hands.page.evaluate("() => window.misoRan")
+
+    saved = json.loads(hands.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+    hands.page.reload()
+    hands.page.wait_for_function("() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100")
+    hands.browser.load(saved)
+    hands.page.evaluate(COLLECT)
+    assert hands.edits == [{"op": "delete", "start": 10, "end": 25}] and "1 edit" in hands.status
+    hands.page.evaluate("() => { app.graph.nodes.find(n => n.type === 'MisoSaveCodes').widgets[0].value = 'codes/again' }")
+    again = hands.run()
+    assert again.tensor.equal(after.tensor) and "of 35" in hands.status
+    assert hands.page.evaluate("() => window.misoRan.filter(n => n === 'MisoBackboneSampler').length") == 0
+
+
+def test_the_keyboard_alone_edits(hands):
+    before = hands.run().tensor
+    hands.timeline.focus()
+    hands.press("Home", *["ArrowRight"] * 4, *["Shift+ArrowRight"] * 6)
+    assert hands.status.startswith("Frames 4–10")
+    hands.press("Control+x")  # cut and paste make one move
+    assert hands.edits == [{"op": "delete", "start": 4, "end": 10}]
+    hands.press("End", "Control+v")
+    assert hands.edits == [{"op": "move", "start": 4, "end": 10, "to": 50}]
+    hands.press("Control+z", "Control+z")
+    assert hands.edits == [] and "of 50" in hands.status
+    hands.press("Control+y", "Control+y")
+    assert hands.edits == [{"op": "move", "start": 4, "end": 10, "to": 50}]
+    hands.press("Home", "Shift+ArrowRight", "Shift+ArrowRight", "r", "Control+c", "End", "Control+v")
+    assert hands.edits[1:] == [{"op": "repeat", "start": 0, "end": 2, "times": 1},
+                               {"op": "copy", "start": 0, "end": 2, "to": 52}]  # the first of two alike
+    made = hands.run().tensor
+    moved = torch.cat((before[..., :4], before[..., 10:], before[..., 4:10]), 2)
+    assert made.equal(torch.cat((moved[..., :2], moved, moved[..., :2]), 2))
+    assert hands.page.evaluate("() => app.graph.nodes.length") == 8  # no key reached the graph
+
+
+def test_marks_stay_last_and_move_with_their_frame(hands):
+    hands.run()
+    hands.timeline.focus()
+    hands.press("End", *["ArrowLeft"] * 10, "p")
+    assert hands.edits == [{"op": "resample_from", "frame": 40}]
+    hands.drag(0.2, 0.5)
+    hands.press("Delete")
+    assert hands.edits == [{"op": "delete", "start": 10, "end": 25}, {"op": "resample_from", "frame": 25}]
+    assert hands.run().frames == 35
+    hands.timeline.focus()
+    hands.press("Home", "d")
+    assert "unedited" in hands.status and len(hands.edits) == 2
+
+
+def test_a_second_clip_is_inserted_from(hands):
+    hands.page.evaluate("""() => {
+      const of = type => app.graph.nodes.find(n => n.type === type), editor = of('MisoCodeEditor'), other = LiteGraph.createNode('MisoTrimCodes');
+      app.graph.add(other);
+      other.pos = [0, 1500];
+      other.widgets[0].value = 30;
+      of('MisoBackboneSampler').connect(0, other, 0);
+      other.connect(0, editor, editor.inputs.findIndex(i => i.name === 'other')); }""")
+    before = hands.run().tensor
+    hands.page.get_by_role("button", name="Show the second codes, to copy from").click()
+    second = hands.page.locator("canvas.miso-timeline").nth(1)
+    second.focus()
+    hands.press("Home", *["Shift+ArrowRight"] * 5, "Control+c")
+    assert hands.status.startswith("Frames 0–5 (0.40 s) of 20")
+    hands.page.get_by_role("button", name="Show the second codes, to copy from").click()
+    hands.timeline.focus()
+    hands.press("Home", "ArrowRight", "Control+v")
+    # those frames are in the first codes too, but come from the second: one cannot tell by the codes
+    assert hands.edits == [{"op": "insert", "at": 1, "start": 0, "end": 5}]
+    hands.press("Home", *["Shift+ArrowRight"] * 1)
+    hands.page.get_by_role("button", name="Replace the selection's codebooks").click()
+    assert hands.edits[1] == {"op": "replace_codebooks", "start": 0, "end": 1, "first": 1, "from": 0}
+    made = hands.run().tensor
+    assert made.shape[2] == 55 and made[..., 1:6].equal(before[..., 30:35])
+    assert made[0, 0, 0] == before[0, 0, 0] and made[0, 1:, 0].equal(before[0, 1:, 30])
+
+
+def test_takes_and_codebooks(browser_page, server):
+    hands = prepare(browser_page, server, takes=2)
+    both = hands.run().tensor
+    hands.page.get_by_label("Take", exact=True).select_option("1")
+    hands.page.get_by_label("Codebooks to keep").fill("3")
+    hands.page.get_by_role("button", name="Keep the first codebooks only").click()
+    assert hands.edits == [{"op": "take", "take": 1}, {"op": "keep_codebooks", "count": 3}]
+    assert hands.run().tensor.equal(both[1:, :3])
+    assert not browser_page.errors
+
+
+def test_an_edit_that_no_longer_fits_is_named(hands):
+    hands.run()
+    hands.drag(0.7, 0.9)
+    hands.press("Delete")
+    hands.page.evaluate("""() => { const sampler = app.graph.nodes.find(n => n.type === 'MisoBackboneSampler');
+      sampler.widgets.find(w => w.name === 'max_seconds').value = 1.6; }""")
+    end, detail = hands.browser.run()
+    assert end == "execution_error" and "Operation 1 (delete)" in detail["exception_message"]
+
+
+def test_enlarged_and_back(hands):
+    hands.run()
+    hands.page.get_by_role("button", name="Enlarge the editor, or put it back into the node").click()
+    box = hands.page.locator("dialog.miso-dialog").bounding_box()
+    assert box["width"] > 1200 and hands.timeline.bounding_box()["width"] > 1100
+    hands.drag(0.0, 0.2)
+    hands.press("Delete")
+    assert hands.edits == [{"op": "delete", "start": 0, "end": 10}]
+    hands.page.get_by_text("1 edit", exact=True).click()
+    hands.page.get_by_role("button", name="Take edit 1 away").click()
+    assert hands.edits == []
+    hands.page.get_by_role("button", name="Enlarge the editor, or put it back into the node").click()
+    assert hands.page.locator("dialog.miso-dialog").count() == 0
+    hands.timeline.wait_for(state="visible")
+
+
+def test_the_selection_can_be_heard(hands):
+    hands.run()
+    hands.page.evaluate("""() => { window.misoHeard = []; const start = AudioBufferSourceNode.prototype.start;
+      AudioBufferSourceNode.prototype.start = function (...when) { window.misoHeard.push(this.buffer.length); return start.apply(this, when); }; }""")
+    hands.page.wait_for_function("() => !document.querySelector('.miso-editor button[aria-keyshortcuts=Space]').disabled")
+    hands.drag(0.0, 0.2)
+    hands.press("Space")
+    hands.page.wait_for_function("() => window.misoHeard.length === 1")
+    assert hands.page.evaluate("() => window.misoHeard[0]") == 10 * 1920
+
+
+def test_works_in_vue_nodes(hands):
+    hands.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true)")
+    try:
+        hands.page.wait_for_selector("[data-node-id]")
+        hands.run()
+        before = hands.page.locator(".miso-editor").bounding_box()
+        hands.timeline.focus()
+        hands.press("Home", "Shift+ArrowRight", "Delete")
+        assert hands.edits == [{"op": "delete", "start": 0, "end": 1}]
+        assert hands.run().frames == 49
+        assert hands.page.locator(".miso-editor").bounding_box()["height"] == pytest.approx(before["height"], abs=1)  # no jump
+        hands.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")  # ComfyUI's own, which makes all nodes anew
+        hands.page.wait_for_function("() => / of 50 /.test(document.querySelector('.miso-editor [role=status]').textContent)")
+        hands.timeline.focus()
+        hands.press("Home", "Shift+ArrowRight", "Delete")
+        assert hands.edits == [{"op": "delete", "start": 0, "end": 1}]
+    finally:
+        hands.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+
+
+def test_three_minutes_stay_quick(browser_page):
+    """2250 frames of 32 codebooks with sound, at the enlarged size: an edit and a redraw, rasterised."""
+    times = browser_page.page.evaluate("""async lib => {
+      const [{ Timeline }, { codeMap }, { Peaks }, { strip, replay }, clips] =
+        await Promise.all(['timeline', 'codemap', 'waveform', 'edits', 'clip'].map(name => import(`${lib}/${name}.js`)));
+      const T = 2250, K = 32, codes = Int16Array.from({length: T * K}, (_, i) => (i * 7919) % 2048), bytes = new Uint8Array(codes.buffer);
+      let text = ''; for (const b of bytes) text += String.fromCharCode(b);
+      const sent = {frames: T, codebooks: K, codebook_size: 2048, frame_rate: 12.5, codes: btoa(text), sound: null,
+        spans: Array.from({length: 45}, (_, i) => ({start: 50 * i, end: 50 * i + 50, text: `Sentence number ${i}.`, speaker: 0}))};
+      const clip = new clips.Clip(sent);
+      clip.peaks = new Peaks(240); clip.peaks.append(Float32Array.from({length: T * 1920}, (_, i) => Math.sin(i / 50) * Math.sin(i / 90000)));
+      const timeline = new Timeline({onselect() {}, snaps: () => true});
+      timeline.canvas.style.cssText = 'position:fixed; left:0; top:0; width:1500px; height:600px';
+      document.body.append(timeline.canvas);
+      const drawn = [], edited = [];
+      for (let i = 0; i < 12; i++) {
+        const edits = Array.from({length: i}, (_, j) => ({op: 'move', start: 100 * j, end: 100 * j + 37, to: 2000}));
+        let began = performance.now();
+        const { codes } = replay(clip.strip, edits, null);
+        timeline.show({frames: T, rate: 12.5, map: codeMap(codes.ids, K, 2048), wave: clips.wave(codes.refs, [clip]),
+          segments: clips.segments(codes.refs, [clip]), seams: clips.seams(codes.refs), marks: []});
+        edited.push(performance.now() - began);
+        timeline.select(100, 900);
+        if (i % 3 === 2) timeline.zoom(0.5, 700);
+        began = performance.now();
+        timeline.drawNow();
+        timeline.canvas.getContext('2d').getImageData(0, 0, 1, 1);  // waits for the rasteriser
+        drawn.push(performance.now() - began);
+      }
+      timeline.canvas.remove(); timeline.close();
+      const median = list => list.toSorted((a, b) => a - b)[list.length >> 1];
+      return {drawn: median(drawn), edited: median(edited)}; }""", LIB)
+    print(times)
+    assert times["drawn"] < 16 and times["edited"] < 100, times
+
+
+def test_a_removed_editor_is_forgotten(browser, server):
+    from harness.page import Page
+
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    context.add_init_script("""window.misoContexts = []; const Made = AudioContext;
+      window.AudioContext = class extends Made { constructor(...a) { super(...a); window.misoContexts.push(this); } };""")
+    page = Page(context.new_page(), server.url)
+    try:
+        hands = prepare(page, server)
+        hands.run()
+        hands.page.wait_for_function("() => !document.querySelector('.miso-editor button[aria-keyshortcuts=Space]').disabled")
+        hands.timeline.focus()
+        hands.press("Space")
+        hands.page.wait_for_function("() => window.misoContexts.length === 1")
+        hands.page.evaluate("""() => { window.misoRef = new WeakRef(document.querySelector('.miso-editor'));
+          app.graph.remove(app.graph.nodes.find(n => n.type === 'MisoCodeEditor')); }""")
+        hands.page.wait_for_function("() => !document.querySelector('.miso-editor')")
+        assert hands.page.evaluate("() => window.misoContexts.map(c => c.state)") == ["closed"]
+        collector = context.new_cdp_session(page.page)
+        for _ in range(20):
+            collector.send("HeapProfiler.collectGarbage")
+            if hands.page.evaluate("() => window.misoRef.deref() === undefined"):
+                break
+            hands.page.wait_for_timeout(100)
+        assert hands.page.evaluate("() => window.misoRef.deref() === undefined")
+    finally:
+        context.close()
+
+
+def test_the_page_replays_as_the_server_does(browser, server):
+    """Random edits on random codes: the page draws the very codes that the server makes, and refuses what it refuses."""
+    draw, context = random.Random(5), browser.new_context()
+    page = context.new_page()
+    page.goto(f"{server.url}/extensions/{PACK}/miso.css")  # any page of the server's: replaying needs nothing of ComfyUI
+    for _ in range(40):
+        size = [draw.randint(0, 12), draw.randint(1, 4)]
+        codes, other = ([[[draw.randrange(64) for _ in range(n)] for _ in range(size[1])]] for n in (size[0], draw.randint(1, 9)))
+        edits = []
+        for _ in range(draw.randint(1, 5)):
+            a, b, c, d = (draw.randint(0, 10) for _ in range(4))
+            start, end = min(a, b), max(a, b)
+            edits.append(draw.choice([
+                {"op": "delete", "start": start, "end": end}, {"op": "copy", "start": start, "end": end, "to": c},
+                {"op": "move", "start": start, "end": end, "to": c}, {"op": "repeat", "start": start, "end": end, "times": d % 3},
+                {"op": "insert", "at": c, "start": start, "end": end}, {"op": "keep_codebooks", "count": max(1, d % 5)},
+                {"op": "replace_codebooks", "start": start, "end": end, "first": d % 4, "from": c}]))
+        first, second = (Codes(torch.tensor(x, dtype=torch.int64).reshape(1, size[1], -1), [len(x[0][0])], "tiny", codebook_size=64)
+                         for x in (codes, other))
+        done, made = [], first
+        try:
+            for edit in edits:
+                made = server_edits.apply(made, [edit], second).codes
+                done.append(edit)
+        except ValueError:
+            pass
+        replayed = page.evaluate("""async ([lib, codes, other, K, edits]) => {
+          const { strip, replay } = await import(`${lib}/edits.js`), of = (c, second) => strip(Int16Array.from(c[0].flat()), K, second);
+          const { codes: out, error } = replay(of(codes), edits, of(other, true));
+          return {ids: [...out.ids], codebooks: out.codebooks, error}; }""", [LIB, codes, other, size[1], edits])
+        assert bool(replayed["error"]) == (len(done) < len(edits)), (edits, replayed["error"])
+        if replayed["error"]:
+            assert replayed["error"].startswith(f"Edit {len(done) + 1} ({edits[len(done)]['op']})")
+        assert replayed["codebooks"] == made.codebooks
+        assert torch.tensor(replayed["ids"], dtype=torch.int64).reshape(-1, made.codebooks).T.equal(as_takes([made]).tensor[0])
+    context.close()

@@ -1,0 +1,104 @@
+"""The Take Picker: rows to choose from, a choice that is kept, and nothing run again that needn't be."""
+
+import json
+
+import pytest
+
+from miso.tools.bootstrap import ROOT
+
+# model and vocoder -> text -> sampler (3 takes) -> picker -> save codes
+BUILD = """seed => {
+  const of = type => app.graph.nodes.find(n => n.type === type), add = type => { const n = LiteGraph.createNode(type); app.graph.add(n); return n; };
+  const join = (from, slot, to, input) => of(from).connect(slot, to, to.inputs.findIndex(i => i.name === input));
+  const sampler = of('MisoBackboneSampler');
+  for (const [name, value] of Object.entries({seed, takes: 3, max_seconds: 2.4})) sampler.widgets.find(w => w.name === name).value = value;
+  const picker = add('MisoTakePicker');
+  picker.pos = [sampler.pos[0], sampler.pos[1] + 420];
+  join('MisoBackboneSampler', 0, picker, 'codes');
+  join('MisoLoadVocoder', 0, picker, 'vocoder');
+  join('MisoTakePicker', 0, of('MisoVocoderDecode'), 'codes');
+  join('MisoTakePicker', 0, of('MisoSaveCodes'), 'codes');
+}"""
+COLLECT = """() => { window.misoRan = []; window.misoCached = []; window.misoTakes = [];
+  const api = window.comfyAPI.api.api, type = id => app.graph.getNodeById(Number(id))?.type;
+  api.addEventListener('execution_start', () => { window.misoRan = []; window.misoCached = []; });
+  api.addEventListener('executing', e => e.detail && window.misoRan.push(type(e.detail.node ?? e.detail)));
+  api.addEventListener('execution_cached', e => window.misoCached.push(...e.detail.nodes.map(type))); }"""
+
+
+@pytest.fixture
+def picker(browser_page):
+    browser_page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
+    browser_page.page.evaluate(BUILD, 11)
+    browser_page.page.evaluate(COLLECT)
+    return browser_page
+
+
+def chosen(page):
+    return page.page.evaluate("() => app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === 'chosen').value")
+
+
+def test_choosing_runs_only_what_follows_and_is_saved(picker):
+    page = picker.page
+    assert picker.run()[0] == "execution_success"
+    boxes = page.locator(".miso-take input[type=checkbox]")
+    page.wait_for_function("() => document.querySelectorAll('.miso-take').length === 3")
+    assert chosen(picker) == "0" and [boxes.nth(i).is_checked() for i in range(3)] == [True, False, False]
+    assert "2.40 s · time limit · log p -" in page.locator(".miso-take").nth(2).inner_text()
+
+    boxes.nth(2).focus()  # as with the keyboard
+    page.keyboard.press("Space")
+    assert chosen(picker) == "0,2"
+    assert picker.run()[0] == "execution_success"
+    assert set(page.evaluate("() => window.misoRan")) == {"MisoTakePicker", "MisoVocoderDecode", "SaveAudio", "MisoSaveCodes"}
+    assert "MisoBackboneSampler" in page.evaluate("() => window.misoCached")
+
+    page.locator(".miso-take canvas").nth(1).click()  # this one alone
+    assert chosen(picker) == "1"
+    page.get_by_label("Take 2", exact=True).click()  # the last one can't be unchecked
+    assert chosen(picker) == "1"
+
+    saved = json.loads(page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+    page.reload()
+    page.wait_for_function("() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100")
+    picker.load(saved)
+    assert chosen(picker) == "1"
+    page.evaluate(COLLECT)
+    assert picker.run()[0] == "execution_success"
+    assert "MisoBackboneSampler" not in page.evaluate("() => window.misoRan")
+    page.wait_for_function("() => document.querySelectorAll('.miso-take').length === 3")
+    assert page.locator(".miso-take input").nth(1).is_checked()
+    assert not picker.errors
+
+
+def test_takes_can_be_heard(picker):
+    assert picker.run()[0] == "execution_success"
+    page = picker.page
+    page.evaluate("""() => { window.misoHeard = []; const start = AudioBufferSourceNode.prototype.start;
+      AudioBufferSourceNode.prototype.start = function (...when) { window.misoHeard.push(this.buffer.length); return start.apply(this, when); }; }""")
+    play = page.get_by_role("button", name="Play take 2")
+    play.click()
+    page.wait_for_function("() => window.misoHeard.length === 1")
+    assert page.evaluate("() => window.misoHeard[0]") == 30 * 1920
+    assert play.get_attribute("aria-pressed") == "true"
+    page.wait_for_function("() => document.querySelectorAll('.miso-take button[aria-pressed=true]').length === 0")  # 2.4 s later
+    assert not picker.errors
+
+
+def test_a_take_that_is_not_there_is_explained(picker):
+    picker.page.evaluate("() => { app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === 'chosen').value = '5' }")
+    end, detail = picker.run()
+    assert end == "execution_error" and "Take Picker, chosen" in detail["exception_message"] and "no take 5" in detail["exception_message"]
+
+
+def test_shown_in_vue_nodes(picker):
+    picker.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true)")
+    try:
+        picker.page.wait_for_selector("[data-node-id]")
+        assert picker.run()[0] == "execution_success"
+        picker.page.wait_for_function("() => document.querySelectorAll('.miso-take').length === 3")
+        box, node = (picker.page.locator(at).first.bounding_box() for at in (".miso-take canvas", "[data-node-id]:has(.miso-take)"))
+        assert 60 < box["width"] < node["width"] and box["height"] > 8
+    finally:
+        picker.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+    assert not picker.errors

@@ -1,0 +1,158 @@
+"""The live view of the sampler: sound arrives while it is made and is the sound that is decoded afterwards."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from miso.audio.files import read_audio
+from miso.tools.bootstrap import ROOT
+from miso.tools.bootstrap.comfyui import PACK
+
+CONNECT = """([takes, seconds]) => {
+  const of = type => app.graph.nodes.find(n => n.type === type), sampler = of('MisoBackboneSampler');
+  of('MisoLoadVocoder').connect(0, sampler, sampler.inputs.findIndex(i => i.name === 'preview'));
+  for (const [name, value] of Object.entries({seed: Math.floor(Math.random() * 1e9), takes, max_seconds: seconds}))
+    sampler.widgets.find(w => w.name === name).value = value;
+}"""
+COLLECT = """() => { window.misoEvents = [];
+  for (const type of ['miso.preview', 'miso.preview.audio', 'executing', 'executed', 'execution_cached', 'execution_success'])
+    window.comfyAPI.api.api.addEventListener(type, e => window.misoEvents.push([type, e.detail, performance.now()])); }"""
+# what is given to the sound card: when each piece begins, how long it is, and when it was asked for
+LISTEN = """window.misoHeard = []; const start = AudioBufferSourceNode.prototype.start;
+AudioBufferSourceNode.prototype.start = function (when, ...more) {
+  window.misoHeard.push({when, rate: this.buffer.sampleRate, length: this.buffer.length, now: this.context.currentTime, asked: performance.now()});
+  return start.call(this, when, ...more); };"""
+
+
+@pytest.fixture
+def sampler(browser_page):
+    """The text_to_speech workflow with the vocoder connected to the sampler's preview, events being collected."""
+    browser_page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
+    browser_page.page.evaluate(CONNECT, [1, 6.4])
+    browser_page.page.evaluate(COLLECT)
+    return browser_page
+
+
+def events(page, kind: str) -> list[tuple[int, dict, float]]:
+    return [(place, data, when) for place, (name, data, when) in enumerate(page.page.evaluate("() => window.misoEvents")) if name == kind]
+
+
+def test_chunks_arrive_before_the_end_and_are_the_finished_sound(sampler, server):
+    assert sampler.run()[0] == "execution_success"
+    chunks = [data for _, data, _ in events(sampler, "miso.preview.audio")]
+    next_node = [place for place, data, _ in events(sampler, "executing") if place > events(sampler, "miso.preview.audio")[0][0]][0]
+    before = [place for place, *_ in events(sampler, "miso.preview.audio") if place < next_node]
+    assert len(before) == len(chunks) >= 10
+    assert [c["sequence"] for c in chunks] == list(range(len(chunks)))
+    assert [c["start"] for c in chunks] == [0, *(c["end"] for c in chunks[:-1])]
+    heard = np.concatenate([np.frombuffer(base64.b64decode(c["pcm"]), "<i2") for c in chunks]) / 32767
+    saved = next(data["output"]["audio"][0] for _, data, _ in events(sampler, "executed") if "audio" in data["output"])
+    final = read_audio(server.file(saved))[0].numpy()
+    assert heard.shape == final.shape and np.abs(heard - final).max() < 1e-3 and np.abs(final).max() > 0.01
+
+    counts = [data for _, data, _ in events(sampler, "miso.preview")]
+    assert counts[0]["frame"] == 1 and counts[-1]["frame"] == 80 and counts[-1]["stops"] == ["limit"] and counts[-1]["speed"] > 0
+    assert "80 frames" in sampler.page.locator(".miso").first.inner_text()
+    assert not sampler.errors
+
+
+def test_without_a_vocoder_there_are_counters_alone(sampler):
+    sampler.page.evaluate("""() => { const n = app.graph.nodes.find(n => n.type === 'MisoBackboneSampler');
+      n.disconnectInput(n.inputs.findIndex(i => i.name === 'preview')); }""")
+    assert sampler.run()[0] == "execution_success"
+    assert events(sampler, "miso.preview") and not events(sampler, "miso.preview.audio")
+    assert "6.40 s" in sampler.page.locator(".miso").first.inner_text()
+
+
+def test_sound_is_off_until_asked_for_then_starts_at_once_without_gaps(browser, server):
+    from harness.page import Page
+
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    context.add_init_script(LISTEN)
+    page = Page(context.new_page(), server.url)
+    try:
+        page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
+        page.page.evaluate(CONNECT, [1, 8.0])
+        page.page.evaluate(COLLECT)
+        assert page.run()[0] == "execution_success"
+        assert page.page.evaluate("() => window.misoHeard.length") == 0
+        switch = page.page.get_by_role("button", name="Play the first take while it is made")
+        switch.click()
+        assert switch.get_attribute("aria-pressed") == "true"
+        page.page.evaluate(CONNECT, [1, 8.0])
+        page.page.evaluate("() => { window.misoEvents.length = 0 }")
+        assert page.run()[0] == "execution_success"
+        page.page.wait_for_function("() => window.misoHeard.reduce((n, h) => n + h.length, 0) === 100 * 1920")
+        heard = page.page.evaluate("() => window.misoHeard")
+        first = events(page, "miso.preview.audio")[0][2]
+        assert (heard[0]["asked"] - first) / 1000 + heard[0]["when"] - heard[0]["now"] < 0.5
+        for one, two in zip(heard, heard[1:]):  # the next begins where the one before ends, unless it came too late for that
+            end = one["when"] + one["length"] / one["rate"]
+            assert two["when"] >= two["now"] and (abs(end - two["when"]) < 1e-6 or end < two["now"] + 0.01)
+        # the switch is in the workflow, and not among the widgets
+        saved = json.loads(page.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+        node = next(n for n in saved["nodes"] if n["type"] == "MisoBackboneSampler")
+        widgets = page.page.evaluate("() => app.graph.nodes.find(n => n.type === 'MisoBackboneSampler').widgets.map(w => w.name)")
+        assert node["properties"]["miso_sound"] is True and len(node["widgets_values"]) == widgets.index("live") == len(widgets) - 1
+        page.load(saved)
+        assert page.page.get_by_role("button", name="Play the first take while it is made").get_attribute("aria-pressed") == "true"
+        assert not page.errors
+    finally:
+        context.close()
+
+
+def test_joins_are_the_sound_itself(browser, server):
+    """Rendered by the browser, chunks come out as the sound they were cut from: sample by sample, but for the fades at both ends."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{server.url}/extensions/{PACK}/miso.css")  # any page of the server's: the player needs nothing of ComfyUI
+    rendered = page.evaluate("""async url => {
+      const { Player } = await import(url);
+      const rate = 24000, sound = Float32Array.from({length: rate}, (_, i) => Math.sin(i / 7) * 0.5);
+      const context = new OfflineAudioContext(1, 2 * rate, rate), player = new Player(rate, () => context);
+      for (let at = 0, n = 1; at < sound.length; at += n, n = 1 + (at * 7919) % 3000)
+        player.enqueue(sound.subarray(at, Math.min(sound.length, at + n)));
+      player.finish();
+      const out = (await context.startRendering()).getChannelData(0), begin = out.findIndex(x => x !== 0) - 1;
+      let worst = 0;
+      for (let i = 0; i < rate; i++) {
+        const fade = Math.min(1, i / 120, (rate - i) / 120);
+        worst = Math.max(worst, Math.abs(out[begin + i] - sound[i] * fade));
+      }
+      return worst; }""", f"/extensions/{PACK}/lib/player.js")
+    context.close()
+    assert rendered < 1e-3
+
+
+def test_interrupting_hands_on_what_was_made(sampler):
+    sampler.page.evaluate(CONNECT, [1, 120.0])
+    sampler.page.evaluate("""() => { const api = window.comfyAPI.api.api, stop = e => { if (e.detail.frame < 20) return;
+      api.removeEventListener('miso.preview', stop); api.interrupt(e.detail.prompt_id); }; api.addEventListener('miso.preview', stop); }""")
+    assert sampler.run()[0] == "execution_success"  # what follows the sampler ran, on what there was
+    last = events(sampler, "miso.preview")[-1][1]
+    assert last["stops"] == ["interrupted"] and 20 <= last["frame"] < 500
+    assert "interrupted" in sampler.page.locator(".miso").first.inner_text()
+    end = events(sampler, "miso.preview.audio")[-1][1]["end"]
+    assert end == 1920 * last["frame"]
+
+
+def test_a_removed_node_leaves_nothing_behind(sampler):
+    assert sampler.run()[0] == "execution_success"
+    sampler.page.evaluate("() => app.graph.remove(app.graph.nodes.find(n => n.type === 'MisoBackboneSampler'))")
+    sampler.page.wait_for_function("() => !document.querySelector('.miso')")
+    assert not sampler.errors
+
+
+def test_shown_in_vue_nodes(sampler):
+    sampler.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true)")
+    try:
+        sampler.page.wait_for_selector("[data-node-id]")
+        assert sampler.run()[0] == "execution_success"
+        sampler.page.wait_for_function("() => /80 frames/.test(document.querySelector('.miso')?.innerText)")
+        box, node = (sampler.page.locator(at).first.bounding_box() for at in (".miso canvas", "[data-node-id]:has(.miso)"))
+        assert 100 < box["width"] < node["width"] and box["height"] > 20
+    finally:
+        sampler.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+    assert not sampler.errors
