@@ -3,7 +3,9 @@
 import sys
 
 if sys.version_info < (3, 10):  # noqa: UP036  said before anything is imported that an older Python can't read
-    sys.exit(f"miso: this is Python {sys.version.split()[0]}; Miso needs 3.10 to 3.13, for example: python3.11 -m miso")
+    sys.exit(
+        f"miso: this is Python {sys.version.split()[0]}; Miso needs 3.10 to 3.13, for example: python3.11 -m miso"
+    )
 
 from .errors import MisoError
 
@@ -28,8 +30,11 @@ def main() -> int:
     except ModuleNotFoundError as e:
         if e.name != "torch":
             raise
-        print("miso: this Python has no PyTorch. Use your ComfyUI's Python, or let `python -m miso demo` make an environment\n"
-              "and use its: .miso/venv/bin/python -m miso ... (on Windows .miso\\venv\\Scripts\\python)", file=sys.stderr)
+        print(
+            "miso: this Python has no PyTorch. Use your ComfyUI's Python, or let `python -m miso demo` make an environment\n"
+            "and use its: .miso/venv/bin/python -m miso ... (on Windows .miso\\venv\\Scripts\\python)",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         return 130

@@ -15,5 +15,7 @@ class MisoError(ValueError):
 
 def missing_package(package: str, needed_for: str, install: str | None = None) -> MisoError:
     """An optional package isn't there: says which block wants it and how to install it."""
-    return MisoError(f"{needed_for} needs the Python package '{package}', which is not installed.",
-                     f"Install it with: {install or 'pip install ' + package}")
+    return MisoError(
+        f"{needed_for} needs the Python package '{package}', which is not installed.",
+        f"Install it with: {install or 'pip install ' + package}",
+    )

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     import torch
 
 _MAX_HEADER = 100 * 2**20  # the limit of the safetensors format itself
-_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch zip archives and bare pickles
+_PICKLES = (
+    b"PK\x03\x04",
+    b"\x80\x02",
+    b"\x80\x03",
+    b"\x80\x04",
+    b"\x80\x05",
+)  # torch zip archives and bare pickles
 
 
 class Entry(NamedTuple):
@@ -42,18 +48,27 @@ def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entr
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             text = file.read(length) if 2 <= length <= min(_MAX_HEADER, size - 8) else b""
     except OSError as e:
-        raise MisoError(f"{path} can't be read: {e.strerror or e}.", "Check the path and its permissions.") from e
+        raise MisoError(
+            f"{path} can't be read: {e.strerror or e}.", "Check the path and its permissions."
+        ) from e
     try:
         header = json.loads(text)
         metadata = header.pop("__metadata__", {})
         data = 8 + length
-        entries = {name: Entry(e["dtype"], tuple(e["shape"]), *(data + o for o in e["data_offsets"])) for name, e in header.items()}
+        entries = {
+            name: Entry(e["dtype"], tuple(e["shape"]), *(data + o for o in e["data_offsets"]))
+            for name, e in header.items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
         if start.startswith(_PICKLES):  # asked last: a sound header may be as long as these bytes say
-            raise MisoError(f"{path.name} is a pickle: opening it could run any program, so it is never loaded.",
-                            "Get the same weights as .safetensors.") from e
-        raise MisoError(f"{path.name} is not a safetensors file, or its start is damaged ({size:,} bytes).",
-                        "Choose a .safetensors file, or download it again.") from e
+            raise MisoError(
+                f"{path.name} is a pickle: opening it could run any program, so it is never loaded.",
+                "Get the same weights as .safetensors.",
+            ) from e
+        raise MisoError(
+            f"{path.name} is not a safetensors file, or its start is damaged ({size:,} bytes).",
+            "Choose a .safetensors file, or download it again.",
+        ) from e
     end = max((e.end for e in entries.values()), default=data)
     if size < end:
         raise MisoError(f"{path.name} is cut short: {size:,} bytes of {end:,}.", "Download it again.")
@@ -80,7 +95,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:80]}.", suffix=path.suffix)
         os.close(handle)
     except OSError as e:
-        raise MisoError(f"{path} can't be written: {e.strerror or e}.", "Choose another place, or free it.") from e
+        raise MisoError(
+            f"{path} can't be written: {e.strerror or e}.", "Choose another place, or free it."
+        ) from e
     temporary = Path(name)
     try:
         yield temporary
@@ -90,12 +107,16 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         try:
             os.replace(temporary, path)
         except OSError as e:
-            raise MisoError(f"{path} can't be written: {e.strerror or e}.", "Choose another place, or free it.") from e
+            raise MisoError(
+                f"{path} can't be written: {e.strerror or e}.", "Choose another place, or free it."
+            ) from e
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+def write_tensors(
+    path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+) -> None:
     """Write a safetensors file; a failure on the way leaves whatever was at ``path`` untouched."""
     from safetensors.torch import save_file
 

@@ -28,9 +28,18 @@ class Miso:
     >>> loop.codes.save("hello.safetensors")
     """
 
-    def __init__(self, path: str | Path, *, device: str = "auto", precision: str = "auto", tokenizers: Iterable[str | Path] = ()):
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        tokenizers: Iterable[str | Path] = (),
+    ):
         self.checkpoint, self.device = Checkpoint(path), pick_device(device)
-        self.precision, self.because, self._on_cpu = choose_precision(precision, self.checkpoint, self.device)  # and a clause that says why
+        self.precision, self.because, self._on_cpu = choose_precision(
+            precision, self.checkpoint, self.device
+        )  # and a clause that says why
         self._tokenizers = tuple(tokenizers)
 
     @cached_property
@@ -50,14 +59,33 @@ class Miso:
         """The checkpoint's own defaults."""
         return Sampling(self.checkpoint.config.temperature, self.checkpoint.config.top_k)
 
-    def sample(self, segments: Sequence[Segment], *, seeds: list[int], max_seconds: float = 30, sampling: Sampling | None = None,
-               depth: DepthSampler | None = None, prefix: Codes | None = None, keep_hidden: bool = False, path: str = "auto") -> FrameLoop:
+    def sample(
+        self,
+        segments: Sequence[Segment],
+        *,
+        seeds: list[int],
+        max_seconds: float = 30,
+        sampling: Sampling | None = None,
+        depth: DepthSampler | None = None,
+        prefix: Codes | None = None,
+        keep_hidden: bool = False,
+        path: str = "auto",
+    ) -> FrameLoop:
         """A frame loop over the last segment's text, the others being what was said before. ``path``: see ``FrameLoop``."""
         conditioning = self.text.conditioning(segments)
         frames = frames_for(max_seconds, self.checkpoint.config.frame_rate)
         sampling = sampling or self.sampling
-        return FrameLoop(self.backbone, depth or DepthSampler(self.depth, sampling), conditioning.prompt(frames + (prefix.frames if prefix else 0)),
-                         seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix, keep_hidden=keep_hidden, path=path)
+        return FrameLoop(
+            self.backbone,
+            depth or DepthSampler(self.depth, sampling),
+            conditioning.prompt(frames + (prefix.frames if prefix else 0)),
+            seeds=seeds,
+            max_frames=frames,
+            sampling=sampling,
+            prefix=prefix,
+            keep_hidden=keep_hidden,
+            path=path,
+        )
 
 
 def frames_for(seconds: float, frame_rate: float) -> int:

@@ -7,8 +7,17 @@ from . import codes, conditioning, editing, editor, loaders, picker, sampling, s
 
 class MisoExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [*loaders.NODES, *conditioning.NODES, *sampling.NODES, *codes.NODES, *editing.NODES, *editor.NODES, *picker.NODES,
-                *sound.NODES, *store.NODES]
+        return [
+            *loaders.NODES,
+            *conditioning.NODES,
+            *sampling.NODES,
+            *codes.NODES,
+            *editing.NODES,
+            *editor.NODES,
+            *picker.NODES,
+            *sound.NODES,
+            *store.NODES,
+        ]
 
 
 async def comfy_entrypoint() -> MisoExtension:

@@ -18,34 +18,61 @@ class SaveCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoSaveCodes", display_name="Save Codes", category=CATEGORY,
+            node_id="MisoSaveCodes",
+            display_name="Save Codes",
+            category=CATEGORY,
             description="Writes codes to ComfyUI's output folder as .safetensors, with the workflow inside: drop the file on the canvas "
-                        "to get it back.",
-            inputs=[sockets.Codes.Input("codes"),
-                    io.String.Input("filename_prefix", default="codes/miso", tooltip="Folder and beginning of the name, in the output folder.")],
+            "to get it back.",
+            inputs=[
+                sockets.Codes.Input("codes"),
+                io.String.Input(
+                    "filename_prefix",
+                    default="codes/miso",
+                    tooltip="Folder and beginning of the name, in the output folder.",
+                ),
+            ],
             outputs=[sockets.Codes.Output("saved", display_name="codes")],
-            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo], is_output_node=True)
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
 
     @classmethod
     @name_errors
     def execute(cls, codes: Codes, filename_prefix: str):
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, folder_paths.get_output_directory())
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_output_directory()
+        )
         file = f"{name}_{counter:05}_.safetensors"
         extra = {}
         if not args.disable_metadata:
-            extra = {key: json.dumps(value) for key, value in {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}.items() if value}
+            extra = {
+                key: json.dumps(value)
+                for key, value in {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}.items()
+                if value
+            }
         codes.save(os.path.join(folder, file), extra)
-        return io.NodeOutput(codes, ui={"codes": [{"filename": file, "subfolder": subfolder, "type": "output"}]})
+        return io.NodeOutput(
+            codes, ui={"codes": [{"filename": file, "subfolder": subfolder, "type": "output"}]}
+        )
 
 
 class LoadCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoLoadCodes", display_name="Load Codes", category=CATEGORY,
+            node_id="MisoLoadCodes",
+            display_name="Load Codes",
+            category=CATEGORY,
             description="Reads codes that Save Codes, or `python -m miso say --codes`, wrote.",
-            inputs=[io.Combo.Input("file", options=folders.codes_files(), tooltip="A .safetensors file in the input or output folder.")],
-            outputs=[sockets.Codes.Output("codes", display_name="codes")])
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=folders.codes_files(),
+                    tooltip="A .safetensors file in the input or output folder.",
+                )
+            ],
+            outputs=[sockets.Codes.Output("codes", display_name="codes")],
+        )
 
     @classmethod
     @name_errors
@@ -62,11 +89,15 @@ class PreviewCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoPreviewCodes", display_name="Preview Codes", category=CATEGORY,
+            node_id="MisoPreviewCodes",
+            display_name="Preview Codes",
+            category=CATEGORY,
             description="Draws codes: a column a frame, a row a codebook, a colour a code.",
             inputs=[sockets.Codes.Input("codes")],
             outputs=[io.Image.Output("image", display_name="image")],
-            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo], is_output_node=True)
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
 
     @classmethod
     @name_errors

@@ -45,26 +45,46 @@ class CodeEditor(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoCodeEditor", display_name="Code Editor", category=CATEGORY,
+            node_id="MisoCodeEditor",
+            display_name="Code Editor",
+            category=CATEGORY,
             description="Cut, move, repeat and replace codes by hand. Edits are kept in the workflow and replayed on the exact codes; "
-                        "changing one runs only this and what follows.",
+            "changing one runs only this and what follows.",
             inputs=[
                 sockets.Codes.Input("codes"),
-                Edits.Input("edits", optional=True, extra_dict={"default": "[]"}, tooltip="The edits, as JSON."),
-                sockets.Codes.Input("other", optional=True, tooltip="Codes to insert from, or to take codebooks from."),
-                sockets.Vocoder.Input("vocoder", optional=True, tooltip="Draws and plays the sound, and makes silence if it encodes."),
+                Edits.Input(
+                    "edits", optional=True, extra_dict={"default": "[]"}, tooltip="The edits, as JSON."
+                ),
+                sockets.Codes.Input(
+                    "other", optional=True, tooltip="Codes to insert from, or to take codebooks from."
+                ),
+                sockets.Vocoder.Input(
+                    "vocoder",
+                    optional=True,
+                    tooltip="Draws and plays the sound, and makes silence if it encodes.",
+                ),
             ],
             outputs=[
                 sockets.Codes.Output("edited", display_name="codes"),
-                sockets.Codes.Output("prefix", display_name="prefix",
-                                     tooltip="The frames before 'resample from here', for a sampler's prefix. Without that mark it is skipped."),
-                io.Int.Output("redecode_from", display_name="redecode_from", tooltip="The frame marked 'redecode depth here'; 0 without a mark."),
+                sockets.Codes.Output(
+                    "prefix",
+                    display_name="prefix",
+                    tooltip="The frames before 'resample from here', for a sampler's prefix. Without that mark it is skipped.",
+                ),
+                io.Int.Output(
+                    "redecode_from",
+                    display_name="redecode_from",
+                    tooltip="The frame marked 'redecode depth here'; 0 without a mark.",
+                ),
             ],
-            is_output_node=True)
+            is_output_node=True,
+        )
 
     @classmethod
     @name_errors
-    def execute(cls, codes: Codes, edits: str = "[]", other: Codes | None = None, vocoder: Part | None = None):
+    def execute(
+        cls, codes: Codes, edits: str = "[]", other: Codes | None = None, vocoder: Part | None = None
+    ):
         edited = editing.apply(codes, edits, other, silence_of(vocoder))
         # a blocked socket skips what hangs on it without an error: no mark is no mistake, and no reason to sample anew
         prefix = ExecutionBlocker(None) if edited.prefix is None else edited.prefix
@@ -79,12 +99,25 @@ def _shown(inputs: list[tuple[str, Codes]], vocoder: Part | None) -> list[dict]:
         for i in range(codes.batch):
             take, about = codes.take(i), codes.takes[i]
             left -= take.frames
-            shown.append({
-                "input": name, "take": i, "frames": take.frames, "codebooks": take.codebooks, "codebook_size": take.codebook_size,
-                "frame_rate": take.frame_rate, "codec": take.codec, "seed": about.seed, "stop": about.stop,
-                "spans": [{"start": s.start, "end": s.end, "text": s.text, "speaker": s.speaker} for s in about.spans],
-                "codes": _base64(take) if left >= 0 else None,
-                "sound": sound_file(take, vocoder) if left >= 0 and vocoder and take.frames else None})
+            shown.append(
+                {
+                    "input": name,
+                    "take": i,
+                    "frames": take.frames,
+                    "codebooks": take.codebooks,
+                    "codebook_size": take.codebook_size,
+                    "frame_rate": take.frame_rate,
+                    "codec": take.codec,
+                    "seed": about.seed,
+                    "stop": about.stop,
+                    "spans": [
+                        {"start": s.start, "end": s.end, "text": s.text, "speaker": s.speaker}
+                        for s in about.spans
+                    ],
+                    "codes": _base64(take) if left >= 0 else None,
+                    "sound": sound_file(take, vocoder) if left >= 0 and vocoder and take.frames else None,
+                }
+            )
     return shown
 
 

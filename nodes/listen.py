@@ -13,15 +13,19 @@ from ..miso.vocoders import decode_codes
 from .memory import Part, on_device, progress
 
 FOLDER = "miso"  # in ComfyUI's temp folder, which it empties when it starts
-_names: WeakKeyDictionary[Part, str] = WeakKeyDictionary()  # of vocoders: a block that runs again finds the sound of its last run
+_names: WeakKeyDictionary[Part, str] = (
+    WeakKeyDictionary()
+)  # of vocoders: a block that runs again finds the sound of its last run
 
 
 def sound_file(take: Codes, vocoder: Part) -> dict:
     """Codes of one take as a mono FLAC in the temp folder, decoded if it isn't there: {filename, subfolder, type} for ``/view``."""
     name = _names.setdefault(vocoder, uuid.uuid4().hex)
-    digest = hashlib.sha256(f"{name} {take.codec} {list(take.tensor.shape)}".encode() + take.tensor.contiguous().numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256(
+        f"{name} {take.codec} {list(take.tensor.shape)}".encode() + take.tensor.contiguous().numpy().tobytes()
+    ).hexdigest()
     path = Path(folder_paths.get_temp_directory(), FOLDER, f"{digest[:32]}.flac")
     if not path.is_file():
-        loaded, = on_device(vocoder)
+        (loaded,) = on_device(vocoder)
         write_audio(path, decode_codes(loaded, take, progress()).waveform[0], loaded.sample_rate)
     return {"filename": path.name, "subfolder": FOLDER, "type": "temp"}

@@ -28,7 +28,11 @@ class Part:
     def patcher(self) -> ModelPatcher:
         if self._patcher is None:
             loaded = self._load(progress())
-            self._patcher = ModelPatcher(Weights(self._module(loaded)), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device())
+            self._patcher = ModelPatcher(
+                Weights(self._module(loaded)),
+                load_device=mm.get_torch_device(),
+                offload_device=mm.unet_offload_device(),
+            )
             self.loaded = loaded
         return self._patcher
 

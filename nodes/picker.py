@@ -21,32 +21,57 @@ class TakePicker(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoTakePicker", display_name="Take Picker", category=CATEGORY,
+            node_id="MisoTakePicker",
+            display_name="Take Picker",
+            category=CATEGORY,
             description="Hear takes and choose one or several. Choosing again runs only what follows.",
             inputs=[
                 sockets.Codes.Input("codes"),
-                Takes.Input("chosen", optional=True, extra_dict={"default": "0"}, tooltip="Numbers of the takes that go on, with commas between."),
+                Takes.Input(
+                    "chosen",
+                    optional=True,
+                    extra_dict={"default": "0"},
+                    tooltip="Numbers of the takes that go on, with commas between.",
+                ),
                 sockets.Vocoder.Input("vocoder", optional=True, tooltip="To see and hear the takes."),
             ],
             outputs=[sockets.Codes.Output("picked", display_name="codes")],
-            is_output_node=True)
+            is_output_node=True,
+        )
 
     @classmethod
     @name_errors
     def execute(cls, codes: Codes, chosen: str = "0", vocoder: Part | None = None):
-        shown = [{"take": i, "frames": int(codes.lengths[i]), "seconds": codes.seconds[i], "seed": take.seed, "stop": take.stop,
-                  "log_probability": take.log_probability, "sound": sound_file(codes.take(i), vocoder) if vocoder and codes.lengths[i] else None}
-                 for i, take in enumerate(codes.takes)]
-        return io.NodeOutput(as_takes([codes.take(i) for i in _numbers(chosen, codes.batch)]), ui={"miso_takes": shown})
+        shown = [
+            {
+                "take": i,
+                "frames": int(codes.lengths[i]),
+                "seconds": codes.seconds[i],
+                "seed": take.seed,
+                "stop": take.stop,
+                "log_probability": take.log_probability,
+                "sound": sound_file(codes.take(i), vocoder) if vocoder and codes.lengths[i] else None,
+            }
+            for i, take in enumerate(codes.takes)
+        ]
+        return io.NodeOutput(
+            as_takes([codes.take(i) for i in _numbers(chosen, codes.batch)]), ui={"miso_takes": shown}
+        )
 
 
 def _numbers(chosen: str, takes: int) -> list[int]:
     try:
         numbers = [int(part) for part in str(chosen).split(",")]
     except ValueError:
-        raise MisoError(f"'{chosen}' are no numbers of takes.", "Choose at least one take.", input="chosen") from None
+        raise MisoError(
+            f"'{chosen}' are no numbers of takes.", "Choose at least one take.", input="chosen"
+        ) from None
     if missing := [n for n in numbers if not 0 <= n < takes]:
-        raise MisoError(f"There is no take {missing[0]}: these codes hold {takes} (0 to {takes - 1}).", "Choose again.", input="chosen")
+        raise MisoError(
+            f"There is no take {missing[0]}: these codes hold {takes} (0 to {takes - 1}).",
+            "Choose again.",
+            input="chosen",
+        )
     return numbers
 
 

@@ -35,7 +35,14 @@ KEPT_GROUP = 50  # frames decoded at once of codes that are all there
 class Preview:
     """One run of the sampler, of at most ``frames_max`` after ``first``, as the browser sees it; counters alone without a ``vocoder``."""
 
-    def __init__(self, first: int, frames_max: int, frame_rate: float, stream: Stream | None = None, prefix: Codes | None = None):
+    def __init__(
+        self,
+        first: int,
+        frames_max: int,
+        frame_rate: float,
+        stream: Stream | None = None,
+        prefix: Codes | None = None,
+    ):
         self._about = _about()
         self._first, self._max, self._rate = first, frames_max, frame_rate
         self._began = self._counted = time.monotonic()
@@ -65,8 +72,17 @@ class Preview:
 
     def _send_counts(self, made: int, stops: list[str] | None = None) -> None:
         seconds = made / self._rate
-        _send("miso.preview", {**self._about, "frame": made, "frames_max": self._max, "seconds": round(seconds, 2),
-                               "speed": round(seconds / max(time.monotonic() - self._began, 1e-6), 2), "stops": stops})
+        _send(
+            "miso.preview",
+            {
+                **self._about,
+                "frame": made,
+                "frames_max": self._max,
+                "seconds": round(seconds, 2),
+                "speed": round(seconds / max(time.monotonic() - self._began, 1e-6), 2),
+                "stops": stops,
+            },
+        )
 
     def sound(self, frames: Iterable[Tensor] = (), flush: bool = False) -> None:
         """Decode and send take 0's frames [K] that have been waiting, and these."""
@@ -85,8 +101,18 @@ class Preview:
             return
         start, self._sent = self._sent, self._sent + len(wave)
         pcm = (wave.clamp(-1, 1) * 32767).round().to(torch.int16).numpy().astype("<i2").tobytes()
-        _send("miso.preview.audio", {**self._about, "sequence": self._sequence, "start": start, "end": self._sent, "given": self._given,
-                                     "sample_rate": self._stream.vocoder.sample_rate, "pcm": base64.b64encode(pcm).decode()})
+        _send(
+            "miso.preview.audio",
+            {
+                **self._about,
+                "sequence": self._sequence,
+                "start": start,
+                "end": self._sent,
+                "given": self._given,
+                "sample_rate": self._stream.vocoder.sample_rate,
+                "pcm": base64.b64encode(pcm).decode(),
+            },
+        )
         self._sequence += 1
 
 
@@ -96,13 +122,27 @@ def send_kept(codes: Codes, first: int, frames_max: int, vocoder: Part | None) -
         return
     if vocoder is not None and codes.lengths[0]:
         take, report = codes.take(0), progress()
-        shown = Preview(first, frames_max, codes.frame_rate, stream_for(*on_device(vocoder), codes.codec, codes.frame_rate, codes.codebooks))
+        shown = Preview(
+            first,
+            frames_max,
+            codes.frame_rate,
+            stream_for(*on_device(vocoder), codes.codec, codes.frame_rate, codes.codebooks),
+        )
         for done in range(0, take.frames, KEPT_GROUP):
             report(done, take.frames)
-            shown.sound(take.tensor[0, :, done:done + KEPT_GROUP].T)
+            shown.sound(take.tensor[0, :, done : done + KEPT_GROUP].T)
         shown.sound(flush=True)
-    _send("miso.preview", {**_about(), "frame": codes.frames - first, "frames_max": frames_max, "seconds": max(codes.seconds), "speed": None,
-                           "stops": [take.stop for take in codes.takes]})
+    _send(
+        "miso.preview",
+        {
+            **_about(),
+            "frame": codes.frames - first,
+            "frames_max": frames_max,
+            "seconds": max(codes.seconds),
+            "speed": None,
+            "stops": [take.stop for take in codes.takes],
+        },
+    )
 
 
 def stream_for(vocoder: Vocoder, codec: str, frame_rate: float, codebooks: int) -> Stream:

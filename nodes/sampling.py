@@ -37,8 +37,21 @@ class Depth:
 
 def _sampling_inputs() -> list:
     return [
-        io.Float.Input("temperature", default=0.9, min=0.0, max=5.0, step=0.01, tooltip="0 is greedy. Lower is steadier, higher livelier."),
-        io.Int.Input("top_k", default=50, min=0, max=4096, tooltip="How many of the likeliest codes to choose among; 0 for all."),
+        io.Float.Input(
+            "temperature",
+            default=0.9,
+            min=0.0,
+            max=5.0,
+            step=0.01,
+            tooltip="0 is greedy. Lower is steadier, higher livelier.",
+        ),
+        io.Int.Input(
+            "top_k",
+            default=50,
+            min=0,
+            max=4096,
+            tooltip="How many of the likeliest codes to choose among; 0 for all.",
+        ),
     ]
 
 
@@ -46,11 +59,23 @@ class DepthDecoder(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoDepthDecoder", display_name="Depth Decoder", category=CATEGORY,
+            node_id="MisoDepthDecoder",
+            display_name="Depth Decoder",
+            category=CATEGORY,
             description="Gives the depth decoder its own sampling, or fewer codebooks: faster and coarser.",
-            inputs=[sockets.Depth.Input("depth"), *_sampling_inputs(),
-                    io.Int.Input("codebooks", default=32, min=1, max=32, tooltip="Codebooks to make; at most what the model has.")],
-            outputs=[sockets.Depth.Output("decoder", display_name="depth")])
+            inputs=[
+                sockets.Depth.Input("depth"),
+                *_sampling_inputs(),
+                io.Int.Input(
+                    "codebooks",
+                    default=32,
+                    min=1,
+                    max=32,
+                    tooltip="Codebooks to make; at most what the model has.",
+                ),
+            ],
+            outputs=[sockets.Depth.Output("decoder", display_name="depth")],
+        )
 
     @classmethod
     @name_errors
@@ -62,47 +87,114 @@ class BackboneSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoBackboneSampler", display_name="Backbone Sampler", category=CATEGORY,
+            node_id="MisoBackboneSampler",
+            display_name="Backbone Sampler",
+            category=CATEGORY,
             not_idempotent=True,  # two alike would share one result, and the second show nothing: it finds its codes in the store instead
             description="Samples codes frame by frame: the backbone draws codebook 0, the depth decoder the others. "
-                        "Interrupt it, and what was made so far goes on to the blocks after it.",
+            "Interrupt it, and what was made so far goes on to the blocks after it.",
             inputs=[
-                sockets.Backbone.Input("backbone"), sockets.Depth.Input("depth"), sockets.Conditioning.Input("conditioning"),
-                io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True, tooltip="The same seed gives the same take."),
-                io.Int.Input("takes", default=1, min=1, max=64, tooltip="Alternatives at once, with the seeds seed, seed + 1, ..."),
-                io.Float.Input("max_seconds", default=30.0, min=0.08, max=163.0, step=0.08,
-                               tooltip="Limit of each take; speech ends by itself before."),
+                sockets.Backbone.Input("backbone"),
+                sockets.Depth.Input("depth"),
+                sockets.Conditioning.Input("conditioning"),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=SEED_MAX,
+                    control_after_generate=True,
+                    tooltip="The same seed gives the same take.",
+                ),
+                io.Int.Input(
+                    "takes",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="Alternatives at once, with the seeds seed, seed + 1, ...",
+                ),
+                io.Float.Input(
+                    "max_seconds",
+                    default=30.0,
+                    min=0.08,
+                    max=163.0,
+                    step=0.08,
+                    tooltip="Limit of each take; speech ends by itself before.",
+                ),
                 *_sampling_inputs(),
-                io.Boolean.Input("keep", default=True, optional=True,
-                                 tooltip="Keep the codes on disk, and use kept ones: what was sampled before, even before a restart, "
-                                         "loads no model."),
+                io.Boolean.Input(
+                    "keep",
+                    default=True,
+                    optional=True,
+                    tooltip="Keep the codes on disk, and use kept ones: what was sampled before, even before a restart, "
+                    "loads no model.",
+                ),
                 sockets.Codes.Input("prefix", optional=True, tooltip="A beginning to continue: one take."),
-                sockets.Vocoder.Input("preview", optional=True,
-                                      tooltip="A vocoder that streams, such as mimi: see and hear the first take while it is made."),
+                sockets.Vocoder.Input(
+                    "preview",
+                    optional=True,
+                    tooltip="A vocoder that streams, such as mimi: see and hear the first take while it is made.",
+                ),
             ],
-            outputs=[sockets.Codes.Output("codes", display_name="codes"),
-                     sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode.")])
+            outputs=[
+                sockets.Codes.Output("codes", display_name="codes"),
+                sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode."),
+            ],
+        )
 
     @classmethod
     @name_errors
-    def execute(cls, backbone: Part, depth: Depth, conditioning, seed: int, takes: int, max_seconds: float, temperature: float, top_k: int,
-                keep: bool = True, prefix=None, preview: Part | None = None):
+    def execute(
+        cls,
+        backbone: Part,
+        depth: Depth,
+        conditioning,
+        seed: int,
+        takes: int,
+        max_seconds: float,
+        temperature: float,
+        top_k: int,
+        keep: bool = True,
+        prefix=None,
+        preview: Part | None = None,
+    ):
         config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
         frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
         room = frames + (prefix.frames if prefix is not None else 0)
         prompt = conditioning.prompt(room)
-        key = codes_key(fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}", precision=f"{backbone.precision} {depth.part.precision}",
-                        prompt=prompt, sampling=sampling, depth_sampling=depth.sampling or sampling, seeds=seeds, max_frames=frames,
-                        codebooks=depth.codebooks or config.codebooks, prefix=prefix)
+        key = codes_key(
+            fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}",
+            precision=f"{backbone.precision} {depth.part.precision}",
+            prompt=prompt,
+            sampling=sampling,
+            depth_sampling=depth.sampling or sampling,
+            seeds=seeds,
+            max_frames=frames,
+            codebooks=depth.codebooks or config.codebooks,
+            prefix=prefix,
+        )
         if keep and (found := store().get(key)) and found[1] is not None:
             send_kept(found[0], prefix.frames if prefix is not None else 0, frames, preview)
             return io.NodeOutput(*found, ui={"miso_kept": (True,)})
         stack, rows = config.backbone, len(prompt.rows) + room
-        cache_bytes = 2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim  # keys and values of 2 bytes
-        model, decoder, *vocoder = on_device(backbone, depth.part, *([preview] if preview else []), memory=cache_bytes)
-        loop = FrameLoop(model, depth.sampler(decoder, sampling), prompt, seeds=seeds, max_frames=frames, sampling=sampling, prefix=prefix,
-                         keep_hidden=True)
-        stream = stream_for(*vocoder, config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
+        cache_bytes = (
+            2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim
+        )  # keys and values of 2 bytes
+        model, decoder, *vocoder = on_device(
+            backbone, depth.part, *([preview] if preview else []), memory=cache_bytes
+        )
+        loop = FrameLoop(
+            model,
+            depth.sampler(decoder, sampling),
+            prompt,
+            seeds=seeds,
+            max_frames=frames,
+            sampling=sampling,
+            prefix=prefix,
+            keep_hidden=True,
+        )
+        stream = (
+            stream_for(*vocoder, config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
+        )
         report, live = progress(), Preview(loop.first, frames, config.frame_rate, stream, prefix)
         try:
             report(0, frames)
@@ -130,26 +222,60 @@ class DepthRedecode(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoDepthRedecode", display_name="Depth Redecode", category=CATEGORY,
+            node_id="MisoDepthRedecode",
+            display_name="Depth Redecode",
+            category=CATEGORY,
             description="Draws the acoustic codebooks of all frames again. The backbone isn't needed: words and rhythm stay, sound detail changes.",
             inputs=[
-                sockets.Depth.Input("depth"), sockets.Hidden.Input("hidden"),
+                sockets.Depth.Input("depth"),
+                sockets.Hidden.Input("hidden"),
                 sockets.Codes.Input("codes", tooltip="Of the same run as hidden, unedited."),
-                io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True,
-                             tooltip="The run's own seed gives its own codes again."),
-                io.Int.Input("keep", default=1, min=1, max=32, tooltip="How many codebooks stay as they are; 1 keeps the words and the rhythm."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=SEED_MAX,
+                    control_after_generate=True,
+                    tooltip="The run's own seed gives its own codes again.",
+                ),
+                io.Int.Input(
+                    "keep",
+                    default=1,
+                    min=1,
+                    max=32,
+                    tooltip="How many codebooks stay as they are; 1 keeps the words and the rhythm.",
+                ),
                 *_sampling_inputs(),
-                io.Int.Input("start", default=0, min=0, max=100_000, optional=True,
-                             tooltip="Frames before this one stay as they are; the Code Editor's redecode_from fits."),
+                io.Int.Input(
+                    "start",
+                    default=0,
+                    min=0,
+                    max=100_000,
+                    optional=True,
+                    tooltip="Frames before this one stay as they are; the Code Editor's redecode_from fits.",
+                ),
             ],
-            outputs=[sockets.Codes.Output("redecoded", display_name="codes")])
+            outputs=[sockets.Codes.Output("redecoded", display_name="codes")],
+        )
 
     @classmethod
     @name_errors
-    def execute(cls, depth: Depth, hidden, codes, seed: int, keep: int, temperature: float, top_k: int, start: int = 0):
-        decoder, = on_device(depth.part)
+    def execute(
+        cls, depth: Depth, hidden, codes, seed: int, keep: int, temperature: float, top_k: int, start: int = 0
+    ):
+        (decoder,) = on_device(depth.part)
         sampler = depth.sampler(decoder, Sampling(temperature, top_k))
-        return io.NodeOutput(redecode(sampler, hidden, codes, keep=keep, start=start, seeds=take_seeds(seed, codes.batch), progress=progress()))
+        return io.NodeOutput(
+            redecode(
+                sampler,
+                hidden,
+                codes,
+                keep=keep,
+                start=start,
+                seeds=take_seeds(seed, codes.batch),
+                progress=progress(),
+            )
+        )
 
 
 NODES = [DepthDecoder, BackboneSampler, DepthRedecode]

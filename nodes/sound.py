@@ -16,18 +16,30 @@ class EncodeAudio(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoEncodeAudio", display_name="Encode Audio", category=CATEGORY,
+            node_id="MisoEncodeAudio",
+            display_name="Encode Audio",
+            category=CATEGORY,
             description="Sound to codes, for voice prompts, history, or to edit and decode again. Several channels are mixed down.",
-            inputs=[io.Audio.Input("audio"), sockets.Vocoder.Input("vocoder", tooltip="One that also encodes, such as Mimi."),
-                    io.String.Input("transcript", multiline=True, default="", tooltip="What it says, kept with the codes."),
-                    io.Int.Input("speaker", default=0, min=0, max=255, tooltip="Who says it, kept with the codes.")],
-            outputs=[sockets.Codes.Output("codes", display_name="codes")])
+            inputs=[
+                io.Audio.Input("audio"),
+                sockets.Vocoder.Input("vocoder", tooltip="One that also encodes, such as Mimi."),
+                io.String.Input(
+                    "transcript", multiline=True, default="", tooltip="What it says, kept with the codes."
+                ),
+                io.Int.Input(
+                    "speaker", default=0, min=0, max=255, tooltip="Who says it, kept with the codes."
+                ),
+            ],
+            outputs=[sockets.Codes.Output("codes", display_name="codes")],
+        )
 
     @classmethod
     @name_errors
     def execute(cls, audio: dict, vocoder: Part, transcript: str, speaker: int):
-        loaded, = on_device(vocoder)
-        wave = resample(audio["waveform"].float().mean(1, keepdim=True), audio["sample_rate"], loaded.sample_rate)
+        (loaded,) = on_device(vocoder)
+        wave = resample(
+            audio["waveform"].float().mean(1, keepdim=True), audio["sample_rate"], loaded.sample_rate
+        )
         return io.NodeOutput(encode_codes(loaded, wave, text=transcript.strip(), speaker=speaker))
 
 
@@ -35,18 +47,27 @@ class VocoderDecode(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoVocoderDecode", display_name="Vocoder Decode", category=CATEGORY,
+            node_id="MisoVocoderDecode",
+            display_name="Vocoder Decode",
+            category=CATEGORY,
             description="Codes to sound. Takes of different length become a batch padded with silence; Pick Take gives one.",
             inputs=[sockets.Codes.Input("codes"), sockets.Vocoder.Input("vocoder")],
-            outputs=[io.Audio.Output("audio", display_name="audio")])
+            outputs=[io.Audio.Output("audio", display_name="audio")],
+        )
 
     @classmethod
     @name_errors
     def execute(cls, codes: Codes, vocoder: Part):
         if not codes.frames:
-            raise MisoError("There is nothing to hear: the codes have no frames.", "If they were sampled, try another seed.", input="codes")
-        loaded, = on_device(vocoder)
-        return io.NodeOutput({"waveform": decode_codes(loaded, codes, progress()).waveform, "sample_rate": loaded.sample_rate})
+            raise MisoError(
+                "There is nothing to hear: the codes have no frames.",
+                "If they were sampled, try another seed.",
+                input="codes",
+            )
+        (loaded,) = on_device(vocoder)
+        return io.NodeOutput(
+            {"waveform": decode_codes(loaded, codes, progress()).waveform, "sample_rate": loaded.sample_rate}
+        )
 
 
 NODES = [EncodeAudio, VocoderDecode]

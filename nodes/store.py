@@ -31,16 +31,32 @@ class KeptCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="MisoStoredCodes", display_name="Kept Codes", category=CATEGORY,
+            node_id="MisoStoredCodes",
+            display_name="Kept Codes",
+            category=CATEGORY,
             not_idempotent=True,  # two alike would share one result, and the second show nothing
             description="Codes that were sampled before, restarts included: the last used first. `python -m miso cache` looks after them.",
             inputs=[
-                io.Combo.Input("kept", options=[_name(kept) for kept in store().list()[:MOST]] or [NOTHING],
-                               tooltip="Words, length, seed and key. Refresh the page's node definitions (R) to see new ones."),
-                sockets.Vocoder.Input("preview", optional=True, tooltip="To see the first take when this runs, and to hear it with the sound on."),
+                io.Combo.Input(
+                    "kept",
+                    options=[_name(kept) for kept in store().list()[:MOST]] or [NOTHING],
+                    tooltip="Words, length, seed and key. Refresh the page's node definitions (R) to see new ones.",
+                ),
+                sockets.Vocoder.Input(
+                    "preview",
+                    optional=True,
+                    tooltip="To see the first take when this runs, and to hear it with the sound on.",
+                ),
             ],
-            outputs=[sockets.Codes.Output("codes", display_name="codes"),
-                     sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode, which is skipped where none were kept.")])
+            outputs=[
+                sockets.Codes.Output("codes", display_name="codes"),
+                sockets.Hidden.Output(
+                    "hidden",
+                    display_name="hidden",
+                    tooltip="For Depth Redecode, which is skipped where none were kept.",
+                ),
+            ],
+        )
 
     @classmethod
     @name_errors
@@ -48,7 +64,9 @@ class KeptCodes(io.ComfyNode):
         short = kept.split()[-1] if kept.strip() else ""
         entry = next((e for e in store().list() if len(short) == 12 and e.key.startswith(short)), None)
         if entry is None or (found := store().get(entry.key)) is None:
-            raise MisoError(f"'{kept}' is not kept any more.", "Choose another, or sample it again.", input="kept")
+            raise MisoError(
+                f"'{kept}' is not kept any more.", "Choose another, or sample it again.", input="kept"
+            )
         codes, hidden = found
         send_kept(codes, 0, codes.frames, preview)
         return io.NodeOutput(codes, ExecutionBlocker(None) if hidden is None else hidden)

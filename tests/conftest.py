@@ -17,7 +17,9 @@ from miso.tools.bootstrap.comfyui import PACK, make_base
 from miso.tools.bootstrap.server import Server
 
 # how long an example takes says something about the machine and what else it does
-hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("shared")
 
 pytest_plugins = ["golden"]  # the golden fixture's model
@@ -27,7 +29,11 @@ seconds_by_layer: dict[str, float] = defaultdict(float)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--front-end-root", metavar="DIR", help="run servers with this frontend (comfyui_frontend_package/static of another version)")
+    parser.addoption(
+        "--front-end-root",
+        metavar="DIR",
+        help="run servers with this frontend (comfyui_frontend_package/static of another version)",
+    )
 
 
 @pytest.fixture(autouse=True)

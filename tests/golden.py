@@ -48,7 +48,15 @@ def run(backbone, decoder, prompt):
     """``run(seeds, frames)``: a frame loop that has run to its end."""
 
     def run(seeds, frames=40, *, depth=None, **options):
-        loop = FrameLoop(backbone, depth or DepthSampler(decoder), prompt, seeds=seeds, max_frames=frames, keep_hidden=True, **options)
+        loop = FrameLoop(
+            backbone,
+            depth or DepthSampler(decoder),
+            prompt,
+            seeds=seeds,
+            max_frames=frames,
+            keep_hidden=True,
+            **options,
+        )
         for _ in loop:
             pass
         return loop

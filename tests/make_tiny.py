@@ -10,13 +10,33 @@ from miso.checkpoints.checkpoint import save_checkpoint
 from miso.model.config import ModelConfig, StackConfig
 from miso.vocoders.mimi import MimiConfig, random_mimi, save_mimi
 
-MODEL = ModelConfig(StackConfig(2, 4, 2, 64, 160), StackConfig(2, 4, 2, 48, 96), text_vocab=258, audio_vocab=67, codebooks=8,
-                    codebook_size=64, codec="tiny", family="bytes")
-CODEC = MimiConfig(filters=8, dim=64, heads=2, encoder_layers=1, decoder_layers=1, ff=128, codebooks=8, codebook_size=64, codebook_dim=16)
+MODEL = ModelConfig(
+    StackConfig(2, 4, 2, 64, 160),
+    StackConfig(2, 4, 2, 48, 96),
+    text_vocab=258,
+    audio_vocab=67,
+    codebooks=8,
+    codebook_size=64,
+    codec="tiny",
+    family="bytes",
+)
+CODEC = MimiConfig(
+    filters=8,
+    dim=64,
+    heads=2,
+    encoder_layers=1,
+    decoder_layers=1,
+    ff=128,
+    codebooks=8,
+    codebook_size=64,
+    codebook_dim=16,
+)
 
 
 def make_tiny(models: Path, vocoders: Path | None = None) -> None:
     """Write tiny.safetensors into ``models`` and tiny-codec.safetensors into ``vocoders``, by default the same folder."""
     tensor = random_tensors(MODEL, seed=1)
-    save_checkpoint(models / "tiny.safetensors", MODEL, {name: tensor(name) for name in canonical_shapes(MODEL)})
+    save_checkpoint(
+        models / "tiny.safetensors", MODEL, {name: tensor(name) for name in canonical_shapes(MODEL)}
+    )
     save_mimi((vocoders or models) / "tiny-codec.safetensors", random_mimi(CODEC, seed=1, codec=MODEL.codec))

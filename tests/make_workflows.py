@@ -20,8 +20,10 @@ from miso.tools.bootstrap.comfyui import make_base  # noqa: E402
 from miso.tools.bootstrap.server import Server  # noqa: E402
 
 # name: (column, type, widgets, {input: "name.output"}[, title])
-MODEL = {"model": (0, "MisoLoadModel", {"checkpoint": "nano.safetensors"}, {}),
-         "vocoder": (0, "MisoLoadVocoder", {"checkpoint": "nano-vocoder.safetensors"}, {})}
+MODEL = {
+    "model": (0, "MisoLoadModel", {"checkpoint": "nano.safetensors"}, {}),
+    "vocoder": (0, "MisoLoadVocoder", {"checkpoint": "nano-vocoder.safetensors"}, {}),
+}
 PARTS = {"backbone": "model.backbone", "depth": "model.depth"}
 DRAWN = {"temperature": 0.25, "top_k": 50}  # nano's own
 
@@ -31,7 +33,12 @@ def text(column: int, line: str, **widgets) -> tuple:
 
 
 def sampler(column: int, conditioning: str, seed: int = 1, **links) -> tuple:
-    return (column, "MisoBackboneSampler", {"seed": seed, "max_seconds": 10.0, **DRAWN}, {**PARTS, "conditioning": conditioning, **links})
+    return (
+        column,
+        "MisoBackboneSampler",
+        {"seed": seed, "max_seconds": 10.0, **DRAWN},
+        {**PARTS, "conditioning": conditioning, **links},
+    )
 
 
 def decode(column: int, codes: str, vocoder: str = "vocoder") -> tuple:
@@ -57,9 +64,12 @@ WORKFLOWS = {
     },
     "voice_prompt": {
         **MODEL,
-        "note": note(0, "The voice is that of a line sampled first. For a voice of your own put Load Audio -> Encode Audio (with its "
-                        "transcript, and a Load Vocoder that has nano-codec, which can encode) in the place of the first sampler, and connect "
-                        "its codes to Voice Prompt."),
+        "note": note(
+            0,
+            "The voice is that of a line sampled first. For a voice of your own put Load Audio -> Encode Audio (with its "
+            "transcript, and a Load Vocoder that has nano-codec, which can encode) in the place of the first sampler, and connect "
+            "its codes to Voice Prompt.",
+        ),
         "first line": text(1, "This is how I sound when I am at ease."),
         "first": sampler(2, "first line.conditioning"),
         "line": text(1, "And this is something else, said in the same voice."),
@@ -70,11 +80,18 @@ WORKFLOWS = {
     },
     "edit_codes": {
         **MODEL,
-        "note": note(0, "Run, pick a take, edit it, run again: nothing is sampled anew. Resample from here in the editor, connect its prefix to "
-                        "a sampler's prefix input, and the rest is said again."),
+        "note": note(
+            0,
+            "Run, pick a take, edit it, run again: nothing is sampled anew. Resample from here in the editor, connect its prefix to "
+            "a sampler's prefix input, and the rest is said again.",
+        ),
         "text": text(1, "Pick the take you like, then cut, move and repeat it as you please."),
-        "sampler": (2, "MisoBackboneSampler", {"seed": 1, "takes": 3, "max_seconds": 4.0, **DRAWN},
-                    {**PARTS, "conditioning": "text.conditioning", "preview": "vocoder.vocoder"}),
+        "sampler": (
+            2,
+            "MisoBackboneSampler",
+            {"seed": 1, "takes": 3, "max_seconds": 4.0, **DRAWN},
+            {**PARTS, "conditioning": "text.conditioning", "preview": "vocoder.vocoder"},
+        ),
         "picker": (3, "MisoTakePicker", {}, {"codes": "sampler.codes", "vocoder": "vocoder.vocoder"}),
         "editor": (4, "MisoCodeEditor", {}, {"codes": "picker.codes", "vocoder": "vocoder.vocoder"}),
         "decode": decode(5, "editor.codes"),
@@ -83,8 +100,11 @@ WORKFLOWS = {
     "swap_vocoder": {
         **MODEL,
         "codec": (0, "MisoLoadVocoder", {"checkpoint": "nano-codec.safetensors"}, {}),
-        "note": note(0, "Run once, then change the backend or the checkpoint of a Load Vocoder, or the number of codebooks, and run again: nothing "
-                        "is sampled again."),
+        "note": note(
+            0,
+            "Run once, then change the backend or the checkpoint of a Load Vocoder, or the number of codebooks, and run again: nothing "
+            "is sampled again.",
+        ),
         "text": text(1, "The same codes, through one vocoder and another."),
         "sampler": sampler(2, "text.conditioning"),
         "decode": decode(3, "sampler.codes"),
@@ -99,7 +119,12 @@ WORKFLOWS = {
         **MODEL,
         "text": text(1, "The words stay, the grain of the sound is drawn again."),
         "sampler": sampler(2, "text.conditioning"),
-        "redecode": (3, "MisoDepthRedecode", {"seed": 100, **DRAWN}, {"depth": "model.depth", "hidden": "sampler.hidden", "codes": "sampler.codes"}),
+        "redecode": (
+            3,
+            "MisoDepthRedecode",
+            {"seed": 100, **DRAWN},
+            {"depth": "model.depth", "hidden": "sampler.hidden", "codes": "sampler.codes"},
+        ),
         "decode": decode(3, "sampler.codes"),
         "decode again": decode(4, "redecode.codes"),
         "save": save(5, "decode.audio", "as_sampled"),
@@ -168,7 +193,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder) / "base")
         log = Path(folder) / "log"
-        with Server(Path(sys.executable), HOME / "ComfyUI", base, log, "--cpu") as server, sync_playwright() as playwright:
+        with (
+            Server(Path(sys.executable), HOME / "ComfyUI", base, log, "--cpu") as server,
+            sync_playwright() as playwright,
+        ):
             browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
             for name, blocks in WORKFLOWS.items():
                 page = Page(browser.new_page(viewport={"width": 1600, "height": 1000}), server.url)
@@ -181,9 +209,17 @@ def main() -> None:
                 if name == "edit_codes":
                     assert page.run()[0] == "execution_success"
                     for node, shown in PICTURES.items():
-                        picture(page, page.page.evaluate(CLOSE, node), ROOT / "web" / "docs" / node / f"{shown}.jpg")
+                        picture(
+                            page,
+                            page.page.evaluate(CLOSE, node),
+                            ROOT / "web" / "docs" / node / f"{shown}.jpg",
+                        )
                     page.page.evaluate(THEME, "light")
-                    picture(page, page.page.evaluate(CLOSE, "MisoCodeEditor"), ROOT / "web" / "docs" / "MisoCodeEditor" / "light.jpg")
+                    picture(
+                        page,
+                        page.page.evaluate(CLOSE, "MisoCodeEditor"),
+                        ROOT / "web" / "docs" / "MisoCodeEditor" / "light.jpg",
+                    )
                     page.page.evaluate(THEME, "dark")
                 page.page.close()
                 print(target.relative_to(ROOT))

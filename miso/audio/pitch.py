@@ -37,7 +37,12 @@ def pitch(wave: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
     loud = r0.sqrt()
     voiced = peak.any(2) & (at > _VOICED) & (loud > _SILENT * loud.amax(1, keepdim=True).clamp(min=1e-6))
     filled = _fill(hertz, voiced)
-    smooth = torch.nn.functional.pad(filled[:, None], (_MEDIAN // 2, _MEDIAN // 2), "replicate")[:, 0].unfold(1, _MEDIAN, 1).median(2).values
+    smooth = (
+        torch.nn.functional.pad(filled[:, None], (_MEDIAN // 2, _MEDIAN // 2), "replicate")[:, 0]
+        .unfold(1, _MEDIAN, 1)
+        .median(2)
+        .values
+    )
     return smooth, voiced
 
 

@@ -21,7 +21,9 @@ from ..errors import MisoError
 
 HOP_SECONDS = 0.005  # a click is one hop wide
 FLOOR = 1e-4  # of the loudest magnitude, -80 dB: what lies below is not heard, however it changes
-SILENT = 1e-2  # of the loudest window, -40 dB: quieter ones are pauses, and say nothing about what speech covers
+SILENT = (
+    1e-2  # of the loudest window, -40 dB: quieter ones are pauses, and say nothing about what speech covers
+)
 
 
 def spectral_flux(wave: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
@@ -32,7 +34,9 @@ def spectral_flux(wave: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
     hop = max(1, round(sample_rate * HOP_SECONDS))
     if len(wave) < 8 * hop:
         raise MisoError(f"{len(wave)} samples are too few to measure flux in.", "Give at least 40 ms.")
-    spectrum = torch.stft(wave.float(), 4 * hop, hop, window=torch.hann_window(4 * hop, device=wave.device), return_complex=True).abs()  # [bins, F]
+    spectrum = torch.stft(
+        wave.float(), 4 * hop, hop, window=torch.hann_window(4 * hop, device=wave.device), return_complex=True
+    ).abs()  # [bins, F]
     level = spectrum.clamp_min(FLOOR * spectrum.max().clamp_min(1e-9)).log()
     flux = torch.nn.functional.pad(level.diff(dim=1).clamp_min(0).mean(0), (1, 0))
     return flux, spectrum.square().sum(0).sqrt()
@@ -49,7 +53,9 @@ def audibility(wave: Tensor, sample_rate: int, seams: Sequence[int]) -> list[flo
     near = [(times - seam).abs() <= reach for seam in seams]
     # a seam's value is the greatest of a stretch, so it is compared with the greatest of stretches as long
     stretches = torch.nn.functional.max_pool1d(flux[None], 5, 1, 2)[0]
-    away = (loudness > SILENT * loudness.max()) & ~torch.stack([*near, torch.zeros_like(times, dtype=torch.bool)]).any(0)
+    away = (loudness > SILENT * loudness.max()) & ~torch.stack(
+        [*near, torch.zeros_like(times, dtype=torch.bool)]
+    ).any(0)
     if not away.any():
         raise MisoError("There is no speech to compare the seams with.", "Give more of it around them.")
     return [(stretches[away] < flux[here].max()).float().mean().item() for here in near]

@@ -20,14 +20,18 @@ from .quantize import field_name, field_specs, kind_of, requantize
 _PIECE = 2**24  # numbers read at once
 
 
-def convert_checkpoint(source: str | Path, target: str | Path, precision: str, progress: Progress | None = None) -> None:
+def convert_checkpoint(
+    source: str | Path, target: str | Path, precision: str, progress: Progress | None = None
+) -> None:
     """Write a checkpoint of any layout as one file of ours (published names, config and fingerprint inside) in ``precision``.
 
     int8, fp8 and int4 are of matrices (see ``quantize.kind_of``); the rest is then bf16. Needs memory for a few pieces of 64 MB, whatever the
     size. What is at ``target`` stays until the new file is whole.
     """
     if precision not in PRECISIONS:
-        raise MisoError(f"There is no precision '{precision}'.", f"Use {', '.join(PRECISIONS)}.", input="precision")
+        raise MisoError(
+            f"There is no precision '{precision}'.", f"Use {', '.join(PRECISIONS)}.", input="precision"
+        )
     checkpoint = Checkpoint(source)
     dtype = DTYPES.get(precision, torch.bfloat16)
     weights = "" if precision in DTYPES else precision
@@ -36,10 +40,18 @@ def convert_checkpoint(source: str | Path, target: str | Path, precision: str, p
     for name, shape in canonical_shapes(checkpoint.config).items():
         kind = kind_of(name, shape, weights)
         plan.append((name, kind))
-        fields = {field_name(name, f): what for f, what in field_specs(kind, shape).items()} if kind else {name: (dtype, shape)}
+        fields = (
+            {field_name(name, f): what for f, what in field_specs(kind, shape).items()}
+            if kind
+            else {name: (dtype, shape)}
+        )
         for field, (number, size) in fields.items():
             length = torch.Size(size).numel() * number.itemsize
-            header[field] = {"dtype": SAFETENSORS_TYPES[number], "shape": list(size), "data_offsets": [offset, offset + length]}
+            header[field] = {
+                "dtype": SAFETENSORS_TYPES[number],
+                "shape": list(size),
+                "data_offsets": [offset, offset + length],
+            }
             offset += length
     unknown = "0" * 32  # the fingerprint's place: its value is known when all is written
     header["__metadata__"] = {"format": FORMAT, "config": checkpoint.config.to_json(), "fingerprint": unknown}

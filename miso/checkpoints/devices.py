@@ -29,16 +29,26 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as e:
-        raise MisoError(f"The device '{name}' can't be used here ({str(e).splitlines()[0]}).", "Use auto, cuda, mps or cpu.", input="device") from e
+        raise MisoError(
+            f"The device '{name}' can't be used here ({str(e).splitlines()[0]}).",
+            "Use auto, cuda, mps or cpu.",
+            input="device",
+        ) from e
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:
     """The precision of that name; ``auto`` is bf16 on a GPU and fp32 on the CPU, whose bf16 is slower (``fit.choose`` asks for room too)."""
     usual = torch.float32 if device.type == "cpu" else torch.bfloat16
     if name not in ("auto", *PRECISIONS):
-        raise MisoError(f"There is no precision '{name}'.", f"Use auto, {', '.join(PRECISIONS)}.", input="precision")
+        raise MisoError(
+            f"There is no precision '{name}'.", f"Use auto, {', '.join(PRECISIONS)}.", input="precision"
+        )
     if name == "fp8" and not has_fp8(device):
-        raise MisoError(f"The device '{device.type}' has no numbers of the type fp8.", "Use int8, which takes as little memory.", input="precision")
+        raise MisoError(
+            f"The device '{device.type}' has no numbers of the type fp8.",
+            "Use int8, which takes as little memory.",
+            input="precision",
+        )
     return Precision(DTYPES.get(name, usual), "" if name in ("auto", *DTYPES) else name)
 
 

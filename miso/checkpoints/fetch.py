@@ -29,21 +29,50 @@ class PublishedFile:
 
 
 PUBLISHED = {
-    "miso-8b": PublishedFile("MisoLabs/MisoTTS", "model.safetensors", "miso", "33 GB", "Miso TTS 8B as published (fp32)", True),
-    "miso-8b-bf16": PublishedFile("drbaph/MisoTTS-BF16", "misotts-bf16.safetensors", "miso", "16 GB", "Miso TTS 8B in bf16", True),
-    "csm-1b": PublishedFile("sesame/csm-1b", "model.safetensors", "miso", "6 GB", "Sesame CSM-1B (its page asks you to accept its terms)", True),
-    "mimi": PublishedFile("kyutai/mimi", "model.safetensors", "miso_vocoders", "385 MB", "Kyutai's Mimi codec, for all of the above"),
-    "tokenizer": PublishedFile("unsloth/Llama-3.2-1B", "tokenizer.json", "miso", "17 MB", "Llama 3's tokenizer, from a place without a gate"),
+    "miso-8b": PublishedFile(
+        "MisoLabs/MisoTTS", "model.safetensors", "miso", "33 GB", "Miso TTS 8B as published (fp32)", True
+    ),
+    "miso-8b-bf16": PublishedFile(
+        "drbaph/MisoTTS-BF16", "misotts-bf16.safetensors", "miso", "16 GB", "Miso TTS 8B in bf16", True
+    ),
+    "csm-1b": PublishedFile(
+        "sesame/csm-1b",
+        "model.safetensors",
+        "miso",
+        "6 GB",
+        "Sesame CSM-1B (its page asks you to accept its terms)",
+        True,
+    ),
+    "mimi": PublishedFile(
+        "kyutai/mimi",
+        "model.safetensors",
+        "miso_vocoders",
+        "385 MB",
+        "Kyutai's Mimi codec, for all of the above",
+    ),
+    "tokenizer": PublishedFile(
+        "unsloth/Llama-3.2-1B",
+        "tokenizer.json",
+        "miso",
+        "17 MB",
+        "Llama 3's tokenizer, from a place without a gate",
+    ),
 }
 
 
-def fetch_file(name: str, models: str | Path, *, tokenizers: Iterable[str | Path] = (), progress: Progress | None = None) -> Path:
+def fetch_file(
+    name: str, models: str | Path, *, tokenizers: Iterable[str | Path] = (), progress: Progress | None = None
+) -> Path:
     """The file of a known name, fetched into the models folder if it isn't there; a fetch that was cut off goes on where it stopped.
 
     A checkpoint's tokenizer comes first: better to fail before 33 GB than after. ``progress(bytes done, of all)`` may raise to interrupt.
     """
     if name not in PUBLISHED:
-        raise MisoError(f"There is no known checkpoint '{name}'.", f"Known are {', '.join(PUBLISHED)}.", input="checkpoint")
+        raise MisoError(
+            f"There is no known checkpoint '{name}'.",
+            f"Known are {', '.join(PUBLISHED)}.",
+            input="checkpoint",
+        )
     known = PUBLISHED[name]
     path = known.path(models)
     if path.is_file():
@@ -59,15 +88,19 @@ def fetch_file(name: str, models: str | Path, *, tokenizers: Iterable[str | Path
     except ImportError:
         raise missing_package("huggingface_hub", f"Fetching {known.repository}") from None
     options = {}
-    if progress and "tqdm_class" in inspect.signature(hf_hub_download).parameters:  # older ones draw their own bar in the log
+    if (
+        progress and "tqdm_class" in inspect.signature(hf_hub_download).parameters
+    ):  # older ones draw their own bar in the log
         options["tqdm_class"] = _reporting(progress)
     try:
         return Path(hf_hub_download(known.repository, known.file, local_dir=path.parent, **options))
     except (OSError, ValueError) as e:  # what huggingface_hub raises derives from these
         if isinstance(e, MisoError):
             raise
-        raise MisoError(f"{known.repository}/{known.file} can't be fetched ({type(e).__name__}: {str(e).splitlines()[0]}).",
-                        f"Check the connection and try again: it goes on where it stopped. Or put the file at {path} yourself.") from e
+        raise MisoError(
+            f"{known.repository}/{known.file} can't be fetched ({type(e).__name__}: {str(e).splitlines()[0]}).",
+            f"Check the connection and try again: it goes on where it stopped. Or put the file at {path} yourself.",
+        ) from e
 
 
 def _reporting(progress: Progress):

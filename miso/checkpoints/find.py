@@ -29,9 +29,16 @@ def find_checkpoint(name: str, models: Path) -> Path:
     if name in PUBLISHED:
         if (path := PUBLISHED[name].path(models)).is_file():
             return path
-        raise MisoError(f"'{name}' ({PUBLISHED[name].size}) is not in {models}.", f"Get it with: python -m miso fetch {name}", input="checkpoint")
-    raise MisoError(f"There is no checkpoint at {name}.", f"Give a path, or one of: nano, {', '.join(n for n in PUBLISHED if PUBLISHED[n].tokenizer)}.",
-                    input="checkpoint")
+        raise MisoError(
+            f"'{name}' ({PUBLISHED[name].size}) is not in {models}.",
+            f"Get it with: python -m miso fetch {name}",
+            input="checkpoint",
+        )
+    raise MisoError(
+        f"There is no checkpoint at {name}.",
+        f"Give a path, or one of: nano, {', '.join(n for n in PUBLISHED if PUBLISHED[n].tokenizer)}.",
+        input="checkpoint",
+    )
 
 
 def find_codec(codec: str, beside: Path, models: Path) -> Path:
@@ -61,4 +68,6 @@ def _find(codec: str, codec_of: Callable[[Path], str], beside: Path, models: Pat
             except MisoError:
                 continue  # something else
     hint = "Get it with: python -m miso fetch mimi" if codec == MIMI else "Name its file."
-    raise MisoError(f"No codec file for '{codec}' is in {' or '.join(map(str, folders))}.", hint, input="vocoder")
+    raise MisoError(
+        f"No codec file for '{codec}' is in {' or '.join(map(str, folders))}.", hint, input="vocoder"
+    )

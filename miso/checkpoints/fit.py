@@ -16,7 +16,9 @@ from .summary import CheckpointSummary
 
 _WORKING = 0.75e9  # activations of a long prompt, a matrix in full size, a true Mimi, PyTorch's own; for models of some GB, less for smaller ones
 _CPU_WHOLE = 4e9  # fp32 bytes below which a CPU, which has no use for fewer bits but memory, gets a quantised model multiplied out
-_BUS = 12e9  # bytes a second from the CPU's memory to a card: what PCIe 3.0 x16 or 4.0 x8 gives, an assumption
+_BUS = (
+    12e9  # bytes a second from the CPU's memory to a card: what PCIe 3.0 x16 or 4.0 x8 gives, an assumption
+)
 
 
 class Choice(NamedTuple):
@@ -25,7 +27,9 @@ class Choice(NamedTuple):
     on_cpu: int = 0  # layers of the backbone to be kept on the CPU
 
 
-def choose_precision(name: str, checkpoint: Checkpoint | CheckpointSummary, device: torch.device, memory: int | None = None) -> Choice:
+def choose_precision(
+    name: str, checkpoint: Checkpoint | CheckpointSummary, device: torch.device, memory: int | None = None
+) -> Choice:
     """The precision of that name; for ``auto`` the most exact one that a device with ``memory`` bytes (what a GPU has free, if None) holds.
 
     If not even the smallest fits, as few layers of the backbone as need be are to stay on the CPU. What is named is loaded whole.
@@ -41,7 +45,9 @@ def choose_precision(name: str, checkpoint: Checkpoint | CheckpointSummary, devi
     if stored == "fp8" and not has_fp8(device):
         return Choice(Precision(usual.dtype, "int8"), f"the file has fp8, which {device.type} hasn't")
     if device.type != "cuda":
-        return Choice(Precision(usual.dtype, stored), "as the file has it" if stored else f"usual on {device.type}")
+        return Choice(
+            Precision(usual.dtype, stored), "as the file has it" if stored else f"usual on {device.type}"
+        )
     if memory is None:
         memory = torch.cuda.mem_get_info(device)[0]
     # fp8 takes what int8 takes and is less exact (see ``quantize``)
@@ -49,13 +55,21 @@ def choose_precision(name: str, checkpoint: Checkpoint | CheckpointSummary, devi
         precision = Precision(usual.dtype, weights)
         need = bytes_needed(config, precision)
         if need <= memory:
-            return Choice(precision, "as the file has it" if weights and weights == stored else
-                          f"{memory / 1e9:.1f} GB of device memory hold it: it needs {need / 1e9:.1f} GB")
+            return Choice(
+                precision,
+                "as the file has it"
+                if weights and weights == stored
+                else f"{memory / 1e9:.1f} GB of device memory hold it: it needs {need / 1e9:.1f} GB",
+            )
     layer, layers = layer_bytes(config, precision), config.backbone.layers
-    on_cpu = min(layers, math.ceil((need - memory) / layer) + 1)  # one more than is missing: there is room for one on its way
-    because = (f"the smallest there is; it needs {need / 1e9:.1f} GB, more than the device's {memory / 1e9:.1f} GB. {on_cpu} of the backbone's "
-               f"{layers} layers stay on the CPU, so that a frame ({1000 / config.frame_rate:.0f} ms of sound) takes about "
-               f"{on_cpu * layer / _BUS:.2f} s more: an estimate, which assumes that {_BUS / 1e9:.0f} GB/s of weights reach the device")
+    on_cpu = min(
+        layers, math.ceil((need - memory) / layer) + 1
+    )  # one more than is missing: there is room for one on its way
+    because = (
+        f"the smallest there is; it needs {need / 1e9:.1f} GB, more than the device's {memory / 1e9:.1f} GB. {on_cpu} of the backbone's "
+        f"{layers} layers stay on the CPU, so that a frame ({1000 / config.frame_rate:.0f} ms of sound) takes about "
+        f"{on_cpu * layer / _BUS:.2f} s more: an estimate, which assumes that {_BUS / 1e9:.0f} GB/s of weights reach the device"
+    )
     if bytes_needed(config, precision, on_cpu) > memory:
         because += "; even so it may not load"
     return Choice(precision, because, on_cpu)
@@ -73,5 +87,11 @@ def bytes_needed(config: ModelConfig, precision: Precision, on_cpu: int = 0) -> 
 
 def layer_bytes(config: ModelConfig, precision: Precision) -> int:
     """Weights of one layer of the backbone."""
-    layer = {name: shape for name, shape in canonical_shapes(config).items() if name.startswith("backbone.layers.0.")}
-    return bytes_held(config, layer, precision.dtype, precision.weights) - bytes_held(config, {}, precision.dtype, precision.weights)
+    layer = {
+        name: shape
+        for name, shape in canonical_shapes(config).items()
+        if name.startswith("backbone.layers.0.")
+    }
+    return bytes_held(config, layer, precision.dtype, precision.weights) - bytes_held(
+        config, {}, precision.dtype, precision.weights
+    )

@@ -16,19 +16,31 @@ from ..errors import MisoError
 # Hugging Face's CsmForConditionalGeneration; the audio embeddings are tied and saved under either name
 _TRANSFORMERS = {
     "text_embeddings.weight": ("embed_text_tokens.weight",),
-    "audio_embeddings.weight": ("backbone_model.embed_tokens.embed_audio_tokens.weight", "depth_decoder.model.embed_tokens.weight"),
+    "audio_embeddings.weight": (
+        "backbone_model.embed_tokens.embed_audio_tokens.weight",
+        "depth_decoder.model.embed_tokens.weight",
+    ),
     "codebook0_head.weight": ("lm_head.weight",),
     "projection.weight": ("depth_decoder.model.inputs_embeds_projector.weight",),
     "audio_head": ("depth_decoder.codebooks_head.weight",),
 }
 _TRANSFORMERS_STACKS = {"backbone.": "backbone_model.", "decoder.": "depth_decoder.model."}
 _TRANSFORMERS_LAYER = {
-    "sa_norm.scale": "input_layernorm.weight", "mlp_norm.scale": "post_attention_layernorm.weight", "norm.scale": "norm.weight",
-    "attn.q_proj": "self_attn.q_proj", "attn.k_proj": "self_attn.k_proj", "attn.v_proj": "self_attn.v_proj",
-    "attn.output_proj": "self_attn.o_proj", "mlp.w1": "mlp.gate_proj", "mlp.w2": "mlp.down_proj", "mlp.w3": "mlp.up_proj",
+    "sa_norm.scale": "input_layernorm.weight",
+    "mlp_norm.scale": "post_attention_layernorm.weight",
+    "norm.scale": "norm.weight",
+    "attn.q_proj": "self_attn.q_proj",
+    "attn.k_proj": "self_attn.k_proj",
+    "attn.v_proj": "self_attn.v_proj",
+    "attn.output_proj": "self_attn.o_proj",
+    "mlp.w1": "mlp.gate_proj",
+    "mlp.w2": "mlp.down_proj",
+    "mlp.w3": "mlp.up_proj",
 }
 # tables that are computed, masks, and the codec that Hugging Face ships in the same file
-_IGNORED = re.compile(r"(^|\.)(codec_model\..*|causal_mask|.*_causal_mask|rotary_emb\.inv_freq|pos_embeddings\.(theta|cache))$")
+_IGNORED = re.compile(
+    r"(^|\.)(codec_model\..*|causal_mask|.*_causal_mask|rotary_emb\.inv_freq|pos_embeddings\.(theta|cache))$"
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class Layout:
             return tuple(self.prefix + n for n in _TRANSFORMERS[canonical])
         for stack, theirs in _TRANSFORMERS_STACKS.items():
             if canonical.startswith(stack):
-                canonical = theirs + canonical[len(stack):]
+                canonical = theirs + canonical[len(stack) :]
         for ours, theirs in _TRANSFORMERS_LAYER.items():
             if ours in canonical:
                 return (self.prefix + canonical.replace(ours, theirs),)
@@ -60,7 +72,10 @@ class Layout:
         return tensor
 
 
-_MARKS = {"codebook0_head.weight": Layout("published"), "depth_decoder.codebooks_head.weight": Layout("transformers", half_rotation=True)}
+_MARKS = {
+    "codebook0_head.weight": Layout("published"),
+    "depth_decoder.codebooks_head.weight": Layout("transformers", half_rotation=True),
+}
 
 
 def is_model(names: Iterable[str]) -> bool:
@@ -73,16 +88,20 @@ def detect(names: Iterable[str], file: str) -> Layout:
     names = list(names)
     if found := _mark(names):
         name, mark = found
-        return replace(_MARKS[mark], prefix=name[:-len(mark)])
+        return replace(_MARKS[mark], prefix=name[: -len(mark)])
     begins = ", ".join(sorted(names)[:3]) or "no tensor at all"
-    raise MisoError(f"{file} is no checkpoint of the Miso / CSM family: no tensor is named {' or '.join(_MARKS)} (it begins with {begins}).",
-                    "`python -m miso info FILE` says what a file is.")
+    raise MisoError(
+        f"{file} is no checkpoint of the Miso / CSM family: no tensor is named {' or '.join(_MARKS)} (it begins with {begins}).",
+        "`python -m miso info FILE` says what a file is.",
+    )
 
 
 def _mark(names: Iterable[str]) -> tuple[str, str] | None:
     """The name that tells a layout, and the mark it ends with."""
     names = list(names)
-    return next(((name, mark) for mark in _MARKS for name in names if name == mark or name.endswith("." + mark)), None)
+    return next(
+        ((name, mark) for mark in _MARKS for name in names if name == mark or name.endswith("." + mark)), None
+    )
 
 
 def ignored(name: str) -> bool:

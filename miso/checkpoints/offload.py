@@ -21,13 +21,20 @@ class _Fetch(ModelHook):
 
     def init_hook(self, module: nn.Module) -> nn.Module:
         tables = [table for part in module.modules() for table in (part._parameters, part._buffers)]
-        self._held = [(table, name, _locked(tensor.data)) for table in tables for name, tensor in table.items() if tensor is not None]
+        self._held = [
+            (table, name, _locked(tensor.data))
+            for table in tables
+            for name, tensor in table.items()
+            if tensor is not None
+        ]
         self.bytes = sum(tensor.nbytes for _, _, tensor in self._held)
         return self.post_forward(module, module)
 
     def pre_forward(self, module: nn.Module, x: Tensor, *args) -> tuple[tuple, dict]:
         for table, name, tensor in self._held:
-            table[name] = tensor.to(x.device, non_blocking=True)  # in the stream's order: the product after it finds it there
+            table[name] = tensor.to(
+                x.device, non_blocking=True
+            )  # in the stream's order: the product after it finds it there
         return (x, *args), {}
 
     def post_forward(self, module: nn.Module, output):

@@ -21,7 +21,11 @@ from torch import Tensor, nn
 
 from ..model.config import ModelConfig
 
-TYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn, "int4": torch.uint8}  # of each kind's ``weight``, by which it is known
+TYPES = {
+    "int8": torch.int8,
+    "fp8": torch.float8_e4m3fn,
+    "int4": torch.uint8,
+}  # of each kind's ``weight``, by which it is known
 _MOST = {"int8": 127, "fp8": 448}  # the greatest number of the type, which the greatest weight becomes
 BY_CHANNEL = "int8-channel"  # int8 with one step a channel, as files of before have it, nano's among them: read, and never written
 GROUP = 64
@@ -56,8 +60,11 @@ class Quantized(NamedTuple):
         if self.zero is None:
             weight = _in_groups(self.weight)
             whole = torch.mul(weight, scale, out=torch.empty(weight.shape, dtype=dtype, device=weight.device))
-            return whole.flatten(1)[:, :self.weight.shape[1]]
-        groups, whole = self.weight.unflatten(1, (-1, GROUP // 2)), torch.empty(*self.scale.shape, GROUP, dtype=dtype, device=self.weight.device)
+            return whole.flatten(1)[:, : self.weight.shape[1]]
+        groups, whole = (
+            self.weight.unflatten(1, (-1, GROUP // 2)),
+            torch.empty(*self.scale.shape, GROUP, dtype=dtype, device=self.weight.device),
+        )
         shift = -self.zero[..., None] * scale
         for nibbles, half in zip((groups & 15, groups >> 4), whole.split(GROUP // 2, 2)):
             torch.addcmul(shift, nibbles, scale, out=half)
@@ -76,7 +83,9 @@ class QuantizedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "fp8":  # exact in bf16, and a channel's scale can wait
             return (F.linear(x, self.weight.to(x.dtype)) * self.scale).to(x.dtype)
-        return F.linear(x, Quantized(self.weight, self.scale, getattr(self, "zero", None)).dequantize(x.dtype))
+        return F.linear(
+            x, Quantized(self.weight, self.scale, getattr(self, "zero", None)).dequantize(x.dtype)
+        )
 
 
 def field_specs(kind: str, shape: tuple[int, ...]) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
@@ -86,7 +95,11 @@ def field_specs(kind: str, shape: tuple[int, ...]) -> dict[str, tuple[torch.dtyp
         return {"weight": (TYPES["fp8" if kind == "fp8" else "int8"], (n, k)), "scale": (torch.float32, (n,))}
     if kind == "int8":
         return {"weight": (TYPES[kind], (n, k)), "scale": (torch.float16, (n, -(-k // GROUP)))}
-    return {"weight": (TYPES[kind], (n, k // 2)), "scale": (torch.float16, (n, k // GROUP)), "zero": (torch.float16, (n, k // GROUP))}
+    return {
+        "weight": (TYPES[kind], (n, k // 2)),
+        "scale": (torch.float16, (n, k // GROUP)),
+        "zero": (torch.float16, (n, k // GROUP)),
+    }
 
 
 def kind_of(name: str, shape: tuple[int, ...], weights: str) -> str:
@@ -96,12 +109,19 @@ def kind_of(name: str, shape: tuple[int, ...], weights: str) -> str:
     """
     if not weights or len(shape) != 2 or "embeddings" in name:
         return ""
-    return "int8" if weights == "int4" and not (name.startswith("backbone.") and shape[1] % GROUP == 0) else weights
+    return (
+        "int8"
+        if weights == "int4" and not (name.startswith("backbone.") and shape[1] % GROUP == 0)
+        else weights
+    )
 
 
 def quantize(weight: Tensor, kind: str = "int8") -> Quantized:
     """The matrix [N, K] in fewer bits; what comes back of fp8 quantises to itself."""
-    pieces, of = weight.split(max(1, _PIECE // weight.shape[1])), {"int8": _int8, "fp8": _fp8, "int4": _int4}[kind]
+    pieces, of = (
+        weight.split(max(1, _PIECE // weight.shape[1])),
+        {"int8": _int8, "fp8": _fp8, "int4": _int4}[kind],
+    )
     return Quantized(*(_cat(parts) for parts in zip(*map(of, pieces))))
 
 
@@ -116,7 +136,11 @@ def requantize(value: Tensor | Quantized, kind: str) -> Tensor | Quantized:
 
 def _cat(parts: tuple[Tensor, ...]) -> Tensor:
     dtype = parts[0].dtype  # torch has no cat of fp8 everywhere
-    return torch.cat([p.view(torch.uint8) for p in parts]).view(dtype) if dtype == TYPES["fp8"] else torch.cat(parts)
+    return (
+        torch.cat([p.view(torch.uint8) for p in parts]).view(dtype)
+        if dtype == TYPES["fp8"]
+        else torch.cat(parts)
+    )
 
 
 def _in_groups(weight: Tensor) -> Tensor:
@@ -129,16 +153,20 @@ def _int8(weight: Tensor) -> tuple[Tensor, Tensor]:
     groups, most = _in_groups(weight.float()), _MOST["int8"]
     part, exponent = torch.frexp(groups.abs().amax(2, keepdim=True) / most)
     scale = torch.ldexp((part * 2**_DIGITS).ceil() / 2**_DIGITS, exponent)
-    scale = (scale * 2**24).ceil().clamp(min=1).div(2**24).half()  # the least that fp16 has, of which all it has are a multiple
+    scale = (
+        (scale * 2**24).ceil().clamp(min=1).div(2**24).half()
+    )  # the least that fp16 has, of which all it has are a multiple
     steps = (groups / scale.float()).round_().clamp_(-most, most).to(TYPES["int8"])
-    return steps.flatten(1)[:, :weight.shape[1]], scale[..., 0]
+    return steps.flatten(1)[:, : weight.shape[1]], scale[..., 0]
 
 
 def _fp8(weight: Tensor) -> tuple[Tensor, Tensor]:
     weight, most = weight.float(), _MOST["fp8"]
     scale = weight.abs().amax(1) / most
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    return (weight / scale[:, None]).clamp(-most, most).to(TYPES["fp8"]), scale  # beyond it by rounding it would be NaN
+    return (weight / scale[:, None]).clamp(-most, most).to(
+        TYPES["fp8"]
+    ), scale  # beyond it by rounding it would be NaN
 
 
 def _int4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -152,7 +180,7 @@ def _int4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     for _ in range(_ROUNDS):
         q = (w / scale).add_(zero).round_().clamp_(0, 15)
         middle = q.mean(2, keepdim=True)
-        spread = (q.square().mean(2, keepdim=True) - middle.square())
+        spread = q.square().mean(2, keepdim=True) - middle.square()
         slope = ((q * w).mean(2, keepdim=True) - middle * mean) / spread.clamp(min=1e-6)
         fits = (spread > 1e-6) & (slope.abs() > 0)
         scale = torch.where(fits, slope, scale)
@@ -161,7 +189,7 @@ def _int4(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     scale, zero = scale.half(), zero.half()
     scale = torch.where(scale == 0, torch.full_like(scale, 6e-8), scale)  # too small for fp16
     q = (w / scale.float() + zero.float()).round_().clamp_(0, 15).to(torch.uint8)
-    return (q[..., :GROUP // 2] | q[..., GROUP // 2:] << 4).flatten(1), scale[..., 0], zero[..., 0]
+    return (q[..., : GROUP // 2] | q[..., GROUP // 2 :] << 4).flatten(1), scale[..., 0], zero[..., 0]
 
 
 def field_name(weight_name: str, field: str) -> str:
@@ -179,7 +207,9 @@ def use_quantized(module: nn.Module, kind: dict[str, str], prefix: str = "") -> 
             use_quantized(child, kind, f"{path}.")
 
 
-def bytes_held(config: ModelConfig, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, weights: str) -> int:
+def bytes_held(
+    config: ModelConfig, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, weights: str
+) -> int:
     """What tensors of those published names and shapes take, and the depth decoder's table of codes with them."""
     total = (config.codebooks - 1) * config.audio_vocab * config.depth.dim * dtype.itemsize
     for name, shape in shapes.items():

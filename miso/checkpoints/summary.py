@@ -36,17 +36,24 @@ class CheckpointSummary:
         opened = Checkpoint(self.path)
         if opened.fingerprint != self.fingerprint:  # what it samples would be kept as another's
             self._note.unlink(missing_ok=True)
-            raise MisoError(f"{self.path.name} has become another checkpoint since it was last looked at.", "Restart ComfyUI and run again.")
+            raise MisoError(
+                f"{self.path.name} has become another checkpoint since it was last looked at.",
+                "Restart ComfyUI and run again.",
+            )
         return opened
 
     def text_encoder(self, tokenizers: Iterable[str | Path] = ()) -> TextEncoder:
-        return TextEncoder(self.config, find_tokenizer(self.config.conventions.tokenizer, self.path.parent, tokenizers))
+        return TextEncoder(
+            self.config, find_tokenizer(self.config.conventions.tokenizer, self.path.parent, tokenizers)
+        )
 
     def _read(self) -> tuple[ModelConfig, str, str] | None:
         """From the note; None if there is none that holds."""
         try:
             known = json.loads(self._note.read_text(encoding="utf-8"))
-            if known["version"] == __version__ and known["files"] == [_stamp(name) for name, *_ in known["files"]]:
+            if known["version"] == __version__ and known["files"] == [
+                _stamp(name) for name, *_ in known["files"]
+            ]:
                 return ModelConfig.from_json(known["config"]), known["fingerprint"], known["weights"]
         except (OSError, ValueError, KeyError, TypeError):
             pass
@@ -55,8 +62,13 @@ class CheckpointSummary:
     def _look(self) -> tuple[ModelConfig, str, str]:
         """From the files, and note it; a folder that can't be written to costs the next look, no more."""
         opened = self.checkpoint = Checkpoint(self.path)
-        known = {"version": __version__, "files": [_stamp(str(file)) for file in opened.sources], "config": opened.config.to_json(),
-                 "fingerprint": opened.fingerprint, "weights": opened.weights}
+        known = {
+            "version": __version__,
+            "files": [_stamp(str(file)) for file in opened.sources],
+            "config": opened.config.to_json(),
+            "fingerprint": opened.fingerprint,
+            "weights": opened.weights,
+        }
         with contextlib.suppress(MisoError, OSError), replacing(self._note) as temporary:
             temporary.write_text(json.dumps(known), encoding="utf-8")
         return opened.config, opened.fingerprint, opened.weights

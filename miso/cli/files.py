@@ -36,7 +36,12 @@ def parity(args) -> int:
     from ..tools.parity import parity as compare
 
     device = pick_device("cpu" if args.device == "auto" else args.device)  # the reference was computed on one
-    result = compare(args.model, args.expected, device, pick_precision("fp32" if args.precision == "auto" else args.precision, device))
+    result = compare(
+        args.model,
+        args.expected,
+        device,
+        pick_precision("fp32" if args.precision == "auto" else args.precision, device),
+    )
     for name, difference in result.differences.items():
         print(f"{name:<18} greatest difference {difference:.2e}")
     print(f"{'greedy codes':<18} {result.codes - result.wrong_codes} of {result.codes} the same")
@@ -49,13 +54,27 @@ def bench(args) -> None:
     from ..tools.bench import bench as measure
 
     device = pick_device(args.device)
-    result = measure(args.size, device, pick_precision(args.precision, device), frames=args.frames, prompt_rows=args.prompt_rows, takes=args.takes,
-                     paths=args.paths, exact=args.exact, say=lambda line: print(line, file=sys.stderr))
+    result = measure(
+        args.size,
+        device,
+        pick_precision(args.precision, device),
+        frames=args.frames,
+        prompt_rows=args.prompt_rows,
+        takes=args.takes,
+        paths=args.paths,
+        exact=args.exact,
+        say=lambda line: print(line, file=sys.stderr),
+    )
     for name, value in result.items():
         if name != "runs":
             print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")
     for run in result["runs"]:
-        print("  ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in run.items()))
+        print(
+            "  ".join(
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in run.items()
+            )
+        )
     written = {args.json: json.dumps(result, indent=2) + "\n"}
     if args.picture:
         from ..tools.chart import chart

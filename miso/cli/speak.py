@@ -34,12 +34,23 @@ def say(args) -> None:
     miso = _miso(args)
     sampling = _sampling(args, miso)
     segments = [Segment(text, args.speaker)]
-    vocoder = _vocoder(args, miso.checkpoint.config.codec, miso.checkpoint.folder) if args.output or args.voice else None
+    vocoder = (
+        _vocoder(args, miso.checkpoint.config.codec, miso.checkpoint.folder)
+        if args.output or args.voice
+        else None
+    )
     if args.voice:
         segments.insert(0, _voice(args, vocoder, miso))
-    loop = miso.sample(segments, seeds=take_seeds(args.seed, args.takes), max_seconds=args.max_seconds, sampling=sampling,
-                       depth=DepthSampler(miso.depth, sampling, args.codebooks), prefix=Codes.load(args.prefix) if args.prefix else None,
-                       keep_hidden=bool(args.hidden), path=args.path)
+    loop = miso.sample(
+        segments,
+        seeds=take_seeds(args.seed, args.takes),
+        max_seconds=args.max_seconds,
+        sampling=sampling,
+        depth=DepthSampler(miso.depth, sampling, args.codebooks),
+        prefix=Codes.load(args.prefix) if args.prefix else None,
+        keep_hidden=bool(args.hidden),
+        path=args.path,
+    )
     begin, rate = time.perf_counter(), miso.checkpoint.config.frame_rate
     with ProgressLine("sampling", loop.max_frames) as progress:
         for frame in loop:
@@ -58,7 +69,9 @@ def say(args) -> None:
 
 def encode(args) -> None:
     vocoder = load_vocoder(args.backend, args.vocoder, device=pick_device(args.device))
-    encode_codes(vocoder, _sound(args.input, vocoder), codebooks=args.codebooks, text=args.text, speaker=args.speaker).save(args.output)
+    encode_codes(
+        vocoder, _sound(args.input, vocoder), codebooks=args.codebooks, text=args.text, speaker=args.speaker
+    ).save(args.output)
 
 
 def decode(args) -> None:
@@ -79,7 +92,12 @@ def redecode(args) -> None:
 def _miso(args) -> Miso:
     models = Path(args.models or models_folder())
     tokenizers = [args.tokenizer] if args.tokenizer else [PUBLISHED["tokenizer"].path(models)]
-    miso = Miso(find_checkpoint(args.checkpoint, models), device=args.device, precision=args.precision, tokenizers=tokenizers)
+    miso = Miso(
+        find_checkpoint(args.checkpoint, models),
+        device=args.device,
+        precision=args.precision,
+        tokenizers=tokenizers,
+    )
     print(f"{miso.precision} on {miso.device}: {miso.because}", file=sys.stderr)
     return miso
 
@@ -101,7 +119,9 @@ def _voice(args, vocoder: Vocoder, miso: Miso) -> Segment:
         codes = Codes.load(args.voice)
     else:
         if not vocoder.can_encode:
-            path = find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, Path(args.models or models_folder()))
+            path = find_codec(
+                miso.checkpoint.config.codec, miso.checkpoint.folder, Path(args.models or models_folder())
+            )
             vocoder = load_vocoder("mimi", path, device=pick_device(args.device))
         codes = encode_codes(vocoder, _sound(args.voice, vocoder))
     text = args.voice_text or " ".join(s.text for s in codes.takes[0].spans)
@@ -119,7 +139,9 @@ def _sound(path: str, vocoder: Vocoder) -> Tensor:
 def _write(codes: Codes, vocoder: Vocoder, output: Path) -> None:
     """One sound file a take; several get the take's number before the suffix."""
     if not codes.frames:
-        raise MisoError("There is nothing to hear: speech ended before it began.", "Try another seed.", input="seed")
+        raise MisoError(
+            "There is nothing to hear: speech ended before it began.", "Try another seed.", input="seed"
+        )
     with ProgressLine("decoding", codes.frames) as progress:
         wave, samples = decode_codes(vocoder, codes, progress)
     for i, end in enumerate(samples):

@@ -13,7 +13,10 @@ from ..errors import MisoError
 def cache(args) -> int:
     if args.limit is not None and not args.limit >= 0:
         raise MisoError(f"--limit is {args.limit}.", "Use 0 or more gigabytes.")
-    store = Store(Path(args.dir) if args.dir else models_folder().parent / "user" / FOLDER, LIMIT if args.limit is None else round(args.limit * 1e9))
+    store = Store(
+        Path(args.dir) if args.dir else models_folder().parent / "user" / FOLDER,
+        LIMIT if args.limit is None else round(args.limit * 1e9),
+    )
     return {"list": _list, "verify": _verify, "prune": _prune, "clear": _clear}[args.action](store)
 
 
@@ -21,8 +24,10 @@ def _list(store: Store) -> int:
     kept = store.list()
     for entry in kept:
         seeds = ", ".join(str(seed) for seed in entry.seeds)
-        print(f"{entry.key[:12]}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(entry.made))}  {entry.seconds:7.2f} s  {entry.size / 1e6:8.2f} MB  "
-              f"seed {seeds}{'  +hidden' if entry.hidden else ''}  {entry.text}")
+        print(
+            f"{entry.key[:12]}  {time.strftime('%Y-%m-%d %H:%M', time.localtime(entry.made))}  {entry.seconds:7.2f} s  {entry.size / 1e6:8.2f} MB  "
+            f"seed {seeds}{'  +hidden' if entry.hidden else ''}  {entry.text}"
+        )
     print(f"{len(kept)} kept, {sum(e.size for e in kept) / 1e6:.2f} MB, in {store.folder}")
     return 0
 

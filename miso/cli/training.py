@@ -21,8 +21,15 @@ def prepare(args) -> None:
     from ..training.data import prepare as prepare_speech
 
     with ProgressLine("preparing", 0) as progress:
-        speech = prepare_speech(args.sources, args.out, speeds=args.speeds, phonemes=args.phonemes, seconds=(args.min_seconds, args.max_seconds),
-                                workers=args.workers or os.cpu_count() or 1, progress=progress)
+        speech = prepare_speech(
+            args.sources,
+            args.out,
+            speeds=args.speeds,
+            phonemes=args.phonemes,
+            seconds=(args.min_seconds, args.max_seconds),
+            workers=args.workers or os.cpu_count() or 1,
+            progress=progress,
+        )
     splits = ", ".join(f"{len(speech.split(name))} {name}" for name in ("train", "validation", "test"))
     hours = sum(c.samples for c in speech.clips) / RATE / 3600
     print(f"{len(speech.clips)} clips ({splits}), {hours:.2f} hours, voices: {', '.join(speech.voices)}")
@@ -43,7 +50,16 @@ def codec(args) -> None:
     from ..training.presets import settings
 
     chosen = settings("codec", args.preset, args.config)
-    print(train_codec(Speech(args.speech), _run(args, chosen), chosen, pick_device(args.device), coder=args.coder, start=args.start))
+    print(
+        train_codec(
+            Speech(args.speech),
+            _run(args, chosen),
+            chosen,
+            pick_device(args.device),
+            coder=args.coder,
+            start=args.start,
+        )
+    )
 
 
 def codes(args) -> None:
@@ -51,8 +67,17 @@ def codes(args) -> None:
     from ..training.data import Speech
 
     with ProgressLine("encoding", 0) as progress:
-        coded = encode_speech(Speech(args.speech), args.codec, args.out, pick_device(args.device), versions=args.versions, progress=progress)
-    print(f"{len(coded.utterances)} utterances, {len(coded.codes)} frames of {coded.codes.shape[1]} codebooks")
+        coded = encode_speech(
+            Speech(args.speech),
+            args.codec,
+            args.out,
+            pick_device(args.device),
+            versions=args.versions,
+            progress=progress,
+        )
+    print(
+        f"{len(coded.utterances)} utterances, {len(coded.codes)} frames of {coded.codes.shape[1]} codebooks"
+    )
 
 
 def vocoder(args) -> None:
@@ -62,8 +87,18 @@ def vocoder(args) -> None:
     from ..training.vocoder import train_vocoder
 
     chosen = settings("vocoder", args.preset, args.config)
-    print(train_vocoder(Speech(args.speech), CodedSpeech(args.codes), args.codec, _run(args, chosen), chosen, pick_device(args.device),
-                        start=args.start, listener=args.listener))
+    print(
+        train_vocoder(
+            Speech(args.speech),
+            CodedSpeech(args.codes),
+            args.codec,
+            _run(args, chosen),
+            chosen,
+            pick_device(args.device),
+            start=args.start,
+            listener=args.listener,
+        )
+    )
 
 
 def listener(args) -> None:
@@ -81,7 +116,17 @@ def encoder(args) -> None:
     from ..training.presets import settings
 
     chosen = settings("encoder", args.preset, args.config)
-    print(train_encoder(Speech(args.speech), args.codec, args.vocoder, args.listener, _run(args, chosen), chosen, pick_device(args.device)))
+    print(
+        train_encoder(
+            Speech(args.speech),
+            args.codec,
+            args.vocoder,
+            args.listener,
+            _run(args, chosen),
+            chosen,
+            pick_device(args.device),
+        )
+    )
 
 
 def lm(args) -> None:
@@ -120,11 +165,19 @@ def nano(args) -> None:
 
     coder = train_coder(speech, *run("coder", args.coder_minutes), device)
     codec = train_codec(speech, *run("codec", args.codec_minutes), device, coder=coder)
-    first = train_vocoder(speech, coded(codec, "first-codes.safetensors"), codec, *run("vocoder", args.vocoder_minutes, "first-vocoder"), device)
+    first = train_vocoder(
+        speech,
+        coded(codec, "first-codes.safetensors"),
+        codec,
+        *run("vocoder", args.vocoder_minutes, "first-vocoder"),
+        device,
+    )
     listener = train_listener(speech, *run("listener", args.listener_minutes), device)
     codec = train_encoder(speech, codec, first, listener, *run("encoder", args.encoder_minutes), device)
     codes = coded(codec, "codes.safetensors", args.versions)
-    vocoder = train_vocoder(speech, codes, codec, *run("vocoder", args.vocoder_minutes), device, start=first, listener=listener)
+    vocoder = train_vocoder(
+        speech, codes, codec, *run("vocoder", args.vocoder_minutes), device, start=first, listener=listener
+    )
     model = train_lm(codes, *run("lm", args.lm_minutes), device)
     made = [out / f"nano{part}.safetensors" for part in ("", "-codec", "-vocoder")]
     convert_checkpoint(model, made[0], "int8")
@@ -151,10 +204,28 @@ def finetune(args) -> None:
             speech = prepare_speech(args.sources, out / "speech", workers=1, progress=progress)
         vocoder = args.codec or find_codec(checkpoint.config.codec, checkpoint.folder, models)
         with ProgressLine("encoding", 0) as progress:
-            encode_speech(speech, vocoder, coded, device, codebooks=checkpoint.config.codebooks, batch=8, progress=progress)
+            encode_speech(
+                speech,
+                vocoder,
+                coded,
+                device,
+                codebooks=checkpoint.config.codebooks,
+                batch=8,
+                progress=progress,
+            )
     tokenizers = [args.tokenizer] if args.tokenizer else [PUBLISHED["tokenizer"].path(models)]
-    print(train_further(checkpoint, CodedSpeech(coded), _run(args, chosen), chosen, device, speaker=args.speaker,
-                        precision=pick_precision(args.precision, device), tokenizers=tokenizers))
+    print(
+        train_further(
+            checkpoint,
+            CodedSpeech(coded),
+            _run(args, chosen),
+            chosen,
+            device,
+            speaker=args.speaker,
+            precision=pick_precision(args.precision, device),
+            tokenizers=tokenizers,
+        )
+    )
 
 
 def evaluate(args) -> None:
@@ -171,8 +242,20 @@ def evaluate(args) -> None:
     given = {k: v for k, v in (("temperature", args.temperature), ("top_k", args.top_k)) if v is not None}
     sampling = replace(Sampling(checkpoint.config.temperature, checkpoint.config.top_k), **given)
     with ProgressLine("evaluating", args.sentences) as progress:
-        result = measure(path, codec, vocoder=vocoder, sentences=args.sentences, source=args.source, judges=args.judges, speakers=args.speakers,
-                         sampling=sampling, seed=args.seed, threads=args.threads, keep=args.keep, progress=progress)
+        result = measure(
+            path,
+            codec,
+            vocoder=vocoder,
+            sentences=args.sentences,
+            source=args.source,
+            judges=args.judges,
+            speakers=args.speakers,
+            sampling=sampling,
+            seed=args.seed,
+            threads=args.threads,
+            keep=args.keep,
+            progress=progress,
+        )
     print(table(result["figures"]))
     if args.json:
         with replacing(Path(args.json)) as temporary:

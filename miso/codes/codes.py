@@ -35,7 +35,9 @@ class Take:
     seed: int | None = None
     stop: str | None = None  # one of STOPS, or None where it wasn't sampled (encoded audio, an edit)
     spans: tuple[Span, ...] = ()
-    log_probability: float | None = None  # mean over its sampled frames of the model's own for codebook 0 (natural, temperature 1)
+    log_probability: float | None = (
+        None  # mean over its sampled frames of the model's own for codebook 0 (natural, temperature 1)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +59,16 @@ class Codes:
     def __post_init__(self):
         x = self.tensor
         if x.dim() != 3 or x.is_floating_point() or x.dtype == torch.bool:
-            raise MisoError(f"Codes must be integers of the shape [takes, codebooks, frames]; these are {x.dtype} {list(x.shape)}.")
+            raise MisoError(
+                f"Codes must be integers of the shape [takes, codebooks, frames]; these are {x.dtype} {list(x.shape)}."
+            )
         if x.shape[0] < 1 or x.shape[1] < 1:
             raise MisoError(f"Codes need at least one take and one codebook; their shape is {list(x.shape)}.")
         lengths = torch.as_tensor(self.lengths, dtype=torch.int64).cpu()
         if lengths.shape != x.shape[:1] or ((lengths < 0) | (lengths > x.shape[2])).any():
-            raise MisoError(f"Codes of {x.shape[0]} takes and {x.shape[2]} frames can't have the lengths {lengths.tolist()}.")
+            raise MisoError(
+                f"Codes of {x.shape[0]} takes and {x.shape[2]} frames can't have the lengths {lengths.tolist()}."
+            )
         takes = tuple(self.takes) or tuple(Take() for _ in range(x.shape[0]))
         if len(takes) != x.shape[0]:
             raise MisoError(f"Codes of {x.shape[0]} takes come with the provenance of {len(takes)}.")
@@ -71,8 +77,10 @@ class Codes:
         bad = ((tensor < 0) | (tensor >= self.codebook_size)).nonzero()
         if len(bad):
             b, k, t = bad[0].tolist()
-            raise MisoError(f"Take {b}, codebook {k}, frame {t} holds the id {int(tensor[b, k, t])}; "
-                            f"ids of '{self.codec}' are 0 to {self.codebook_size - 1}.")
+            raise MisoError(
+                f"Take {b}, codebook {k}, frame {t} holds the id {int(tensor[b, k, t])}; "
+                f"ids of '{self.codec}' are 0 to {self.codebook_size - 1}."
+            )
         for name, value in (("tensor", tensor), ("lengths", lengths), ("takes", takes)):
             object.__setattr__(self, name, value)
 
@@ -93,7 +101,9 @@ class Codes:
     def seconds(self) -> list[float]:
         return [n / self.frame_rate for n in self.lengths.tolist()]
 
-    def like(self, tensor: Tensor, lengths: Tensor | None = None, takes: Sequence[Take] | None = None) -> Codes:
+    def like(
+        self, tensor: Tensor, lengths: Tensor | None = None, takes: Sequence[Take] | None = None
+    ) -> Codes:
         """The same codec and source with other codes; all frames count unless ``lengths`` says otherwise."""
         if lengths is None:
             lengths = torch.full((tensor.shape[0],), tensor.shape[2])
@@ -104,25 +114,43 @@ class Codes:
     def take(self, index: int) -> Codes:
         """One take alone, cut to its length. Negative indices count from the end."""
         if not -self.batch <= index < self.batch:
-            raise MisoError(f"There is no take {index}: these codes hold {self.batch} (0 to {self.batch - 1}).", input="take")
+            raise MisoError(
+                f"There is no take {index}: these codes hold {self.batch} (0 to {self.batch - 1}).",
+                input="take",
+            )
         index %= self.batch
-        return self.like(self.tensor[index:index + 1, :, :int(self.lengths[index])], takes=[self.takes[index]])
+        return self.like(
+            self.tensor[index : index + 1, :, : int(self.lengths[index])], takes=[self.takes[index]]
+        )
 
     def check_same_codec(self, other: Codes, what: str) -> None:
         """Refuse to mix codes whose ids, rates or codebook counts don't mean the same."""
-        for name, mine, theirs in (("codec", self.codec, other.codec), ("frame rate", self.frame_rate, other.frame_rate),
-                                   ("number of codebooks", self.codebooks, other.codebooks)):
+        for name, mine, theirs in (
+            ("codec", self.codec, other.codec),
+            ("frame rate", self.frame_rate, other.frame_rate),
+            ("number of codebooks", self.codebooks, other.codebooks),
+        ):
             if mine != theirs:
-                raise MisoError(f"{what} has the {name} {theirs}, the first codes have {mine}: they can't be mixed.",
-                                "Use codes of one codec and one number of codebooks (Keep Codebooks evens the count).")
+                raise MisoError(
+                    f"{what} has the {name} {theirs}, the first codes have {mine}: they can't be mixed.",
+                    "Use codes of one codec and one number of codebooks (Keep Codebooks evens the count).",
+                )
 
     def save(self, path: str | Path, extra: Mapping[str, str] | None = None) -> None:
         """Write a .safetensors file. ``extra`` metadata (ComfyUI's ``workflow`` and ``prompt``) lets a dropped file restore its graph."""
-        about = {"codec": self.codec, "frame_rate": self.frame_rate, "codebook_size": self.codebook_size,
-                 "takes": [asdict(t) for t in self.takes], "source": dict(self.source)}
+        about = {
+            "codec": self.codec,
+            "frame_rate": self.frame_rate,
+            "codebook_size": self.codebook_size,
+            "takes": [asdict(t) for t in self.takes],
+            "source": dict(self.source),
+        }
         dtype = torch.int16 if self.codebook_size <= 2**15 else torch.int32
-        write_tensors(path, {"codes": self.tensor.to(dtype), "lengths": self.lengths.to(torch.int32)},
-                      {**(extra or {}), "format": FORMAT, "about": json.dumps(about)})
+        write_tensors(
+            path,
+            {"codes": self.tensor.to(dtype), "lengths": self.lengths.to(torch.int32)},
+            {**(extra or {}), "format": FORMAT, "about": json.dumps(about)},
+        )
 
     def digest(self) -> str:
         """SHA-256 of everything these codes hold, provenance included, as 64 hexadecimal digits."""
@@ -141,15 +169,29 @@ class Codes:
         """Read a file written by ``save``."""
         metadata, entries = read_header(path)
         if metadata.get("format") != FORMAT or not {"codes", "lengths"} <= entries.keys():
-            raise MisoError(f"{Path(path).name} holds no Miso codes.", "`python -m miso info FILE` says what a file is.")
+            raise MisoError(
+                f"{Path(path).name} holds no Miso codes.", "`python -m miso info FILE` says what a file is."
+            )
         try:
             about = json.loads(metadata["about"])
-            takes = tuple(Take(t["seed"], t["stop"], tuple(Span(**s) for s in t["spans"]), t.get("log_probability")) for t in about["takes"])
+            takes = tuple(
+                Take(t["seed"], t["stop"], tuple(Span(**s) for s in t["spans"]), t.get("log_probability"))
+                for t in about["takes"]
+            )
             with open_tensors(path) as file:
-                return Codes(file.get_tensor("codes"), file.get_tensor("lengths"), about["codec"], about["frame_rate"],
-                             about["codebook_size"], takes, about["source"])
+                return Codes(
+                    file.get_tensor("codes"),
+                    file.get_tensor("lengths"),
+                    about["codec"],
+                    about["frame_rate"],
+                    about["codebook_size"],
+                    takes,
+                    about["source"],
+                )
         except (KeyError, TypeError, json.JSONDecodeError) as e:
-            raise MisoError(f"The codes in {Path(path).name} are damaged ({type(e).__name__}: {e}).", "Save them again.") from e
+            raise MisoError(
+                f"The codes in {Path(path).name} are damaged ({type(e).__name__}: {e}).", "Save them again."
+            ) from e
 
 
 def tensor_digest(tensor: Tensor, about: str = "") -> str:

@@ -24,7 +24,11 @@ class Hidden:
     fingerprint: str
 
     def save(self, path: str | Path) -> None:
-        write_tensors(path, {"hidden": self.tensor, "lengths": self.lengths}, {"format": FORMAT, "fingerprint": self.fingerprint})
+        write_tensors(
+            path,
+            {"hidden": self.tensor, "lengths": self.lengths},
+            {"format": FORMAT, "fingerprint": self.fingerprint},
+        )
 
     def digest(self) -> str:
         """SHA-256 of these hidden states, as 64 hexadecimal digits."""
@@ -36,4 +40,6 @@ class Hidden:
         if metadata.get("format") != FORMAT:
             raise MisoError(f"{Path(path).name} holds no hidden states.", "`say --hidden FILE` writes them.")
         with open_tensors(path) as file:
-            return Hidden(file.get_tensor("hidden"), file.get_tensor("lengths").to(torch.int64), metadata["fingerprint"])
+            return Hidden(
+                file.get_tensor("hidden"), file.get_tensor("lengths").to(torch.int64), metadata["fingerprint"]
+            )

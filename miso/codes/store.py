@@ -75,9 +75,17 @@ class Store:
         if any(take.stop == "interrupted" for take in codes.takes):
             return False
         if codes.tensor.numel() * 2 + (hidden.tensor.nbytes if hidden is not None else 0) > self.limit:
-            log.info("Miso: the codes are not kept: they are larger than the store's limit of %.0f MB", self.limit / 1e6)
+            log.info(
+                "Miso: the codes are not kept: they are larger than the store's limit of %.0f MB",
+                self.limit / 1e6,
+            )
             return False
-        note = {"key": key, "codes": codes.digest(), "hidden": None if hidden is None else hidden.digest(), "made": time.time()}
+        note = {
+            "key": key,
+            "codes": codes.digest(),
+            "hidden": None if hidden is None else hidden.digest(),
+            "made": time.time(),
+        }
         try:
             if hidden is not None:
                 hidden.save(self._hidden(key))
@@ -129,7 +137,9 @@ class Store:
 
     def _keys(self) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
-            yield from sorted(match[1] for name in os.listdir(self.folder) if (match := _ENTRY.fullmatch(name)))
+            yield from sorted(
+                match[1] for name in os.listdir(self.folder) if (match := _ENTRY.fullmatch(name))
+            )
 
     def _stat(self, key: str) -> tuple[int, float] | None:
         """Size and time of last use of an entry; None if it has vanished."""
@@ -149,7 +159,9 @@ class Store:
             raise MisoError("The codes are not those that were written.")
         if note["hidden"]:
             hidden = Hidden.load(self._hidden(key))
-            hidden = replace(hidden, tensor=hidden.tensor.clone())  # off the mapped file, which Windows could not remove otherwise
+            hidden = replace(
+                hidden, tensor=hidden.tensor.clone()
+            )  # off the mapped file, which Windows could not remove otherwise
             if hidden.digest() != note["hidden"]:
                 raise MisoError("The hidden states are not those that were written.")
         return codes, hidden
@@ -196,4 +208,9 @@ def _header(path: str, size: int) -> tuple[str, tuple[int | None, ...], float, d
     metadata, entries = read_header(path)
     about = json.loads(metadata["about"])
     text = " ".join(span["text"] for span in about["takes"][0]["spans"])
-    return text, tuple(take["seed"] for take in about["takes"]), entries["codes"].shape[2] / about["frame_rate"], json.loads(metadata[NOTE])
+    return (
+        text,
+        tuple(take["seed"] for take in about["takes"]),
+        entries["codes"].shape[2] / about["frame_rate"],
+        json.loads(metadata[NOTE]),
+    )

@@ -33,7 +33,10 @@ class FrameState:
     @staticmethod
     def make(backbone: Backbone, depth: DepthSampler, takes: int, rows: int, frames: int) -> FrameState:
         """Room for ``frames`` of ``takes`` among ``rows`` positions."""
-        config, weight = backbone.config, backbone.audio_embeddings.weight  # never quantised: its dtype is what is computed in
+        config, weight = (
+            backbone.config,
+            backbone.audio_embeddings.weight,
+        )  # never quantised: its dtype is what is computed in
         dtype, device = weight.dtype, weight.device
         return FrameState(
             torch.zeros(takes, 1, config.backbone.dim, dtype=dtype, device=device),
@@ -42,7 +45,8 @@ class FrameState:
             torch.zeros(frames, takes, depth.codebooks, dtype=torch.int64, device=device),
             torch.zeros(frames, takes, device=device),
             torch.zeros(frames, takes, config.backbone.dim, dtype=dtype, device=device),
-            backbone.transformer.cache(takes, rows))
+            backbone.transformer.cache(takes, rows),
+        )
 
 
 class PlainFrame:
@@ -71,5 +75,7 @@ class PlainFrame:
         """Pieces of a frame to be timed alone."""
         s, config = self.state, self.backbone.config
         c0 = s.codes[0, :, :1].clamp(max=config.codebook_size - 1)
-        return {"backbone": lambda: self.backbone.codebook0_head(self.backbone(s.x, s.position, s.cache)[:, -1]),
-                "depth": lambda: self.depth(s.hidden[0], c0, s.u[:, 0])}
+        return {
+            "backbone": lambda: self.backbone.codebook0_head(self.backbone(s.x, s.position, s.cache)[:, -1]),
+            "depth": lambda: self.depth(s.hidden[0], c0, s.u[:, 0]),
+        }

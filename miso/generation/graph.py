@@ -20,7 +20,9 @@ class GraphFrame:
             frame()
         torch.cuda.current_stream(device).wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # what other threads do on the GPU meanwhile is their own affair
+        with torch.cuda.graph(
+            self._graph, capture_error_mode="thread_local"
+        ):  # what other threads do on the GPU meanwhile is their own affair
             frame()
 
     def __call__(self, window: int | None = None) -> None:

@@ -42,14 +42,33 @@ class FrameLoop:
     logits at other batch sizes: in fp32 a code changes if its uniform number falls within about 1e-6 of a boundary.
     """
 
-    def __init__(self, backbone: Backbone, depth: DepthSampler, prompt: Prompt, *, seeds: list[int], max_frames: int,
-                 sampling: Sampling = Sampling(), prefix: Codes | None = None, keep_hidden: bool = False, path: str = "auto"):
+    def __init__(
+        self,
+        backbone: Backbone,
+        depth: DepthSampler,
+        prompt: Prompt,
+        *,
+        seeds: list[int],
+        max_frames: int,
+        sampling: Sampling = Sampling(),
+        prefix: Codes | None = None,
+        keep_hidden: bool = False,
+        path: str = "auto",
+    ):
         if not seeds:
             raise MisoError("There are no takes to make.", "Use 1 or more.", input="takes")
         if max_frames < 1:
-            raise MisoError(f"The limit is {max_frames} frames.", "Allow at least one frame (0.08 s).", input="max_seconds")
+            raise MisoError(
+                f"The limit is {max_frames} frames.",
+                "Allow at least one frame (0.08 s).",
+                input="max_seconds",
+            )
         if backbone.fingerprint != depth.decoder.fingerprint:
-            raise MisoError("The backbone and the depth decoder come from two checkpoints.", "Take both from one Load Miso Model.", input="depth")
+            raise MisoError(
+                "The backbone and the depth decoder come from two checkpoints.",
+                "Take both from one Load Miso Model.",
+                input="depth",
+            )
         self.backbone, self.depth, self.sampling, self.seeds = backbone, depth, sampling, list(seeds)
         self.config, self.device = backbone.config, backbone.codebook0_head.weight.device
         self._given = torch.empty(0, depth.codebooks, dtype=torch.int64)  # [P, K] the prefix
@@ -58,13 +77,19 @@ class FrameLoop:
             self._given = frames_of_take(prefix, self.config, "prefix")
             self._given_spans = prefix.takes[0].spans
             if prefix.codebooks != depth.codebooks:
-                raise MisoError(f"The prefix has {prefix.codebooks} codebooks, the depth decoder makes {depth.codebooks}.",
-                                "Let both have the same number.", input="prefix")
+                raise MisoError(
+                    f"The prefix has {prefix.codebooks} codebooks, the depth decoder makes {depth.codebooks}.",
+                    "Let both have the same number.",
+                    input="prefix",
+                )
         self.first, self.max_frames = len(self._given), max_frames
         self.prompt = prompt
         if (rows := len(prompt.rows) + self.first + max_frames) > self.config.positions:
-            raise MisoError(f"Prompt, prefix and frames to make are {rows} rows; the model has {self.config.positions} positions.",
-                            "Ask for fewer seconds, or shorten the prompt or the prefix.", input="max_seconds")
+            raise MisoError(
+                f"Prompt, prefix and frames to make are {rows} rows; the model has {self.config.positions} positions.",
+                "Ask for fewer seconds, or shorten the prompt or the prefix.",
+                input="max_seconds",
+            )
         self.path = pick_path(path, backbone, depth, len(seeds))
         self._u = uniforms(self.seeds, self.first + max_frames, self.config.codebooks)
         self._running = torch.ones(len(seeds), dtype=torch.bool)
@@ -91,7 +116,9 @@ class FrameLoop:
     def _run(self) -> Iterator[Frame]:
         start, end = len(self.prompt.rows), self.first + self.max_frames
         static = self.path != "plain"
-        with borrow_frame(self.path, self.backbone, self.depth, self.sampling, len(self.seeds), start + end, end) as frame:
+        with borrow_frame(
+            self.path, self.backbone, self.depth, self.sampling, len(self.seeds), start + end, end
+        ) as frame:
             self.prefill(frame.state)
             in_flight = deque()
             for t in range(self.first, end):
@@ -110,24 +137,34 @@ class FrameLoop:
     def prefill(self, state: FrameState) -> None:
         """All rows but the last, for all takes at once; the last is what the first frame reads. For the loop itself, and to be timed."""
         given, given_mask = frame_rows(self._given, self.config.codebooks)
-        rows, mask = torch.cat((self.prompt.rows, given))[None], torch.cat((self.prompt.mask, given_mask))[None]
+        rows, mask = (
+            torch.cat((self.prompt.rows, given))[None],
+            torch.cat((self.prompt.mask, given_mask))[None],
+        )
         x, before = self.backbone.embed(rows, mask), rows.shape[1] - 1
         if before:
-            y = self.backbone(x[:, :-1], torch.arange(before, device=self.device), state.cache.first(), window=before)
+            y = self.backbone(
+                x[:, :-1], torch.arange(before, device=self.device), state.cache.first(), window=before
+            )
             state.cache.spread(before)
             if self._states is not None and self.first:
-                self._given_states = y[:, before - self.first:].cpu()
+                self._given_states = y[:, before - self.first :].cpu()
         state.x.copy_(x[:, -1:])
         state.position.fill_(before)
         state.counter.fill_(self.first)
-        state.u[:, :self._u.shape[1]] = self._u.to(self.device)
+        state.u[:, : self._u.shape[1]] = self._u.to(self.device)
 
     def _fetch(self, state: FrameState, t: int) -> tuple[list[Tensor], torch.cuda.Event | None]:
         """Copies on the CPU of what frame t left, and on CUDA the event after which they have arrived."""
         tables = (state.codes, state.log_p, *([state.hidden] if self._states is not None else []))
         if self.device.type != "cuda":
             return [table[t].cpu() for table in tables], None
-        rows = [torch.empty(table.shape[1:], dtype=table.dtype, pin_memory=True).copy_(table[t], non_blocking=True) for table in tables]
+        rows = [
+            torch.empty(table.shape[1:], dtype=table.dtype, pin_memory=True).copy_(
+                table[t], non_blocking=True
+            )
+            for table in tables
+        ]
         event = torch.cuda.Event()
         event.record()
         return rows, event
@@ -155,13 +192,26 @@ class FrameLoop:
         sampled = torch.arange(len(self._made))[:, None] < self._lengths - self.first  # [made, B]
         log_p = torch.stack(self._log_p) if self._made else torch.zeros(0, len(self.seeds))
         means = (log_p * sampled).sum(0) / sampled.sum(0)  # NaN where nothing was sampled
-        for seed, running, length, mean in zip(self.seeds, self._running.tolist(), self._lengths.tolist(), means.tolist()):
+        for seed, running, length, mean in zip(
+            self.seeds, self._running.tolist(), self._lengths.tolist(), means.tolist()
+        ):
             stop = "eos" if not running else "limit" if self._finished else "interrupted"
             said = (Span(self.first, length, line.text, line.speaker),) if length > self.first else ()
             takes.append(Take(seed, stop, join_spans(self._given_spans, said), mean if said else None))
-        source = {"model": self.backbone.fingerprint, "sampling": asdict(self.sampling), "depth_sampling": asdict(self.depth.sampling)}
-        return Codes(tensor, self._lengths, self.config.codec, self.config.frame_rate, self.config.codebook_size,
-                     tuple(takes), source)
+        source = {
+            "model": self.backbone.fingerprint,
+            "sampling": asdict(self.sampling),
+            "depth_sampling": asdict(self.depth.sampling),
+        }
+        return Codes(
+            tensor,
+            self._lengths,
+            self.config.codec,
+            self.config.frame_rate,
+            self.config.codebook_size,
+            tuple(takes),
+            source,
+        )
 
     @property
     def hidden(self) -> Hidden:
@@ -171,4 +221,8 @@ class FrameLoop:
         takes, dim = len(self.seeds), self.config.backbone.dim
         parts = [] if self._given_states is None else [self._given_states.expand(takes, -1, -1)]
         parts += [torch.stack(self._states, 1)] if self._states else []
-        return Hidden(torch.cat(parts, 1) if parts else torch.empty(takes, 0, dim), self._lengths.clone(), self.backbone.fingerprint)
+        return Hidden(
+            torch.cat(parts, 1) if parts else torch.empty(takes, 0, dim),
+            self._lengths.clone(),
+            self.backbone.fingerprint,
+        )

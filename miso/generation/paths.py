@@ -42,7 +42,9 @@ class FramePath(ABC):
 
     @staticmethod
     @abstractmethod
-    def make(backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState) -> PlainFrame | GraphFrame:
+    def make(
+        backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState
+    ) -> PlainFrame | GraphFrame:
         """The callable that draws one frame of every take from ``state`` and leaves the result there."""
 
 
@@ -63,7 +65,9 @@ class GraphPath(FramePath):
 
     @staticmethod
     def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
-        if backbone.bytes_on_cpu:  # such a layer has another address at each call, and a graph holds addresses
+        if (
+            backbone.bytes_on_cpu
+        ):  # such a layer has another address at each call, and a graph holds addresses
             return (
                 f"{backbone.bytes_on_cpu / 1e9:.1f} GB of the backbone's layers stay on the CPU, because the device's "
                 "memory can't hold them"
@@ -141,10 +145,15 @@ def borrow_frame(
         settings = (path, depth.sampling, depth.codebooks, sampling, takes, rows)
         return *settings, *_addresses(backbone), *_addresses(depth.decoder)
 
-    kept, backbone.kept_frame = backbone.kept_frame, None  # not there while in use: a second run makes its own
+    kept, backbone.kept_frame = (
+        backbone.kept_frame,
+        None,
+    )  # not there while in use: a second run makes its own
     if kept is None or kept[0] != key():
         del kept  # free its memory before as much again is allocated
-        frame = PATHS[path].make(backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, rows))
+        frame = PATHS[path].make(
+            backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, rows)
+        )
         kept = key(), frame  # the key is taken after ``make``, which may move a matrix to another layout
     try:
         yield kept[1]

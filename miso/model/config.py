@@ -79,24 +79,72 @@ class ModelConfig:
             backbone, depth = _stack(raw["backbone"]), _stack(raw.get("depth") or raw["decoder"])
             audio_vocab = int(raw["audio_vocab"])
             config = ModelConfig(
-                backbone, depth, int(raw["text_vocab"]), audio_vocab, int(raw.get("codebooks") or raw["K"]),
+                backbone,
+                depth,
+                int(raw["text_vocab"]),
+                audio_vocab,
+                int(raw.get("codebooks") or raw["K"]),
                 int(raw.get("codebook_size", audio_vocab)),
-                **{k: raw[k] for k in ("codec", "family", "positions", "frame_rate", "rope_base", "norm_eps", "temperature", "top_k") if k in raw})
+                **{
+                    k: raw[k]
+                    for k in (
+                        "codec",
+                        "family",
+                        "positions",
+                        "frame_rate",
+                        "rope_base",
+                        "norm_eps",
+                        "temperature",
+                        "top_k",
+                    )
+                    if k in raw
+                },
+            )
         except (KeyError, TypeError, ValueError) as e:
-            raise MisoError(f"The checkpoint's config can't be read ({type(e).__name__}: {e}).",
-                            "Write it again with this version of Miso.") from e
+            raise MisoError(
+                f"The checkpoint's config can't be read ({type(e).__name__}: {e}).",
+                "Write it again with this version of Miso.",
+            ) from e
         if config.family not in FAMILIES:
-            raise MisoError(f"The checkpoint is of the family '{config.family}'; known are {', '.join(FAMILIES)}.",
-                            "Update Miso, or choose another checkpoint.")
+            raise MisoError(
+                f"The checkpoint is of the family '{config.family}'; known are {', '.join(FAMILIES)}.",
+                "Update Miso, or choose another checkpoint.",
+            )
         return config
 
 
 def _stack(raw: dict) -> StackConfig:
-    return StackConfig(int(raw["layers"]), int(raw["heads"]), int(raw.get("kv_heads") or raw["kv"]), int(raw["dim"]), int(raw["inter"]))
+    return StackConfig(
+        int(raw["layers"]),
+        int(raw["heads"]),
+        int(raw.get("kv_heads") or raw["kv"]),
+        int(raw["dim"]),
+        int(raw["inter"]),
+    )
 
 
 PRESETS = {
-    "8b": ModelConfig(StackConfig(32, 32, 8, 4096, 14336), StackConfig(8, 24, 6, 1536, 6912), 128_256, 2051, 32, 2048, MIMI, "miso"),
-    "csm-1b": ModelConfig(StackConfig(16, 32, 8, 2048, 8192), StackConfig(4, 8, 2, 1024, 8192), 128_256, 2051, 32, 2048, MIMI, "csm"),
-    "nano": ModelConfig(StackConfig(8, 5, 1, 320, 880), StackConfig(3, 4, 2, 192, 512), 320, 2051, 8, 2048, "nano", "nano"),
+    "8b": ModelConfig(
+        StackConfig(32, 32, 8, 4096, 14336),
+        StackConfig(8, 24, 6, 1536, 6912),
+        128_256,
+        2051,
+        32,
+        2048,
+        MIMI,
+        "miso",
+    ),
+    "csm-1b": ModelConfig(
+        StackConfig(16, 32, 8, 2048, 8192),
+        StackConfig(4, 8, 2, 1024, 8192),
+        128_256,
+        2051,
+        32,
+        2048,
+        MIMI,
+        "csm",
+    ),
+    "nano": ModelConfig(
+        StackConfig(8, 5, 1, 320, 880), StackConfig(3, 4, 2, 192, 512), 320, 2051, 8, 2048, "nano", "nano"
+    ),
 }

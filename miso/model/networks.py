@@ -37,11 +37,17 @@ class Backbone(nn.Module):
         self.config, self.fingerprint = config, fingerprint
         dim = config.backbone.dim
         self.text_embeddings = TextEmbeddings(config.text_vocab, dim)
-        self.audio_embeddings = nn.Embedding(config.codebooks * config.audio_vocab, dim)  # row = codebook * audio_vocab + code
-        self.transformer = Transformer(config.backbone, positions=config.positions, rope_base=config.rope_base, norm_eps=config.norm_eps)
+        self.audio_embeddings = nn.Embedding(
+            config.codebooks * config.audio_vocab, dim
+        )  # row = codebook * audio_vocab + code
+        self.transformer = Transformer(
+            config.backbone, positions=config.positions, rope_base=config.rope_base, norm_eps=config.norm_eps
+        )
         self.codebook0_head = nn.Linear(dim, config.audio_vocab, bias=False)
         self.kept_frame = None  # see ``paths.borrow_frame``
-        self.bytes_on_cpu = 0  # of layers whose weights stay there wherever the rest is moved; see ``offload``
+        self.bytes_on_cpu = (
+            0  # of layers whose weights stay there wherever the rest is moved; see ``offload``
+        )
 
     def _apply(self, fn, recurse=True):
         self.kept_frame = None
@@ -54,7 +60,10 @@ class Backbone(nn.Module):
         codes, heard = rows[..., :-1].to(here), mask[..., :-1].to(here)
         codes = codes + torch.arange(self.config.codebooks, device=here) * self.config.audio_vocab
         # a long prompt at once would take K times its memory
-        parts = [(self.audio_embeddings(c) * m[..., None]).sum(2) for c, m in zip(codes.split(64, 1), heard.split(64, 1))]
+        parts = [
+            (self.audio_embeddings(c) * m[..., None]).sum(2)
+            for c, m in zip(codes.split(64, 1), heard.split(64, 1))
+        ]
         return torch.cat(parts, 1) + text
 
     def embed_frame(self, codes: Tensor) -> Tensor:
@@ -62,7 +71,13 @@ class Backbone(nn.Module):
         offsets = torch.arange(codes.shape[1], device=codes.device) * self.config.audio_vocab
         return self.audio_embeddings(codes + offsets).sum(1, keepdim=True)
 
-    def forward(self, x: Tensor, positions: Tensor | None = None, cache: KVCache | None = None, window: int | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor | None = None,
+        cache: KVCache | None = None,
+        window: int | None = None,
+    ) -> Tensor:
         """Hidden states [B, S, D] of embedded rows x [B, S, D]; see ``Transformer.forward``."""
         return self.transformer(x, positions, cache, window)
 
@@ -78,8 +93,12 @@ class DepthDecoder(nn.Module):
         self.config, self.fingerprint = config, fingerprint
         dim, steps = config.depth.dim, config.codebooks - 1
         self.projection = nn.Linear(config.backbone.dim, dim, bias=False)
-        self.code_table = nn.Parameter(torch.empty(steps * config.audio_vocab, dim))  # audio embeddings of codebooks 0..K-2, projected
-        self.transformer = Transformer(config.depth, positions=config.codebooks, rope_base=config.rope_base, norm_eps=config.norm_eps)
+        self.code_table = nn.Parameter(
+            torch.empty(steps * config.audio_vocab, dim)
+        )  # audio embeddings of codebooks 0..K-2, projected
+        self.transformer = Transformer(
+            config.depth, positions=config.codebooks, rope_base=config.rope_base, norm_eps=config.norm_eps
+        )
         self.audio_head = nn.Parameter(torch.empty(steps, dim, config.audio_vocab))
 
     def embed(self, codes: Tensor, first: int = 0) -> Tensor:

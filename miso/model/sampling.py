@@ -23,9 +23,15 @@ class Sampling:
 
     def __post_init__(self):
         if not 0 <= self.temperature <= 100:  # NaN fails too
-            raise MisoError(f"temperature is {self.temperature}.", "Use 0 (greedy) to about 1.5; 0.9 is usual.", input="temperature")
+            raise MisoError(
+                f"temperature is {self.temperature}.",
+                "Use 0 (greedy) to about 1.5; 0.9 is usual.",
+                input="temperature",
+            )
         if self.top_k < 0:
-            raise MisoError(f"top_k is {self.top_k}.", "Use 0 (no limit) or more; 50 is usual.", input="top_k")
+            raise MisoError(
+                f"top_k is {self.top_k}.", "Use 0 (no limit) or more; 50 is usual.", input="top_k"
+            )
 
     @property
     def greedy(self) -> bool:
@@ -54,9 +60,13 @@ def draw(logits: Tensor, u: Tensor, sampling: Sampling, codebook_size: int) -> T
     if 0 < sampling.top_k < logits.shape[-1]:
         kth = logits.topk(sampling.top_k, -1).values[:, -1:]
         logits = logits.masked_fill(logits < kth, float("-inf"))
-    logits = logits - logits.amax(-1, keepdim=True)  # before the division: a tiny temperature must not overflow
+    logits = logits - logits.amax(
+        -1, keepdim=True
+    )  # before the division: a tiny temperature must not overflow
     # cumulated in the order of the ids: the order of a sort's ties would differ from device to device
     p = torch.softmax(logits / sampling.temperature, -1)
-    cdf = p.cumsum(-1).masked_fill(p == 0, -1)  # an id of no probability is never the first to exceed the target
+    cdf = p.cumsum(-1).masked_fill(
+        p == 0, -1
+    )  # an id of no probability is never the first to exceed the target
     target = u[:, None] * cdf.amax(-1, keepdim=True)
     return (cdf > target).to(torch.uint8).argmax(-1)

@@ -19,7 +19,9 @@ from .rotary import rotate, turn_by
 class KVCache:
     """Keys and values of every layer, [L, B, KV heads, capacity, head dim], at native KV heads; rows are written by position."""
 
-    def __init__(self, config: StackConfig, batch: int, capacity: int, *, device: torch.device, dtype: torch.dtype):
+    def __init__(
+        self, config: StackConfig, batch: int, capacity: int, *, device: torch.device, dtype: torch.dtype
+    ):
         shape = (config.layers, batch, config.kv_heads, capacity, config.head_dim)
         # zeros, not empty: rows not yet written are masked, but 0 * NaN would still be NaN
         self.keys, self.values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
@@ -59,8 +61,12 @@ class Rope(nn.Module):
         freqs = base ** -(torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu") / head_dim)
         turns = 8192 * freqs / (2 * math.pi)  # full rotations over the original context
         smooth = ((turns - 1) / (4 - 1)).clamp(0, 1)
-        angles = torch.outer(torch.arange(positions, dtype=torch.float32, device="cpu"), freqs * (smooth + (1 - smooth) / 32))
-        self.register_buffer("table", torch.stack((angles.cos(), angles.sin())), persistent=False)  # [2, P, head_dim / 2]
+        angles = torch.outer(
+            torch.arange(positions, dtype=torch.float32, device="cpu"), freqs * (smooth + (1 - smooth) / 32)
+        )
+        self.register_buffer(
+            "table", torch.stack((angles.cos(), angles.sin())), persistent=False
+        )  # [2, P, head_dim / 2]
 
     def _apply(self, fn, recurse=True):
         # follow the model to its device, never to its dtype: bf16 tables are wrong by 1e-3
@@ -95,9 +101,21 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.dim, kv_dim, bias=False)
         self.output_proj = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor, turn: Tensor, bias: Tensor, cache: KVCache | None, layer: int, positions: Tensor, window: int) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        turn: Tensor,
+        bias: Tensor,
+        cache: KVCache | None,
+        layer: int,
+        positions: Tensor,
+        window: int,
+    ) -> Tensor:
         B, S, _ = x.shape
-        q, k, v = (p(x).view(B, S, -1, self.head_dim).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            p(x).view(B, S, -1, self.head_dim).transpose(1, 2)
+            for p in (self.q_proj, self.k_proj, self.v_proj)
+        )
         q, k = rotate(q, turn), rotate(k, turn)
         if cache is not None:
             k, v = (t[:, :, :window] for t in cache.write(layer, positions, k, v))
@@ -142,7 +160,13 @@ class Transformer(nn.Module):
         self.norm = RMSNorm(config.dim, norm_eps)
         self.rope = Rope(config.head_dim, positions, rope_base)
 
-    def forward(self, x: Tensor, positions: Tensor | None = None, cache: KVCache | None = None, window: int | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor | None = None,
+        cache: KVCache | None = None,
+        window: int | None = None,
+    ) -> Tensor:
         """Hidden states [B, S, D] of rows x [B, S, D].
 
         With a cache the rows stand at ``positions`` [S] and see what it holds up to themselves; ``window`` (a host integer, at
@@ -157,7 +181,9 @@ class Transformer(nn.Module):
             window = cache.capacity
         later = torch.arange(window, device=x.device) > positions[:, None]
         bias = torch.zeros(later.shape, dtype=x.dtype, device=x.device).masked_fill_(later, -torch.inf)
-        bias = bias.repeat(self.config.heads // self.config.kv_heads, 1)  # [group * S, window], made once for all layers
+        bias = bias.repeat(
+            self.config.heads // self.config.kv_heads, 1
+        )  # [group * S, window], made once for all layers
         turn = self.rope(positions)
         for i, layer in enumerate(self.layers):
             x = layer(x, turn, bias, cache, i, positions, window)

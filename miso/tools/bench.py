@@ -29,8 +29,18 @@ from .exactness import exactness
 _PREFILLS = 128, 1500  # rows
 
 
-def bench(size: str, device: torch.device, precision: Precision, *, frames: int = 50, prompt_rows: int = 128, takes: Sequence[int] = (1,),
-          paths: Sequence[str] = ("auto",), exact: bool = False, say: Callable[[str], None] = lambda line: None) -> dict:
+def bench(
+    size: str,
+    device: torch.device,
+    precision: Precision,
+    *,
+    frames: int = 50,
+    prompt_rows: int = 128,
+    takes: Sequence[int] = (1,),
+    paths: Sequence[str] = ("auto",),
+    exact: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict:
     """Figures of one size and precision, for a JSON file; times in ms are medians. ``runs`` has one entry for each path and number of takes.
 
     ``floor_ms`` is the time that reading the weights a frame needs takes at the bandwidth measured here, ``over_floor`` what a frame
@@ -42,17 +52,30 @@ def bench(size: str, device: torch.device, precision: Precision, *, frames: int 
     config, errors = PRESETS[size], {}
     if exact:
         say("errors")
-        errors = {f"{name}_error": error for name, error in exactness(config, device, precision, paths[-1]).items()}
+        errors = {
+            f"{name}_error": error for name, error in exactness(config, device, precision, paths[-1]).items()
+        }
         _empty_cache(device)
     begin = time.perf_counter()
     tensor = random_tensors(config, 0, device=device, dtype=precision.dtype)
-    backbone, decoder = (build(kind, config, "random", tensor, device=device, precision=precision) for kind in (Backbone, DepthDecoder))
+    backbone, decoder = (
+        build(kind, config, "random", tensor, device=device, precision=precision)
+        for kind in (Backbone, DepthDecoder)
+    )
     wait(device)
     machine = _Machine(device, backbone, DepthSampler(decoder), config)
     result = {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
-        "torch": torch.__version__, "size": size, "precision": str(precision), "prompt_rows": prompt_rows,
-        "build_s": time.perf_counter() - begin, "bandwidth_gb_s": bandwidth(device) / 1e9, "gb_a_frame": _bytes_read(backbone, decoder) / 1e9}
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "size": size,
+        "precision": str(precision),
+        "prompt_rows": prompt_rows,
+        "build_s": time.perf_counter() - begin,
+        "bandwidth_gb_s": bandwidth(device) / 1e9,
+        "gb_a_frame": _bytes_read(backbone, decoder) / 1e9,
+    }
     result["floor_ms"] = 1e3 * result["gb_a_frame"] / result["bandwidth_gb_s"]
     result |= errors
     result["runs"] = []
@@ -64,7 +87,9 @@ def bench(size: str, device: torch.device, precision: Precision, *, frames: int 
             result["runs"].append(run | {"over_floor": run["frame_ms"] / result["floor_ms"]})
     say("prefill")
     path = pick_path(paths[-1], backbone, machine.depth, 1)
-    result["prefill_ms"] = {rows: machine.prefill(path, rows) for rows in _PREFILLS if rows + 4 < config.positions}
+    result["prefill_ms"] = {
+        rows: machine.prefill(path, rows) for rows in _PREFILLS if rows + 4 < config.positions
+    }
     result["first_sound_ms"] = machine.first_sound(path, prompt_rows)
     if device.type == "cuda":
         backbone.kept_frame = None
@@ -83,9 +108,16 @@ class _Machine:
         self.device, self.backbone, self.depth, self.config = device, backbone, depth, config
 
     def loop(self, path: str, takes: int, rows: int, frames: int) -> FrameLoop:
-        codes = torch.randint(1, self.config.codebook_size, (rows, self.config.codebooks), generator=torch.Generator().manual_seed(0))
+        codes = torch.randint(
+            1,
+            self.config.codebook_size,
+            (rows, self.config.codebooks),
+            generator=torch.Generator().manual_seed(0),
+        )
         prompt = Prompt(*frame_rows(codes, self.config.codebooks), Segment(""))
-        return FrameLoop(self.backbone, self.depth, prompt, seeds=list(range(takes)), max_frames=frames, path=path)
+        return FrameLoop(
+            self.backbone, self.depth, prompt, seeds=list(range(takes)), max_frames=frames, path=path
+        )
 
     def run(self, path: str, takes: int, rows: int, frames: int) -> dict[str, float]:
         begin = time.perf_counter()
@@ -95,26 +127,53 @@ class _Machine:
         for _ in self.loop(path, takes, rows, frames):
             stamps.append(time.perf_counter())
         # frames arrive late by the loop's lag, the last ones at once; in between the differences are the frames' own times
-        gaps = [1e3 * (b - a) for a, b in zip(stamps, stamps[1:])][:-2 or None]
-        return figures | {"frames": len(stamps), "frame_ms": statistics.median(gaps), "slowest_ms": max(gaps)} | self.parts(path, takes, rows, frames)
+        gaps = [1e3 * (b - a) for a, b in zip(stamps, stamps[1:])][: -2 or None]
+        return (
+            figures
+            | {"frames": len(stamps), "frame_ms": statistics.median(gaps), "slowest_ms": max(gaps)}
+            | self.parts(path, takes, rows, frames)
+        )
 
     def parts(self, path: str, takes: int, rows: int, frames: int) -> dict[str, float]:
         """Each part of a frame alone; drawing is also within depth and backbone, where it is shown a second time."""
-        with borrow_frame(path, self.backbone, self.depth, Sampling(), takes, rows + frames, frames) as frame, torch.inference_mode():
+        with (
+            borrow_frame(path, self.backbone, self.depth, Sampling(), takes, rows + frames, frames) as frame,
+            torch.inference_mode(),
+        ):
             step = frame if isinstance(frame, PlainFrame) else frame.step
             step.state.position.fill_(rows)
             step.state.counter.zero_()
             parts = step.parts()
-            logits, u = torch.randn(takes, self.config.audio_vocab, device=self.device), torch.rand(takes, device=self.device)
-            parts.setdefault("sampling", lambda: [draw(logits, u, Sampling(), self.config.codebook_size) for _ in range(self.config.codebooks)])
-            return {f"{name}_ms": _median_ms(call if path == "plain" else _recorded(call), self.device) for name, call in parts.items()}
+            logits, u = (
+                torch.randn(takes, self.config.audio_vocab, device=self.device),
+                torch.rand(takes, device=self.device),
+            )
+            parts.setdefault(
+                "sampling",
+                lambda: [
+                    draw(logits, u, Sampling(), self.config.codebook_size)
+                    for _ in range(self.config.codebooks)
+                ],
+            )
+            return {
+                f"{name}_ms": _median_ms(call if path == "plain" else _recorded(call), self.device)
+                for name, call in parts.items()
+            }
 
     def prefill(self, path: str, rows: int, runs: int = 5) -> float:
         """Until the first frame can be drawn."""
         loops = [self.loop(path, 1, rows, self.config.positions - rows) for _ in range(runs)]
         times = []
         for loop in loops:
-            with borrow_frame(path, self.backbone, self.depth, loop.sampling, 1, self.config.positions, self.config.positions) as frame:
+            with borrow_frame(
+                path,
+                self.backbone,
+                self.depth,
+                loop.sampling,
+                1,
+                self.config.positions,
+                self.config.positions,
+            ) as frame:
                 times.append(_ms(lambda: loop.prefill(frame.state), self.device))  # noqa: B023
         return statistics.median(times)
 
@@ -150,8 +209,13 @@ def _empty_cache(device: torch.device) -> None:
 def _bytes_read(backbone: Backbone, decoder: DepthDecoder) -> int:
     """Of weights, in one frame of any number of takes: the depth decoder's once for each codebook it draws."""
     steps = decoder.config.codebooks - 1
-    return (_size(backbone.transformer) + _size(backbone.codebook0_head) + _size(decoder.projection) + steps * _size(decoder.transformer)
-            + decoder.audio_head.nbytes)
+    return (
+        _size(backbone.transformer)
+        + _size(backbone.codebook0_head)
+        + _size(decoder.projection)
+        + steps * _size(decoder.transformer)
+        + decoder.audio_head.nbytes
+    )
 
 
 def _size(module: nn.Module) -> int:

@@ -28,8 +28,10 @@ def info(path: str | Path) -> str:
         return _codes(path, metadata)
     if metadata.get("format") == HIDDEN:
         takes, frames, width = entries["hidden"].shape
-        return (f"Hidden states of a backbone: {takes} takes, up to {frames} frames, {width} wide.\n"
-                f"They belong to the checkpoint {metadata['fingerprint']}; the depth decoder can run again on them.")
+        return (
+            f"Hidden states of a backbone: {takes} takes, up to {frames} frames, {width} wide.\n"
+            f"They belong to the checkpoint {metadata['fingerprint']}; the depth decoder can run again on them."
+        )
     if metadata.get("format") == SOURCE_FILTER:
         net = inspect_source_filter(path)
         return f"A source-filter vocoder for codes of '{net.codec_id}': {_contents(entries)}.\nDecodes only, and streams."
@@ -43,28 +45,45 @@ def info(path: str | Path) -> str:
 def _checkpoint(path: Path) -> str:
     checkpoint = Checkpoint(path)
     config = checkpoint.config
-    lines = [f"A checkpoint of the {config.family} family ({checkpoint.layout.name} layout): {_contents(checkpoint.entries)}."]
+    lines = [
+        f"A checkpoint of the {config.family} family ({checkpoint.layout.name} layout): {_contents(checkpoint.entries)}."
+    ]
     for name, stack in (("Backbone", config.backbone), ("Depth decoder", config.depth)):
-        lines.append(f"{name}: {stack.layers} layers, {stack.dim} wide, MLP {stack.inter}, {stack.heads} heads of {stack.head_dim}, "
-                     f"{stack.kv_heads} KV heads.")
-    lines += [f"Speaks {config.codebooks} codebooks of {config.codebook_size} at {config.frame_rate:g} frames a second (codec '{config.codec}'); "
-              f"{config.positions} positions, {config.positions / config.frame_rate:.0f} s of prompt and speech together.",
-              f"Text: {config.conventions.tokenizer} tokenizer, {config.text_vocab} ids, prompt \"{config.conventions.prompt}\".",
-              f"Sampled at temperature {config.temperature:g}, top-k {config.top_k} unless told otherwise.",
-              f"Fingerprint {checkpoint.fingerprint}."]
+        lines.append(
+            f"{name}: {stack.layers} layers, {stack.dim} wide, MLP {stack.inter}, {stack.heads} heads of {stack.head_dim}, "
+            f"{stack.kv_heads} KV heads."
+        )
+    lines += [
+        f"Speaks {config.codebooks} codebooks of {config.codebook_size} at {config.frame_rate:g} frames a second (codec '{config.codec}'); "
+        f"{config.positions} positions, {config.positions / config.frame_rate:.0f} s of prompt and speech together.",
+        f'Text: {config.conventions.tokenizer} tokenizer, {config.text_vocab} ids, prompt "{config.conventions.prompt}".',
+        f"Sampled at temperature {config.temperature:g}, top-k {config.top_k} unless told otherwise.",
+        f"Fingerprint {checkpoint.fingerprint}.",
+    ]
     return "\n".join(lines)
 
 
 def _codes(path: Path, metadata: dict[str, str]) -> str:
     codes = Codes.load(path)
-    lines = [f"Codes of the codec '{codes.codec}': {codes.batch} {'take' if codes.batch == 1 else 'takes'}, {codes.codebooks} codebooks of "
-             f"{codes.codebook_size}, {codes.frame_rate:g} frames a second."]
-    stops = {"eos": "ended by itself", "limit": "stopped at the limit", "interrupted": "interrupted",
-             None: "not sampled as it is (encoded or edited)"}
+    lines = [
+        f"Codes of the codec '{codes.codec}': {codes.batch} {'take' if codes.batch == 1 else 'takes'}, {codes.codebooks} codebooks of "
+        f"{codes.codebook_size}, {codes.frame_rate:g} frames a second."
+    ]
+    stops = {
+        "eos": "ended by itself",
+        "limit": "stopped at the limit",
+        "interrupted": "interrupted",
+        None: "not sampled as it is (encoded or edited)",
+    }
     for i, (take, length, seconds) in enumerate(zip(codes.takes, codes.lengths.tolist(), codes.seconds)):
         seed = f", seed {take.seed}" if take.seed is not None else ""
-        lines.append(f"Take {i}: {length} frames, {seconds:.2f} s{seed}, {stops[take.stop]}{_likelihood(take.log_probability)}.")
-        lines += [f"  {s.start / codes.frame_rate:.2f} to {s.end / codes.frame_rate:.2f} s, speaker {s.speaker}: {s.text}" for s in take.spans]
+        lines.append(
+            f"Take {i}: {length} frames, {seconds:.2f} s{seed}, {stops[take.stop]}{_likelihood(take.log_probability)}."
+        )
+        lines += [
+            f"  {s.start / codes.frame_rate:.2f} to {s.end / codes.frame_rate:.2f} s, speaker {s.speaker}: {s.text}"
+            for s in take.spans
+        ]
     if codes.batch == 1 and codes.takes[0].spans:
         lines.append("Can serve as a voice prompt: its text is known.")
     if "model" in codes.source:
@@ -81,9 +100,12 @@ def _likelihood(log_probability: float | None) -> str:
 def _codec(path: Path, entries: dict[str, Entry]) -> str:
     file = inspect_mimi(path)
     config = file.config
-    return (f"A Mimi codec: {_contents(entries)}.\n"
-            f"Codec id '{file.codec}': {config.codebooks} codebooks of {config.codebook_size}, {config.frame_rate:g} frames a second, "
-            f"{config.sample_rate} Hz.\n" + ("Encodes and decodes." if file.has_encoder else "Decodes only: it has no encoder."))
+    return (
+        f"A Mimi codec: {_contents(entries)}.\n"
+        f"Codec id '{file.codec}': {config.codebooks} codebooks of {config.codebook_size}, {config.frame_rate:g} frames a second, "
+        f"{config.sample_rate} Hz.\n"
+        + ("Encodes and decodes." if file.has_encoder else "Decodes only: it has no encoder.")
+    )
 
 
 def _contents(entries: dict[str, Entry]) -> str:

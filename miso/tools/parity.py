@@ -17,9 +17,24 @@ from ..model.sampling import Sampling
 from ..text.conditioning import Prompt, Segment
 from ..training.loss import loss
 
-EXPECTED = {"prompt_tokens", "prompt_mask", "backbone_hidden", "c0_logits", "depth_frames", "depth_backbone_hidden", "depth_logits",
-            "greedy_codes", "train_tokens", "train_mask", "train_targets", "train_targets_mask", "train_depth_idx",
-            "train_c0_loss", "train_depth_loss", "train_loss"}
+EXPECTED = {
+    "prompt_tokens",
+    "prompt_mask",
+    "backbone_hidden",
+    "c0_logits",
+    "depth_frames",
+    "depth_backbone_hidden",
+    "depth_logits",
+    "greedy_codes",
+    "train_tokens",
+    "train_mask",
+    "train_targets",
+    "train_targets_mask",
+    "train_depth_idx",
+    "train_c0_loss",
+    "train_depth_loss",
+    "train_loss",
+}
 
 
 @dataclass(frozen=True)
@@ -31,15 +46,22 @@ class Parity:
     codes: int
 
     def within(self, tolerance: float) -> bool:
-        return self.wrong_codes == 0 and all(d <= tolerance for d in self.differences.values())  # a NaN is never within
+        return self.wrong_codes == 0 and all(
+            d <= tolerance for d in self.differences.values()
+        )  # a NaN is never within
 
 
 @torch.inference_mode()
-def parity(model: str | Path, expected: str | Path, device: str = "cpu", precision: Precision = Precision()) -> Parity:
+def parity(
+    model: str | Path, expected: str | Path, device: str = "cpu", precision: Precision = Precision()
+) -> Parity:
     """Run the model of one file on the inputs of the other."""
     missing = EXPECTED - read_header(expected)[1].keys()
     if missing:
-        raise MisoError(f"{Path(expected).name} is no parity fixture: it lacks {', '.join(sorted(missing))}.", "Give the file of expected outputs.")
+        raise MisoError(
+            f"{Path(expected).name} is no parity fixture: it lacks {', '.join(sorted(missing))}.",
+            "Give the file of expected outputs.",
+        )
     with open_tensors(expected) as file:
         want = {name: file.get_tensor(name).to(device) for name in EXPECTED}
     checkpoint = Checkpoint(model)
@@ -48,13 +70,32 @@ def parity(model: str | Path, expected: str | Path, device: str = "cpu", precisi
     rows, mask = want["prompt_tokens"].long()[None], want["prompt_mask"][None]
     got["backbone_hidden"] = backbone(backbone.embed(rows, mask))[0]
     got["c0_logits"] = backbone.codebook0_head(got["backbone_hidden"])
-    got["depth_logits"] = depth.teacher_forced(want["depth_backbone_hidden"].to(precision.dtype), want["depth_frames"].long())
-    losses = loss(backbone, depth, want["train_tokens"].long(), want["train_mask"], want["train_targets"].long(), want["train_targets_mask"],
-                  want["train_depth_idx"].long())
+    got["depth_logits"] = depth.teacher_forced(
+        want["depth_backbone_hidden"].to(precision.dtype), want["depth_frames"].long()
+    )
+    losses = loss(
+        backbone,
+        depth,
+        want["train_tokens"].long(),
+        want["train_mask"],
+        want["train_targets"].long(),
+        want["train_targets_mask"],
+        want["train_depth_idx"].long(),
+    )
     got["train_loss"], got["train_c0_loss"], got["train_depth_loss"] = losses
     greedy = want["greedy_codes"].cpu()
-    loop = FrameLoop(backbone, DepthSampler(depth, Sampling(0)), Prompt(rows[0].cpu(), mask[0].cpu(), Segment("")), seeds=[0],
-                     max_frames=greedy.shape[1], sampling=Sampling(0))
+    loop = FrameLoop(
+        backbone,
+        DepthSampler(depth, Sampling(0)),
+        Prompt(rows[0].cpu(), mask[0].cpu(), Segment("")),
+        seeds=[0],
+        max_frames=greedy.shape[1],
+        sampling=Sampling(0),
+    )
     codes = torch.stack([frame.codes[0] for frame in loop], 1)
-    wrong = int((codes != greedy[:, :codes.shape[1]]).sum()) + greedy[:, codes.shape[1]:].numel()
-    return Parity({name: float((value.float() - want[name].float()).abs().max()) for name, value in got.items()}, wrong, greedy.numel())
+    wrong = int((codes != greedy[:, : codes.shape[1]]).sum()) + greedy[:, codes.shape[1] :].numel()
+    return Parity(
+        {name: float((value.float() - want[name].float()).abs().max()) for name, value in got.items()},
+        wrong,
+        greedy.numel(),
+    )

@@ -35,16 +35,27 @@ class Bottleneck(nn.Module):
 
     def __init__(self, quantizer: SplitQuantizer, decay: float, dead: float):
         super().__init__()
-        self.parts = [quantizer.semantic, quantizer.acoustic]  # a list: their parameters belong to the codec, not to this module
+        self.parts = [
+            quantizer.semantic,
+            quantizer.acoustic,
+        ]  # a list: their parameters belong to the codec, not to this module
         self.decay, self.dead = decay, dead
         for part in self.parts:
             part.tables.requires_grad_(False)
         shapes = [p.tables.shape for p in self.parts]
         device = quantizer.semantic.tables.device
-        self.counts = nn.ParameterList(nn.Parameter(torch.zeros(s[:2], device=device), requires_grad=False) for s in shapes)  # [K, S]
-        self.sums = nn.ParameterList(nn.Parameter(torch.zeros(s, device=device), requires_grad=False) for s in shapes)  # [K, S, C]
-        self.means = nn.ParameterList(nn.Parameter(torch.zeros(s[2], device=device), requires_grad=False) for s in shapes)  # [C], running
-        self.register_buffer("updates", torch.zeros((), device=device))  # batches learnt from; 0: the tables hold nothing yet
+        self.counts = nn.ParameterList(
+            nn.Parameter(torch.zeros(s[:2], device=device), requires_grad=False) for s in shapes
+        )  # [K, S]
+        self.sums = nn.ParameterList(
+            nn.Parameter(torch.zeros(s, device=device), requires_grad=False) for s in shapes
+        )  # [K, S, C]
+        self.means = nn.ParameterList(
+            nn.Parameter(torch.zeros(s[2], device=device), requires_grad=False) for s in shapes
+        )  # [C], running
+        self.register_buffer(
+            "updates", torch.zeros((), device=device)
+        )  # batches learnt from; 0: the tables hold nothing yet
         self._begun = False  # the same, without asking the device at each step
 
     def forward(self, latent: Tensor, kept: Tensor, bypassed: Tensor, learn: bool = True) -> Bottled:
@@ -63,10 +74,15 @@ class Bottleneck(nn.Module):
         content = self.parts[0].output_proj(semantic[0])
         skip = bypassed[:, None, None]
         # a bypassed sample hands on the very vectors that the tables approximate
-        mixed = [torch.where(skip, self.parts[i].input_proj(latent), q[0]) for i, q in enumerate((semantic, acoustic))]
+        mixed = [
+            torch.where(skip, self.parts[i].input_proj(latent), q[0])
+            for i, q in enumerate((semantic, acoustic))
+        ]
         out = sum(part.output_proj(x) for part, x in zip(self.parts, mixed))
         books = semantic[1].shape[1] + acoustic[1].shape[1]
-        return Bottled(out, content, torch.cat((semantic[1], acoustic[1]), 1), (semantic[2] + acoustic[2]) / books)
+        return Bottled(
+            out, content, torch.cat((semantic[1], acoustic[1]), 1), (semantic[2] + acoustic[2]) / books
+        )
 
     def around(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What would come out if nothing were quantized: the latent for the decoder, codebook 0's part of it, and what holds its mean."""
@@ -74,7 +90,9 @@ class Bottleneck(nn.Module):
         outs = [part.output_proj(x) for part, x in zip(self.parts, inputs)]
         return sum(outs), outs[0], sum(_wandering(x.transpose(1, 2)) for x in inputs)
 
-    def _quantize(self, index: int, latent: Tensor, kept: Tensor, learn: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _quantize(
+        self, index: int, latent: Tensor, kept: Tensor, learn: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Vectors [B, C, T] with gradients passed through, codes [B, k, T] and the sum of the codebooks' commitments.
 
         Every codebook assigns codes and learns, whatever is ``kept`` [B]; kept ones make up the vectors.
@@ -102,7 +120,9 @@ class Bottleneck(nn.Module):
         """Move the first table with the mean [C] of what it is given. Every step of Adam shifts all latents together, early on by more
         than they differ from each other; averages alone would trail behind, and commitment would chase them in circles."""
         before = self.means[index].clone()
-        self.means[index].lerp_(mean, self._follow.sqrt())  # faster than the tables, yet smoother than the batches, once latents keep still
+        self.means[index].lerp_(
+            mean, self._follow.sqrt()
+        )  # faster than the tables, yet smoother than the batches, once latents keep still
         shift = self.means[index] - before
         self.parts[index].tables[0] += shift
         self.sums[index][0] += self.counts[index][0][:, None] * shift
@@ -131,7 +151,9 @@ class Bottleneck(nn.Module):
             for k in range(len(part.tables)):
                 flat = residual.flatten(0, 1)
                 table = flat[torch.randint(len(flat), part.tables.shape[1:2], device=flat.device)]
-                table = table + 1e-3 * flat.std() * torch.randn_like(table)  # a vector drawn twice must not stay two equal entries
+                table = table + 1e-3 * flat.std() * torch.randn_like(
+                    table
+                )  # a vector drawn twice must not stay two equal entries
                 part.tables[k].copy_(table)
                 self.counts[index][k] = len(flat) / len(table)
                 self.sums[index][k] = table * self.counts[index][k][:, None]
@@ -148,7 +170,9 @@ def _wandering(x: Tensor) -> Tensor:
     return _PULL * x.mean((0, 1)).square().mean() / _spread(x)
 
 
-def draw_kept(batch: int, codebooks: int, dropped: float, bypassed: float, device: torch.device) -> tuple[Tensor, Tensor]:
+def draw_kept(
+    batch: int, codebooks: int, dropped: float, bypassed: float, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """For each sample the number of codebooks kept [B], and whether it is bypassed [B]."""
     few = torch.randint(1, codebooks + 1, (batch,), device=device)
     u = torch.rand(batch, device=device)
@@ -158,7 +182,9 @@ def draw_kept(batch: int, codebooks: int, dropped: float, bypassed: float, devic
 def perplexity(codes: Tensor, size: int) -> Tensor:
     """How many entries of each codebook are in use, as the exponential of their entropy, [K], from codes [B, K, T]."""
     flat = codes.transpose(0, 1).flatten(1)
-    counts = torch.zeros(len(flat), size, device=codes.device).scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float32))
+    counts = torch.zeros(len(flat), size, device=codes.device).scatter_add_(
+        1, flat, torch.ones_like(flat, dtype=torch.float32)
+    )
     p = counts / counts.sum(1, keepdim=True)
     return torch.special.entr(p).sum(1).exp()
 

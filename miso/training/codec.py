@@ -20,27 +20,49 @@ from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_
 from .sounding import Sounding
 
 
-def train_codec(speech: Speech, run: Run, settings: CodecSettings, device: torch.device, *, coder: str | Path | None = None,
-                start: str | Path | None = None) -> Path:
+def train_codec(
+    speech: Speech,
+    run: Run,
+    settings: CodecSettings,
+    device: torch.device,
+    *,
+    coder: str | Path | None = None,
+    start: str | Path | None = None,
+) -> Path:
     """Train, or go on training, until the run's budget is used; returns the codec file, which is there from the first save on.
 
     ``coder`` is the mel coder whose codes are taught. ``start`` is a codec file to begin with instead of random weights; without a
     coder its codes stay as they are.
     """
     trainer = CodecTrainer(speech, settings, device, run.seed, coder, start)
-    run.record["data"] = {**speech.record, "clips": len(trainer.clips),
-                          "hours": round(sum(c.samples for c in trainer.clips) / 24_000 / 3600, 3)}
+    run.record["data"] = {
+        **speech.record,
+        "clips": len(trainer.clips),
+        "hours": round(sum(c.samples for c in trainer.clips) / 24_000 / 3600, 3),
+    }
     run.record["parameters"] = sum(p.numel() for p in trainer.mimi.parameters())
     path = run.folder / "codec.safetensors"
-    run.train(trainer, lambda: save_mimi(path, trainer.mimi, trainer.mimi.codec), settings.log_every, settings.save_every)
+    run.train(
+        trainer,
+        lambda: save_mimi(path, trainer.mimi, trainer.mimi.codec),
+        settings.log_every,
+        settings.save_every,
+    )
     return path
 
 
 class CodecTrainer:
     """The networks, their optimizers and one step of both."""
 
-    def __init__(self, speech: Speech, settings: CodecSettings, device: torch.device, seed: int = 0, coder: str | Path | None = None,
-                 start: str | Path | None = None):
+    def __init__(
+        self,
+        speech: Speech,
+        settings: CodecSettings,
+        device: torch.device,
+        seed: int = 0,
+        coder: str | Path | None = None,
+        start: str | Path | None = None,
+    ):
         self.settings, self.device = settings, device
         self.clips = speech.taught()
         torch.manual_seed(seed)
@@ -67,8 +89,10 @@ class CodecTrainer:
         codes, target = self._taught(wave)
         books = codes.shape[1]
         if torch.rand(()) < c.dropped:
-            codes = codes[:, :int(torch.randint(1, books + 1, ()))]
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # for a step only: its shapes are always the same
+            codes = codes[:, : int(torch.randint(1, books + 1, ()))]
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=True
+        ):  # for a step only: its shapes are always the same
             with autocast(self.device):
                 latent = self.mimi.analyse(wave)[0] if self.coder else None
                 out, _ = self.mimi.synthesise(self.mimi.quantizer.decode(codes))
@@ -94,12 +118,19 @@ class CodecTrainer:
         """Mean square distance of two latents as the quantizer sees them, by the variance of the second."""
         parts = (self.mimi.quantizer.semantic, self.mimi.quantizer.acoustic)
         pairs = [(part.input_proj(latent), part.input_proj(target)) for part in parts]
-        return sum((a - b).square().mean() / b.transpose(0, 1).flatten(1).var(1).mean() for a, b in pairs) / len(parts)
+        return sum(
+            (a - b).square().mean() / b.transpose(0, 1).flatten(1).var(1).mean() for a, b in pairs
+        ) / len(parts)
 
     def _halves(self) -> list[list[nn.Parameter]]:
         m = self.mimi
-        return [[p for module in half for p in module.parameters() if p.grad is not None]
-                for half in ((m.encoder, m.encoder_transformer, m.downsample), (m.quantizer, m.upsample, m.decoder_transformer, m.decoder))]
+        return [
+            [p for module in half for p in module.parameters() if p.grad is not None]
+            for half in (
+                (m.encoder, m.encoder_transformer, m.downsample),
+                (m.quantizer, m.upsample, m.decoder_transformer, m.decoder),
+            )
+        ]
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -108,7 +139,10 @@ class CodecTrainer:
         wave = self.validation.middles()
         books = self.mimi.config.codebooks
         mel, (out, quantized) = self.sounding.mel, self.mimi(wave)
-        figures = {"held_out_mel": float(mel(out, wave)), "held_out_mel_half": float(mel(self.mimi(wave, max(1, books // 2))[0], wave))}
+        figures = {
+            "held_out_mel": float(mel(out, wave)),
+            "held_out_mel_half": float(mel(self.mimi(wave, max(1, books // 2))[0], wave)),
+        }
         if self.coder:
             same = (quantized.codes == self._taught(wave)[0]).float()
             figures |= {"held_out_same": float(same.mean()), "held_out_same_0": float(same[:, 0].mean())}
@@ -127,10 +161,18 @@ def _begin(coder: MelCoder | None, seed: int, start: str | Path | None) -> Mimi:
     if start:
         mimi = load_mimi(start)
         if coder and coder.config != mimi.config:
-            raise MisoError(f"{Path(start).name} is of other sizes than the coder.", "Name the coder that it was taught by.", input="start")
+            raise MisoError(
+                f"{Path(start).name} is of other sizes than the coder.",
+                "Name the coder that it was taught by.",
+                input="start",
+            )
         return mimi
     if coder is None:
-        raise MisoError("A codec is taught codes that are there already.", "Name a coder with --coder, or a codec with --start.", input="coder")
+        raise MisoError(
+            "A codec is taught codes that are there already.",
+            "Name a coder with --coder, or a codec with --start.",
+            input="coder",
+        )
     # random_mimi keeps signals their size through 40 layers without norms; torch's own initial weights would make them vanish
     mimi = random_mimi(coder.config, seed, coder.codec)
     mimi.quantizer.load_state_dict(coder.quantizer.state_dict())

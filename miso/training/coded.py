@@ -35,25 +35,43 @@ class CodedSpeech:
     def __init__(self, path: str | Path):
         metadata, entries = read_header(path)
         if metadata.get("format") != FORMAT:
-            raise MisoError(f"{Path(path).name} holds no coded speech.", "Make it with: python -m miso train codes", input="codes")
+            raise MisoError(
+                f"{Path(path).name} holds no coded speech.",
+                "Make it with: python -m miso train codes",
+                input="codes",
+            )
         self.path, about = Path(path), json.loads(metadata["about"])
-        self.codec, self.codebook_size, self.frame_rate = about["codec"], about["codebook_size"], about["frame_rate"]
+        self.codec, self.codebook_size, self.frame_rate = (
+            about["codec"],
+            about["codebook_size"],
+            about["frame_rate"],
+        )
         self.voices: list[str] = about["voices"]
         with open_tensors(path) as file:
             self.codes, places = file.get_tensor("codes"), file.get_tensor("places").tolist()
-        self.utterances = [Utterance(*facts, start, frames) for facts, (start, frames) in zip(about["utterances"], places)]
+        self.utterances = [
+            Utterance(*facts, start, frames) for facts, (start, frames) in zip(about["utterances"], places)
+        ]
 
     def of(self, utterance: Utterance) -> Tensor:
         """The utterance's frames [T, K]."""
-        return self.codes[utterance.start:utterance.start + utterance.frames]
+        return self.codes[utterance.start : utterance.start + utterance.frames]
 
     def split(self, name: str) -> list[Utterance]:
         return [u for u in self.utterances if u.split == name]
 
 
-def encode_speech(speech: Speech, codec: str | Path, path: str | Path, device: torch.device, *, batch: int = 64,
-                  codebooks: int | None = None, versions: int = 1,
-                  progress: Callable[[int, int], None] | None = None) -> CodedSpeech:
+def encode_speech(
+    speech: Speech,
+    codec: str | Path,
+    path: str | Path,
+    device: torch.device,
+    *,
+    batch: int = 64,
+    codebooks: int | None = None,
+    versions: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> CodedSpeech:
     """Encode every clip and write the codes to ``path``.
 
     A clip is encoded from its own beginning, as a user's voice prompt is. Further ``versions`` of those to train on begin with some
@@ -61,25 +79,47 @@ def encode_speech(speech: Speech, codec: str | Path, path: str | Path, device: t
     """
     mimi = load_mimi(codec, device)
     codebooks, size = codebooks or mimi.config.codebooks, mimi.config.frame_size
-    jobs = [(clip, version * size // versions) for clip in speech.clips for version in range(versions if clip.split == "train" else 1)]
-    order = sorted(range(len(jobs)), key=lambda i: jobs[i][0].samples)  # clips of a batch are about as long as each other
+    jobs = [
+        (clip, version * size // versions)
+        for clip in speech.clips
+        for version in range(versions if clip.split == "train" else 1)
+    ]
+    order = sorted(
+        range(len(jobs)), key=lambda i: jobs[i][0].samples
+    )  # clips of a batch are about as long as each other
     frames: list[Tensor] = [torch.empty(0)] * len(jobs)
     for at in range(0, len(order), batch):
-        part = order[at:at + batch]
+        part = order[at : at + batch]
         wave = torch.zeros(len(part), 1, _frames(jobs[part[-1]][0].samples + size - 1, size) * size)
         for row, i in zip(wave, part):
             clip, silence = jobs[i]
-            row[0, silence:silence + clip.samples] = torch.from_numpy(speech.wave(clip))
-        codes = mimi.encode(wave.to(device), codebooks, chunk=wave.shape[-1] // size).transpose(1, 2).to(torch.int16).cpu()  # [B, T, K]
+            row[0, silence : silence + clip.samples] = torch.from_numpy(speech.wave(clip))
+        codes = (
+            mimi.encode(wave.to(device), codebooks, chunk=wave.shape[-1] // size)
+            .transpose(1, 2)
+            .to(torch.int16)
+            .cpu()
+        )  # [B, T, K]
         for row, i in zip(codes, part):
-            frames[i] = row[:_frames(jobs[i][0].samples + jobs[i][1], size)]  # the encoder is causal: silence behind a clip changes nothing
+            frames[i] = row[
+                : _frames(jobs[i][0].samples + jobs[i][1], size)
+            ]  # the encoder is causal: silence behind a clip changes nothing
         if progress:
             progress(at + len(part), len(order))
     lengths = torch.tensor([len(f) for f in frames])
     starts = lengths.cumsum(0) - lengths
-    about = {"codec": mimi.codec, "codebook_size": mimi.config.codebook_size, "frame_rate": mimi.config.frame_rate, "voices": speech.voices,
-             "utterances": [(clip.text, clip.voice, clip.split) for clip, _ in jobs]}
-    write_tensors(path, {"codes": torch.cat(frames), "places": torch.stack((starts, lengths), 1)}, {"format": FORMAT, "about": json.dumps(about)})
+    about = {
+        "codec": mimi.codec,
+        "codebook_size": mimi.config.codebook_size,
+        "frame_rate": mimi.config.frame_rate,
+        "voices": speech.voices,
+        "utterances": [(clip.text, clip.voice, clip.split) for clip, _ in jobs],
+    }
+    write_tensors(
+        path,
+        {"codes": torch.cat(frames), "places": torch.stack((starts, lengths), 1)},
+        {"format": FORMAT, "about": json.dumps(about)},
+    )
     return CodedSpeech(path)
 
 

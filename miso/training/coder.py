@@ -48,7 +48,11 @@ class CoderTrainer:
         self.bottleneck = Bottleneck(self.coder.quantizer, c.ema, c.dead)
         self.optimizer = adamw(self.made_by.parameters(), c.rate, c.betas, 0.01)
         self.validation = Crops(samples, speech.held_out(), 32 * c.sizes.frame_size)
-        self.coder.measure(self.sentences.wave(torch.randint(0, len(self.clips), (min(_MEASURED, len(self.clips)),), device=device)))
+        self.coder.measure(
+            self.sentences.wave(
+                torch.randint(0, len(self.clips), (min(_MEASURED, len(self.clips)),), device=device)
+            )
+        )
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
         """One step; returns losses, still on the device."""
@@ -66,7 +70,9 @@ class CoderTrainer:
             losses |= {"commitment": commitment, "used": perplexity(codes, c.sizes.codebook_size).mean()}
         losses["mel"] = F.l1_loss(coder.synthesise(bottled), features)
         whole = torch.ones_like(clip, dtype=torch.bool)
-        losses["content"] = self.made_by["head"].loss(content, self.words.targets[clip], self.words.lengths[clip], whole)
+        losses["content"] = self.made_by["head"].loss(
+            content, self.words.targets[clip], self.words.lengths[clip], whole
+        )
         self.optimizer.zero_grad(set_to_none=True)
         (losses["mel"] + c.commitment * commitment + c.content * losses["content"]).backward()
         torch.nn.utils.clip_grad_norm_(self.made_by.parameters(), c.clip)
@@ -87,13 +93,20 @@ class CoderTrainer:
         quantized = coder.quantizer(latent, c.sizes.codebooks)
         used = perplexity(quantized.codes, c.sizes.codebook_size)
         half = coder.quantizer(latent, max(1, c.sizes.codebooks // 2))
-        return {"held_out_mel": distance(quantized.latent), "held_out_mel_half": distance(half.latent),
-                "held_out_mel_plain": distance(self.bottleneck.around(latent)[0]),
-                "held_out_used_0": float(used[0]), "held_out_used": float(used.mean()),
-                "held_out_rank": float(effective_rank(coder.quantizer.acoustic.input_proj(latent)))}
+        return {
+            "held_out_mel": distance(quantized.latent),
+            "held_out_mel_half": distance(half.latent),
+            "held_out_mel_plain": distance(self.bottleneck.around(latent)[0]),
+            "held_out_used_0": float(used[0]),
+            "held_out_used": float(used.mean()),
+            "held_out_rank": float(effective_rank(coder.quantizer.acoustic.input_proj(latent))),
+        }
 
     def pack(self) -> dict[str, Tensor]:
-        return {**pack_state("coder", self.made_by, self.optimizer), **pack_state("bottleneck", self.bottleneck)}
+        return {
+            **pack_state("coder", self.made_by, self.optimizer),
+            **pack_state("bottleneck", self.bottleneck),
+        }
 
     def unpack(self, state: dict[str, Tensor]) -> None:
         unpack_state(state, "coder", self.made_by, self.optimizer)

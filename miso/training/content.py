@@ -52,4 +52,6 @@ def ctc(log_probs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
     """CTC loss a symbol [B] of targets [B, S] of ``lengths`` [B], by log probabilities [B, T, classes]; 0 where they don't fit into T."""
     log_probs = log_probs.transpose(0, 1)
     frames = torch.full_like(lengths, log_probs.shape[0])
-    return F.ctc_loss(log_probs, targets, frames, lengths, reduction="none", zero_infinity=True) / lengths.clamp(min=1)
+    return F.ctc_loss(
+        log_probs, targets, frames, lengths, reduction="none", zero_infinity=True
+    ) / lengths.clamp(min=1)

@@ -53,13 +53,23 @@ class Line:
 class Conversations:
     """Deals utterances of a split into batches; the same epoch of the same seed is the same everywhere."""
 
-    def __init__(self, coded: CodedSpeech, utterances: Sequence[Utterance], config: ModelConfig, tokenizer: Tokenizer, settings: LMSettings,
-                 seed: int, speakers: dict[str, int] | None = None):
+    def __init__(
+        self,
+        coded: CodedSpeech,
+        utterances: Sequence[Utterance],
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        settings: LMSettings,
+        seed: int,
+        speakers: dict[str, int] | None = None,
+    ):
         if not utterances:
             raise MisoError(f"{coded.path.name} has no utterances to train on.", "Prepare more speech.")
         self.coded, self.utterances, self.config = coded, list(utterances), config
         self.tokenizer, self.settings, self.seed = tokenizer, settings, seed
-        self._spell = cache(tokenizer.spell)  # sounds take milliseconds to look up, and every epoch reads them again
+        self._spell = cache(
+            tokenizer.spell
+        )  # sounds take milliseconds to look up, and every epoch reads them again
         self.speakers = speakers or {voice: i for i, voice in enumerate(coded.voices)}
         self._unnamed = max(self.speakers.values(), default=-1) + 1
 
@@ -70,7 +80,10 @@ class Conversations:
         draw.shuffle(deck)
         alone = int(len(deck) * self.settings.same_voice)
         by_voice = sorted(deck[:alone], key=lambda u: u.voice)  # stable: still shuffled within a voice
-        conversations = [self._lines(c, draw) for c in (*self._cut(by_voice, draw, True), *self._cut(deck[alone:], draw, False))]
+        conversations = [
+            self._lines(c, draw)
+            for c in (*self._cut(by_voice, draw, True), *self._cut(deck[alone:], draw, False))
+        ]
         draw.shuffle(conversations)
         conversations.sort(key=self._rows)
         batches, batch = [], []
@@ -98,7 +111,7 @@ class Conversations:
         rows = np.zeros((len(made), S, K + 1), np.int64)
         mask = np.zeros((len(made), S, K + 1), bool)
         for b, (r, m) in enumerate(made):
-            rows[b, :len(r)], mask[b, :len(r)] = r, m
+            rows[b, : len(r)], mask[b, : len(r)] = r, m
         targets, targets_mask = np.zeros((len(made), S, K), np.int64), np.zeros((len(made), S, K), bool)
         targets[:, :-1], targets_mask[:, :-1] = rows[:, 1:, :K], mask[:, 1:, :K]
         draw = np.random.default_rng([self.seed % 2**32, *name.encode()])
@@ -116,17 +129,19 @@ class Conversations:
             ids = self._ids(line)
             codes = self.coded.of(line.utterance).numpy()[:, :K]
             part = np.zeros((len(ids) + len(codes) + 1, K + 1), np.int64)
-            part[:len(ids), K] = ids
-            part[len(ids):-1, :K] = codes
+            part[: len(ids), K] = ids
+            part[len(ids) : -1, :K] = codes
             mask = np.zeros(part.shape, bool)
-            mask[:len(ids), K] = True
-            mask[len(ids):, :K] = True
+            mask[: len(ids), K] = True
+            mask[len(ids) :, :K] = True
             parts.append((part, mask))
         rows, mask = (np.concatenate(p) for p in zip(*parts))
         return rows, mask
 
     def _ids(self, line: Line) -> list[int]:
-        return self.tokenizer.encode(self.config.conventions.prompt.format(speaker=line.speaker, text=line.text))
+        return self.tokenizer.encode(
+            self.config.conventions.prompt.format(speaker=line.speaker, text=line.text)
+        )
 
     def _rows(self, conversation: list[Line]) -> int:
         return sum(len(self._ids(line)) + line.utterance.frames + 1 for line in conversation)
@@ -136,10 +151,13 @@ class Conversations:
         sizes, shares = range(1, len(self.settings.segments) + 1), self.settings.segments
         at = 0
         while at < len(deck):
-            taken = deck[at:at + draw.choices(sizes, shares)[0]]
+            taken = deck[at : at + draw.choices(sizes, shares)[0]]
             if one_voice:
                 taken = [u for u in taken if u.voice == taken[0].voice]
-            while len(taken) > 1 and sum(len(u.text.encode()) + u.frames + 12 for u in taken) > self.config.positions:
+            while (
+                len(taken) > 1
+                and sum(len(u.text.encode()) + u.frames + 12 for u in taken) > self.config.positions
+            ):
                 taken.pop()
             at += len(taken)
             yield taken
@@ -149,7 +167,9 @@ class Conversations:
         the named voices, and some texts are left out."""
         voices = list(dict.fromkeys(u.voice for u in conversation))
         hidden = draw.random() < self.settings.anonymous
-        numbers = dict(zip(voices, draw.sample(range(self._unnamed, self._unnamed + _ANONYMOUS), len(voices))))
+        numbers = dict(
+            zip(voices, draw.sample(range(self._unnamed, self._unnamed + _ANONYMOUS), len(voices)))
+        )
         if not hidden:
             numbers |= {v: self.speakers[v] for v in voices if v in self.speakers}
         return [Line(u, numbers[u.voice], self._text(u, draw)) for u in conversation]

@@ -73,7 +73,9 @@ class Sentences:
 def samples_of(speech: Speech, device: torch.device) -> Tensor:
     """All samples, int16 [N]: on a GPU copied there (1.9 GB for 11 hours), on the CPU mapped and not read."""
     path = speech.folder / "samples.i16"
-    return torch.from_file(str(path), shared=False, size=path.stat().st_size // 2, dtype=torch.int16).to(device)
+    return torch.from_file(str(path), shared=False, size=path.stat().st_size // 2, dtype=torch.int16).to(
+        device
+    )
 
 
 class Words:

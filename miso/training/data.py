@@ -65,7 +65,9 @@ class Speech:
         self.folder = Path(folder)
         self.clips = _read_clips(self.folder / "clips.jsonl")
         if not self.clips:
-            raise MisoError(f"{self.folder} holds no prepared speech.", "Make it with: python -m miso train prepare")
+            raise MisoError(
+                f"{self.folder} holds no prepared speech.", "Make it with: python -m miso train prepare"
+            )
 
     @cached_property
     def samples(self) -> np.ndarray:
@@ -74,7 +76,7 @@ class Speech:
 
     def wave(self, clip: Clip) -> np.ndarray:
         """The clip's samples [n] in [-1, 1)."""
-        return self.samples[clip.start:clip.start + clip.samples].astype(np.float32) / 32768
+        return self.samples[clip.start : clip.start + clip.samples].astype(np.float32) / 32768
 
     def split(self, name: str) -> list[Clip]:
         return [c for c in self.clips if c.split == name]
@@ -113,8 +115,16 @@ class _Job(NamedTuple):
     speed: float
 
 
-def prepare(sources: Iterable[str | Path], folder: str | Path, *, speeds: Sequence[float] = (1.0,), phonemes: bool = False,
-            seconds: tuple[float, float] = (0.5, 10.0), workers: int = 1, progress: Progress | None = None) -> Speech:
+def prepare(
+    sources: Iterable[str | Path],
+    folder: str | Path,
+    *,
+    speeds: Sequence[float] = (1.0,),
+    phonemes: bool = False,
+    seconds: tuple[float, float] = (0.5, 10.0),
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Speech:
     """Add the speech in ``sources`` to ``folder``; what is there already is left as it is.
 
     A source is a folder with sound files, loose or in .tar files, and a ``transcripts.tsv`` (file, text, and, if you like, seconds,
@@ -129,8 +139,14 @@ def prepare(sources: Iterable[str | Path], folder: str | Path, *, speeds: Sequen
     done, end = {(c.file, c.voice) for c in clips}, max((c.start + c.samples for c in clips), default=0)
     jobs = [j for j in _jobs(sources, speeds, phonemes) if (j.file, _voice(j)) not in done]
     audio.touch()
-    with audio.open("r+b") as sound, index.open("r+" if index.exists() else "w+", encoding="utf-8") as facts, ExitStack() as stack:
-        sound.truncate(2 * end)  # samples without a line belong to a run that was cut off, and so does half a line
+    with (
+        audio.open("r+b") as sound,
+        index.open("r+" if index.exists() else "w+", encoding="utf-8") as facts,
+        ExitStack() as stack,
+    ):
+        sound.truncate(
+            2 * end
+        )  # samples without a line belong to a run that was cut off, and so does half a line
         facts.truncate(sum(len(_line(c).encode()) for c in clips))
         sound.seek(0, io.SEEK_END)
         facts.seek(0, io.SEEK_END)
@@ -223,7 +239,9 @@ def _voice(job: _Job) -> str:
 def _jobs(sources: Iterable[str | Path], speeds: Sequence[float], phonemes: bool) -> Iterator[_Job]:
     for source in map(Path, sources):
         if not source.exists():
-            raise MisoError(f"{source} doesn't exist.", "Name a folder of sound files, or a .tar of one.", input="source")
+            raise MisoError(
+                f"{source} doesn't exist.", "Name a folder of sound files, or a .tar of one.", input="source"
+            )
         sounds = dict(_sounds(source))
         for file, text, voice, given in _transcripts(source if source.is_dir() else source.parent, sounds):
             for speed in speeds if file in sounds else ():
@@ -236,20 +254,28 @@ def _sounds(source: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
     for path in files:
         if path.suffix == ".tar":
             with tarfile.open(path) as tar:
-                yield from ((m.name, (path, m.offset_data, m.size)) for m in tar if m.isfile() and Path(m.name).suffix in SOUNDS)
+                yield from (
+                    (m.name, (path, m.offset_data, m.size))
+                    for m in tar
+                    if m.isfile() and Path(m.name).suffix in SOUNDS
+                )
         elif path.suffix.lower() in SOUNDS:
             yield path.relative_to(source).as_posix(), (path, 0, 0)
 
 
-def _transcripts(folder: Path, sounds: dict[str, tuple[Path, int, int]]) -> Iterator[tuple[str, str, str, str]]:
+def _transcripts(
+    folder: Path, sounds: dict[str, tuple[Path, int, int]]
+) -> Iterator[tuple[str, str, str, str]]:
     """File, text, voice and phonemes, or none. Without a voice it is the name of the folder the file is in."""
     table = folder / "transcripts.tsv"
     if table.is_file():
         for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
             file, *facts = line.split("\t")
             if not facts:
-                raise MisoError(f"Line {number} of {table} has no text.",
-                                "Each line is: file, tab, text (and if you like seconds, voice and phonemes).")
+                raise MisoError(
+                    f"Line {number} of {table} has no text.",
+                    "Each line is: file, tab, text (and if you like seconds, voice and phonemes).",
+                )
             voice = facts[2] if len(facts) > 2 else Path(file).parent.name or folder.name
             yield file, facts[0], voice, facts[3] if len(facts) > 3 else ""
         return
@@ -260,7 +286,10 @@ def _transcripts(folder: Path, sounds: dict[str, tuple[Path, int, int]]) -> Iter
             found = True
             yield file, words.read_text(encoding="utf-8").strip(), Path(file).parent.name or folder.name, ""
     if not found:
-        raise MisoError(f"{folder} says nowhere what its sounds say.", "Add a transcripts.tsv (file, tab, text), or a .txt beside each sound.")
+        raise MisoError(
+            f"{folder} says nowhere what its sounds say.",
+            "Add a transcripts.tsv (file, tab, text), or a .txt beside each sound.",
+        )
 
 
 def _line(clip: Clip) -> str:
@@ -271,4 +300,8 @@ def _read_clips(index: Path) -> list[Clip]:
     if not index.is_file():
         return []
     # a last line without its newline was being written when the run was cut off
-    return [Clip(**json.loads(line)) for line in index.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return [
+        Clip(**json.loads(line))
+        for line in index.read_text(encoding="utf-8").splitlines(keepends=True)
+        if line.endswith("\n")
+    ]

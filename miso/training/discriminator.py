@@ -44,8 +44,12 @@ class Critic(nn.Module):
             z = spectrogram(wave[:, 0].float(), self.window, self.hann, normalized=True)
             magnitude = (z.real.square() + z.imag.square() + _FLOOR**2).sqrt()
             faint = magnitude ** (_COMPRESSED - 1)
-            x = torch.stack((z.real * faint, z.imag * faint, magnitude.log10() + 2), 1).transpose(2, 3)  # [B, 3, frames, bins]
-        x = x.contiguous(memory_format=torch.channels_last)  # else cuDNN turns every layer's input round, and back
+            x = torch.stack((z.real * faint, z.imag * faint, magnitude.log10() + 2), 1).transpose(
+                2, 3
+            )  # [B, 3, frames, bins]
+        x = x.contiguous(
+            memory_format=torch.channels_last
+        )  # else cuDNN turns every layer's input round, and back
         features = []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
@@ -64,14 +68,19 @@ class Critics(nn.Module):
 
 def critics_loss(real: list[Judged], fake: list[Judged]) -> Tensor:
     """Hinge loss of the critics: real above 1, fake below -1."""
-    return sum(F.relu(1 - r.score.float()).mean() + F.relu(1 + f.score.float()).mean() for r, f in zip(real, fake)) / len(real)
+    return sum(
+        F.relu(1 - r.score.float()).mean() + F.relu(1 + f.score.float()).mean() for r, f in zip(real, fake)
+    ) / len(real)
 
 
 def codec_losses(real: list[Judged], fake: list[Judged]) -> tuple[Tensor, Tensor]:
     """The codec's side: hinge, and distance of features relative to the real ones' size."""
     hinge = sum(F.relu(1 - f.score.float()).mean() for f in fake) / len(fake)
-    distances = [F.l1_loss(b.float(), a.detach().float()) / a.detach().float().abs().mean().clamp(min=1e-4)
-                 for r, f in zip(real, fake) for a, b in zip(r.features, f.features)]
+    distances = [
+        F.l1_loss(b.float(), a.detach().float()) / a.detach().float().abs().mean().clamp(min=1e-4)
+        for r, f in zip(real, fake)
+        for a, b in zip(r.features, f.features)
+    ]
     return hinge, sum(distances) / len(distances)
 
 

@@ -52,7 +52,11 @@ class Ears:
         names = judging.installed() if names is None else list(names)
         unknown = [n for n in names if n not in judging.JUDGES]
         if unknown:
-            raise MisoError(f"There is no judge '{unknown[0]}'.", f"Use any of: {', '.join(judging.JUDGES)}.", input="judges")
+            raise MisoError(
+                f"There is no judge '{unknown[0]}'.",
+                f"Use any of: {', '.join(judging.JUDGES)}.",
+                input="judges",
+            )
         if not names:
             log("No judge is installed: only lengths and speed are measured. " + judging.Whisper.install)
         self.judges = {n: judging.judge(n, threads) for n in names}
@@ -84,18 +88,37 @@ class Ears:
         return resample(wave.float().reshape(-1), rate, judging.RATE).numpy()
 
 
-def evaluate(checkpoint: str | Path, codec: str | Path, *, vocoder: str | Path | None = None, sentences: int = 200, source: str | Path | None = None,
-             judges: Sequence[str] | None = None, speakers: Sequence[int] = (0, 1), sampling: Sampling | None = None, seed: int = 0,
-             threads: int = 2, keep: str | Path | None = None, progress: Callable[[int, int], None] | None = None,
-             log: Callable[[str], None] = print) -> dict:
+def evaluate(
+    checkpoint: str | Path,
+    codec: str | Path,
+    *,
+    vocoder: str | Path | None = None,
+    sentences: int = 200,
+    source: str | Path | None = None,
+    judges: Sequence[str] | None = None,
+    speakers: Sequence[int] = (0, 1),
+    sampling: Sampling | None = None,
+    seed: int = 0,
+    threads: int = 2,
+    keep: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    log: Callable[[str], None] = print,
+) -> dict:
     """Figures by system, and everything they are made of. ``codec`` encodes, ``vocoder`` (the codec if None) makes all sound."""
     ears = Ears(judges, threads, log)
     torch.set_num_threads(threads)
-    miso, coder, vocoder = Miso(checkpoint, device="cpu"), load_vocoder("mimi", codec), load_vocoder("auto", vocoder or codec)
+    miso, coder, vocoder = (
+        Miso(checkpoint, device="cpu"),
+        load_vocoder("mimi", codec),
+        load_vocoder("auto", vocoder or codec),
+    )
     for name, part in (("codec", coder), ("vocoder", vocoder)):
         if part.codec != miso.checkpoint.config.codec:
-            raise MisoError(f"The {name} is of '{part.codec}', the checkpoint speaks '{miso.checkpoint.config.codec}'.", "Name the checkpoint's own.",
-                            input=name)
+            raise MisoError(
+                f"The {name} is of '{part.codec}', the checkpoint speaks '{miso.checkpoint.config.codec}'.",
+                "Name the checkpoint's own.",
+                input=name,
+            )
     sampling = sampling or miso.sampling
     speech = Speech(source) if source else None
     tasks = _tasks(speech, sentences, speakers)
@@ -107,16 +130,27 @@ def evaluate(checkpoint: str | Path, codec: str | Path, *, vocoder: str | Path |
         if keep and wave.numel():
             write_audio(Path(keep) / clip.system / f"{len(spoken):04d}.flac", wave, rate)
 
-    _say(miso, vocoder, [Segment("Warm up.", 0)], 0, sampling, 1.0)  # first calls are slower, and no user's only ones
+    _say(
+        miso, vocoder, [Segment("Warm up.", 0)], 0, sampling, 1.0
+    )  # first calls are slower, and no user's only ones
     for i, task in enumerate(tasks):
         if task.clip:
             wave = torch.from_numpy(speech.wave(task.clip))
             done(Spoken("source", task.text, task.voice, len(wave) / 24_000), wave, 24_000)
             wave = vocoder.decode(coder.encode(wave[None, None]))[0, 0]
-            done(Spoken("codec", task.text, task.voice, len(wave) / vocoder.sample_rate), wave, vocoder.sample_rate)
+            done(
+                Spoken("codec", task.text, task.voice, len(wave) / vocoder.sample_rate),
+                wave,
+                vocoder.sample_rate,
+            )
         limit = 2.5 * expected_seconds(task.text) + 1
-        for system, segments in (("model", [Segment(task.text, task.speaker)]),
-                                 ("prompted", [prompts[task.voice], Segment(task.text, _UNNAMED)] if task.voice in prompts else None)):
+        for system, segments in (
+            ("model", [Segment(task.text, task.speaker)]),
+            (
+                "prompted",
+                [prompts[task.voice], Segment(task.text, _UNNAMED)] if task.voice in prompts else None,
+            ),
+        ):
             if segments:
                 clip, wave = _say(miso, vocoder, segments, seed + i, sampling, limit)
                 done(Spoken(system, task.text, task.voice, **clip), wave, vocoder.sample_rate)
@@ -124,12 +158,23 @@ def evaluate(checkpoint: str | Path, codec: str | Path, *, vocoder: str | Path |
             progress(i + 1, len(tasks))
     kind, normalise = normaliser()
     spoken.sort(key=lambda c: ("source", "codec", "model", "prompted").index(c.system))
-    return {"checkpoint": miso.checkpoint.fingerprint, "codec": coder.codec, "vocoder": vocoder.name, "sampling": asdict(sampling), "seed": seed,
-            "threads": threads, "judges": list(ears.judges), "normaliser": kind, "figures": figures(spoken, normalise),
-            "clips": [asdict(c) for c in spoken]}
+    return {
+        "checkpoint": miso.checkpoint.fingerprint,
+        "codec": coder.codec,
+        "vocoder": vocoder.name,
+        "sampling": asdict(sampling),
+        "seed": seed,
+        "threads": threads,
+        "judges": list(ears.judges),
+        "normaliser": kind,
+        "figures": figures(spoken, normalise),
+        "clips": [asdict(c) for c in spoken],
+    }
 
 
-def _say(miso: Miso, vocoder: Vocoder, segments: list[Segment], seed: int, sampling: Sampling, limit: float) -> tuple[dict, Tensor]:
+def _say(
+    miso: Miso, vocoder: Vocoder, segments: list[Segment], seed: int, sampling: Sampling, limit: float
+) -> tuple[dict, Tensor]:
     """Speak as a player would, sound leaving while frames are still made: lengths and times, and samples [N]."""
     begin, first, parts, waiting = time.perf_counter(), None, [], []
     loop = miso.sample(segments, seeds=[seed], max_seconds=limit, sampling=sampling)
@@ -148,7 +193,12 @@ def _say(miso: Miso, vocoder: Vocoder, segments: list[Segment], seed: int, sampl
         decode()
     wave = torch.cat([*parts, stream.flush()], 2)[0, 0] if parts else torch.empty(0)
     cost = time.perf_counter() - begin
-    return {"seconds": len(wave) / vocoder.sample_rate, "stop": loop.codes.takes[0].stop, "cost": cost, "first": first}, wave
+    return {
+        "seconds": len(wave) / vocoder.sample_rate,
+        "stop": loop.codes.takes[0].stop,
+        "cost": cost,
+        "first": first,
+    }, wave
 
 
 def _tasks(speech: Speech | None, sentences: int, speakers: Sequence[int]) -> list[Task]:
@@ -158,7 +208,11 @@ def _tasks(speech: Speech | None, sentences: int, speakers: Sequence[int]) -> li
     clips = [c for c in speech.split("test") if c.voice in speech.voices]
     clips = [c for i in range(len(clips)) for c in _nth(clips, speech.voices, i)]  # the voices in turns
     if not clips:
-        raise MisoError(f"{speech.folder} has no test clips.", "Prepare more speech: two lines in a hundred are kept for tests.", input="source")
+        raise MisoError(
+            f"{speech.folder} has no test clips.",
+            "Prepare more speech: two lines in a hundred are kept for tests.",
+            input="source",
+        )
     return [Task(c.text, speech.voices.index(c.voice), c.voice, c) for c in clips[:sentences]]
 
 

@@ -43,14 +43,19 @@ def figures(clips: Iterable[Spoken], normalise: Normaliser) -> dict[str, dict[st
 
 
 def _figures(clips: list[Spoken], normalise: Normaliser) -> dict[str, float]:
-    out: dict[str, float] = {"clips": len(clips), "speaking_rate": sum(len(c.text) for c in clips) / max(1e-9, sum(c.seconds for c in clips))}
+    out: dict[str, float] = {
+        "clips": len(clips),
+        "speaking_rate": sum(len(c.text) for c in clips) / max(1e-9, sum(c.seconds for c in clips)),
+    }
     wanted = [normalise(c.text) for c in clips]
     for judge in sorted({j for c in clips for j in c.heard}):
         heard = [normalise(c.heard.get(judge, "")) for c in clips]
         out[f"wer_{judge}"] = error_rate([w.split() for w in wanted], [h.split() for h in heard])
         out[f"cer_{judge}"] = error_rate(wanted, heard)
         # what a recogniser would score that heard fluent English and none of these words: the other end of the scale
-        out[f"floor_{judge}"] = error_rate([w.split() for w in _elsewhere(wanted)], [h.split() for h in heard])
+        out[f"floor_{judge}"] = error_rate(
+            [w.split() for w in _elsewhere(wanted)], [h.split() for h in heard]
+        )
     sampled = [c for c in clips if c.stop is not None]
     if sampled:
         out["ended"] = _mean(c.stop == "eos" and c.seconds <= 1.5 * expected_seconds(c.text) for c in sampled)
@@ -59,7 +64,10 @@ def _figures(clips: list[Spoken], normalise: Normaliser) -> dict[str, float]:
         out["real_time_factor"] = sum(c.cost for c in timed) / max(1e-9, sum(c.seconds for c in timed))
         firsts = sorted(c.first for c in timed if c.first is not None)
         out["first_sound"] = firsts[len(firsts) // 2] if firsts else float("nan")
-    for name, values in (("mos", [c.mos for c in clips if c.mos is not None]), ("similarity", [c.own for c in clips if c.own is not None])):
+    for name, values in (
+        ("mos", [c.mos for c in clips if c.mos is not None]),
+        ("similarity", [c.own for c in clips if c.own is not None]),
+    ):
         if values:
             out[name] = _mean(values)
     voiced = [c for c in clips if c.own is not None and c.other is not None]
@@ -101,7 +109,11 @@ def table(figures: dict[str, dict[str, float]]) -> str:
     names = list(dict.fromkeys(n for row in figures.values() for n in row))
     lines = ["| | " + " | ".join(figures) + " |", "|---" * (len(figures) + 1) + "|"]
     for name in names:
-        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(_shown(name, row.get(name)) for row in figures.values()) + " |")
+        lines.append(
+            f"| {name.replace('_', ' ')} | "
+            + " | ".join(_shown(name, row.get(name)) for row in figures.values())
+            + " |"
+        )
     return "\n".join(lines)
 
 

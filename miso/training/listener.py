@@ -68,14 +68,22 @@ class Listener(nn.Module):
 
     def save(self, path: Path) -> None:
         sizes = {"symbols": self.symbols, "width": self.width, "blocks": len(self.blocks)}
-        write_tensors(path, {n: t.detach().cpu().contiguous() for n, t in self.state_dict().items()}, {"format": FORMAT, "sizes": json.dumps(sizes)})
+        write_tensors(
+            path,
+            {n: t.detach().cpu().contiguous() for n, t in self.state_dict().items()},
+            {"format": FORMAT, "sizes": json.dumps(sizes)},
+        )
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device) -> Listener:
         """Raises MisoError for any file that ``save`` didn't write."""
         metadata, entries = read_header(path)
         if metadata.get("format") != FORMAT:
-            raise MisoError(f"{Path(path).name} holds no listener.", "Make it with: python -m miso train listener", input="listener")
+            raise MisoError(
+                f"{Path(path).name} holds no listener.",
+                "Make it with: python -m miso train listener",
+                input="listener",
+            )
         listener = cls(**json.loads(metadata["sizes"]))
         with open_tensors(path) as file:
             listener.load_state_dict({name: file.get_tensor(name) for name in entries})
@@ -88,7 +96,11 @@ class _Block(nn.Module):
     def __init__(self, width: int, kernel: int = 15):
         super().__init__()
         self.mix = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
+        self.norm, self.up, self.down = (
+            nn.LayerNorm(width),
+            nn.Linear(width, 3 * width),
+            nn.Linear(3 * width, width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + 0.3 * self.down(F.gelu(self.up(self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2)))))

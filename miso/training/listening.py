@@ -14,13 +14,21 @@ from .listener import FRAME, Listener
 from .presets import ListenerSettings
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
 
-_MASKS, _WIDE, _LONG = 2, 16, 20  # of each kind a spectrum; bands, frames (SpecAugment: Park et al. 2019, arXiv 1904.08779)
+_MASKS, _WIDE, _LONG = (
+    2,
+    16,
+    20,
+)  # of each kind a spectrum; bands, frames (SpecAugment: Park et al. 2019, arXiv 1904.08779)
 
 
 def train_listener(speech: Speech, run: Run, settings: ListenerSettings, device: torch.device) -> Path:
     """Train, or go on training, until the run's budget is used; returns the listener's file, which is there from the first save on."""
     trainer = ListenerTrainer(speech, settings, device, run.seed)
-    run.record["data"] = {**speech.record, "clips": len(trainer.sentences.clips), "phonemes": trainer.words.phonemes}
+    run.record["data"] = {
+        **speech.record,
+        "clips": len(trainer.sentences.clips),
+        "phonemes": trainer.words.phonemes,
+    }
     run.record["parameters"] = sum(p.numel() for p in trainer.net.parameters())
     path = run.folder / "listener.safetensors"
     run.train(trainer, lambda: trainer.net.save(path), settings.log_every, settings.save_every)
@@ -35,9 +43,16 @@ class ListenerTrainer:
         self.device = device
         torch.manual_seed(seed)
         samples = samples_of(speech, device)
-        self.sentences, self.held_out = (Sentences(samples, clips, FRAME) for clips in (speech.taught(), speech.held_out()))
-        self.words, self.held_out_words = Words(self.sentences.clips, device), Words(self.held_out.clips, device)
-        self.net = Listener(len(PHONES if self.words.phonemes else LETTERS), c.width, c.blocks).to(device).train()
+        self.sentences, self.held_out = (
+            Sentences(samples, clips, FRAME) for clips in (speech.taught(), speech.held_out())
+        )
+        self.words, self.held_out_words = (
+            Words(self.sentences.clips, device),
+            Words(self.held_out.clips, device),
+        )
+        self.net = (
+            Listener(len(PHONES if self.words.phonemes else LETTERS), c.width, c.blocks).to(device).train()
+        )
         self.optimizer = adamw(self.net.parameters(), c.rate, c.betas, 0.02)
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
@@ -58,9 +73,15 @@ class ListenerTrainer:
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """CTC loss a symbol of held-out clips."""
-        clip = torch.arange(0, len(self.held_out.clips), max(1, len(self.held_out.clips) // 64), device=self.device)
+        clip = torch.arange(
+            0, len(self.held_out.clips), max(1, len(self.held_out.clips) // 64), device=self.device
+        )
         words = self.held_out_words
-        return {"held_out_ctc": float(ctc(self.net(self.held_out.wave(clip)), words.targets[clip], words.lengths[clip]).mean())}
+        return {
+            "held_out_ctc": float(
+                ctc(self.net(self.held_out.wave(clip)), words.targets[clip], words.lengths[clip]).mean()
+            )
+        }
 
     def pack(self) -> dict[str, Tensor]:
         return pack_state("listener", self.net, self.optimizer)
@@ -71,6 +92,7 @@ class ListenerTrainer:
 
 def _noisy(wave: Tensor) -> Tensor:
     """Samples [B, 1, N] at another level, half of them in white noise, 5 to 45 dB below."""
+
     def drawn() -> Tensor:
         return torch.rand(len(wave), 1, 1, device=wave.device)
 

@@ -38,17 +38,36 @@ def train_lm(coded: CodedSpeech, run: Run, settings: LMSettings, device: torch.d
 def sizes_for(config: ModelConfig, coded: CodedSpeech) -> ModelConfig:
     """The sizes, speaking the codec of the codes."""
     if coded.codes.shape[1] < config.codebooks or coded.codebook_size > config.audio_vocab:
-        raise MisoError(f"The codes have {coded.codes.shape[1]} codebooks of {coded.codebook_size} entries, the model is made for {config.codebooks} "
-                        f"and has room for {config.audio_vocab}.", "Let codec and model have the same sizes.")
+        raise MisoError(
+            f"The codes have {coded.codes.shape[1]} codebooks of {coded.codebook_size} entries, the model is made for {config.codebooks} "
+            f"and has room for {config.audio_vocab}.",
+            "Let codec and model have the same sizes.",
+        )
     return replace(config, codec=coded.codec, codebook_size=coded.codebook_size, frame_rate=coded.frame_rate)
 
 
-def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Run, settings: LMSettings, device: torch.device, *,
-          speakers: dict[str, int] | None = None, publish: Callable[[TrainedModel, Path, dict], None] | None = None) -> Path:
+def train(
+    model: TrainedModel,
+    coded: CodedSpeech,
+    tokenizer: Tokenizer,
+    run: Run,
+    settings: LMSettings,
+    device: torch.device,
+    *,
+    speakers: dict[str, int] | None = None,
+    publish: Callable[[TrainedModel, Path, dict], None] | None = None,
+) -> Path:
     """The loop of training and fine-tuning alike. ``publish(model, path, about)`` writes the checkpoint where the model isn't all of it (LoRA)."""
     config, path = model.config, run.folder / "model.safetensors"
-    data, held_out = (Conversations(coded, utterances, config, tokenizer, chosen, run.seed, speakers) if utterances else None
-                      for utterances, chosen in ((coded.split("train"), settings), (coded.split("validation"), replace(settings, unseen=0.0))))
+    data, held_out = (
+        Conversations(coded, utterances, config, tokenizer, chosen, run.seed, speakers)
+        if utterances
+        else None
+        for utterances, chosen in (
+            (coded.split("train"), settings),
+            (coded.split("validation"), replace(settings, unseen=0.0)),
+        )
+    )
     if data is None:
         raise MisoError(f"{coded.path.name} has nothing to train on.", "Prepare more speech.")
     optimizers = optimizers_for(model, settings)
@@ -59,9 +78,17 @@ def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Ru
             average.unpack(state)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frames = sum(u.frames for u in data.utterances)
-    run.record |= {"parameters": sum(p.numel() for p in model.parameters()), "trained": trained,
-                   "data": {"file": coded.path.name, "codec": coded.codec, "utterances": len(data.utterances),
-                            "hours": round(frames / coded.frame_rate / 3600, 3), "speakers": data.speakers}}
+    run.record |= {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trained": trained,
+        "data": {
+            "file": coded.path.name,
+            "codec": coded.codec,
+            "utterances": len(data.utterances),
+            "hours": round(frames / coded.frame_rate / 3600, 3),
+            "speakers": data.speakers,
+        },
+    }
     best = run.record["figures"].get("held_out_loss", float("inf"))
     saved = time.monotonic()
     batches = ahead(data.batches(run.place.get("epoch", 0), run.place.get("index", 0)))
@@ -81,7 +108,9 @@ def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Ru
         run.save_record()
 
     def save() -> None:
-        run.save(pack_state("model", model, *optimizers, only_trained=True) | (average.pack() if average else {}))
+        run.save(
+            pack_state("model", model, *optimizers, only_trained=True) | (average.pack() if average else {})
+        )
 
     model.train()
     for step in run.steps():
@@ -99,7 +128,9 @@ def train(model: TrainedModel, coded: CodedSpeech, tokenizer: Tokenizer, run: Ru
             average.update(step)
         run.place = {"epoch": epoch, "index": index + 1}
         if run.step % settings.log_every == 0:
-            run.note(epoch=epoch, loss=losses.total, codebook0=losses.codebook0, depth=losses.depth, norm=norm)
+            run.note(
+                epoch=epoch, loss=losses.total, codebook0=losses.codebook0, depth=losses.depth, norm=norm
+            )
         if run.step % settings.validate_every == 0:
             check()
         if time.monotonic() - saved > 60 * settings.save_every:
@@ -114,9 +145,14 @@ def optimizers_for(model: TrainedModel, settings: LMSettings) -> list[torch.opti
     """AdamW for all that is trained, or Muon for the layers' matrices and AdamW for the rest."""
     if not settings.muon:
         return [adamw(model.parameters(), settings.rate, settings.betas, settings.decay)]
-    matrices = {n: p for n, p in model.named_parameters() if p.requires_grad and p.dim() == 2 and ".layers." in n}
+    matrices = {
+        n: p for n, p in model.named_parameters() if p.requires_grad and p.dim() == 2 and ".layers." in n
+    }
     others = [p for n, p in model.named_parameters() if p.requires_grad and n not in matrices]
-    return [Muon(matrices.values(), settings.rate, settings.decay), adamw(others, settings.rate, settings.betas, settings.decay)]
+    return [
+        Muon(matrices.values(), settings.rate, settings.decay),
+        adamw(others, settings.rate, settings.betas, settings.decay),
+    ]
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ class Adapter(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, rank: int, device: torch.device):
         super().__init__()
-        self.down = nn.Parameter(torch.randn(rank, inputs, device=device) * inputs ** -0.5)
+        self.down = nn.Parameter(torch.randn(rank, inputs, device=device) * inputs**-0.5)
         self.up = nn.Parameter(torch.zeros(outputs, rank, device=device))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def add_lora(model: TrainedModel, rank: int) -> None:
 def merged(model: TrainedModel) -> dict[str, Tensor]:
     """The model's tensors by their published names, adapters added to their matrices."""
     tensors = model.published()
-    adapters = {n[:-len(".lora.up")]: tensors.pop(n) for n in list(tensors) if n.endswith(".lora.up")}
+    adapters = {n[: -len(".lora.up")]: tensors.pop(n) for n in list(tensors) if n.endswith(".lora.up")}
     for name, up in adapters.items():
         down, weight = tensors.pop(f"{name}.lora.down"), tensors[f"{name}.weight"]
         tensors[f"{name}.weight"] = (weight.float() + SCALE * up @ down).to(weight.dtype)

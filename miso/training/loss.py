@@ -19,14 +19,25 @@ class Loss(NamedTuple):
     depth: Tensor
 
 
-def loss(backbone: Backbone, depth: DepthDecoder, rows: Tensor, mask: Tensor, targets: Tensor, targets_mask: Tensor, picked: Tensor) -> Loss:
+def loss(
+    backbone: Backbone,
+    depth: DepthDecoder,
+    rows: Tensor,
+    mask: Tensor,
+    targets: Tensor,
+    targets_mask: Tensor,
+    picked: Tensor,
+) -> Loss:
     """Loss of rows [B, S, K+1] against targets [B, S, K], both masked alike, the targets being those of the next frame.
 
     The depth decoder is trained on the frames ``picked`` [B, n] (compute amortisation, as Sesame describes for CSM), from the
     backbone's hidden states.
     """
     hidden = backbone(backbone.embed(rows, mask))
-    c0 = F.cross_entropy(backbone.codebook0_head(hidden).float().flatten(0, 1), _masked(targets[..., 0], targets_mask[..., 0]).flatten())
+    c0 = F.cross_entropy(
+        backbone.codebook0_head(hidden).float().flatten(0, 1),
+        _masked(targets[..., 0], targets_mask[..., 0]).flatten(),
+    )
     batch = torch.arange(len(rows), device=rows.device)[:, None]
     frames = targets[batch, picked].flatten(0, 1)  # [B * n, K]
     logits = depth.teacher_forced(hidden[batch, picked].flatten(0, 1), frames)

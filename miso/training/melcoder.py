@@ -34,13 +34,19 @@ class MelCoder(nn.Module):
         super().__init__()
         self.config, self.width, self.codec, self.hop = config, width, codec, config.frame_size // _HOPS
         inputs = _HOPS * _BANDS
-        self.encoder = nn.Sequential(nn.Linear(inputs, width), *_blocks(width, 2), nn.LayerNorm(width), nn.Linear(width, config.dim))
+        self.encoder = nn.Sequential(
+            nn.Linear(inputs, width), *_blocks(width, 2), nn.LayerNorm(width), nn.Linear(width, config.dim)
+        )
         self.quantizer = SplitQuantizer(config, True)
-        self.decoder = nn.Sequential(nn.Linear(config.dim, width), *_blocks(width, 3), nn.LayerNorm(width), nn.Linear(width, inputs))
+        self.decoder = nn.Sequential(
+            nn.Linear(config.dim, width), *_blocks(width, 3), nn.LayerNorm(width), nn.Linear(width, inputs)
+        )
         self.register_buffer("mean", torch.zeros(_BANDS))
         self.register_buffer("deviation", torch.ones(_BANDS))
         self.register_buffer("hann", torch.hann_window(_WINDOW), persistent=False)
-        self.register_buffer("bands", mel_bands(config.sample_rate, _FFT, _BANDS) / (_WINDOW / 2), persistent=False)  # a full-scale sine is 1
+        self.register_buffer(
+            "bands", mel_bands(config.sample_rate, _FFT, _BANDS) / (_WINDOW / 2), persistent=False
+        )  # a full-scale sine is 1
 
     def spectrum(self, wave: Tensor) -> Tensor:
         """Samples [B, 1, T * frame_size] -> log10 mel magnitudes [B, T * 8, 80]; a window ends with its hop, so nothing later is seen."""
@@ -67,7 +73,12 @@ class MelCoder(nn.Module):
         self.deviation.copy_(x.std(0).clamp(min=1e-2))
 
     def save(self, path: Path) -> None:
-        about = {"format": FORMAT, "config": self.config.to_json(), "width": json.dumps(self.width), "codec": self.codec}
+        about = {
+            "format": FORMAT,
+            "config": self.config.to_json(),
+            "width": json.dumps(self.width),
+            "codec": self.codec,
+        }
         write_tensors(path, {n: t.detach().cpu().contiguous() for n, t in self.state_dict().items()}, about)
 
     @classmethod
@@ -75,8 +86,14 @@ class MelCoder(nn.Module):
         """Raises MisoError for any file that ``save`` didn't write."""
         metadata, entries = read_header(path)
         if metadata.get("format") != FORMAT:
-            raise MisoError(f"{Path(path).name} holds no mel coder.", "Make it with: python -m miso train coder", input="coder")
-        coder = cls(MimiConfig.from_json(metadata["config"]), json.loads(metadata["width"]), metadata["codec"])
+            raise MisoError(
+                f"{Path(path).name} holds no mel coder.",
+                "Make it with: python -m miso train coder",
+                input="coder",
+            )
+        coder = cls(
+            MimiConfig.from_json(metadata["config"]), json.loads(metadata["width"]), metadata["codec"]
+        )
         with open_tensors(path) as file:
             coder.load_state_dict({name: file.get_tensor(name) for name in entries})
         return coder.to(device).eval().requires_grad_(False)
@@ -87,7 +104,11 @@ class _Block(nn.Module):
 
     def __init__(self, width: int, kernel: int = 3):
         super().__init__()
-        self.norm, self.mix, self.out = nn.LayerNorm(width), nn.Conv1d(width, width, kernel), nn.Linear(width, width)
+        self.norm, self.mix, self.out = (
+            nn.LayerNorm(width),
+            nn.Conv1d(width, width, kernel),
+            nn.Linear(width, width),
+        )
         self.reach = kernel - 1
         with torch.no_grad():
             self.out.weight.mul_(0.3)

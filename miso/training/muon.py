@@ -31,10 +31,15 @@ class Muon(torch.optim.Optimizer):
                 if p.grad is not None:
                     by_size.setdefault(tuple(sorted(p.shape)), []).append(p)
             for size, params in by_size.items():
-                updates = orthogonal(torch.stack([_lying(self._momentum(p, group["momentum"])) for p in params]))
+                updates = orthogonal(
+                    torch.stack([_lying(self._momentum(p, group["momentum"])) for p in params])
+                )
                 for p, update in zip(params, updates):
                     p.mul_(1 - group["lr"] * group["decay"])
-                    p.add_(update if update.shape == p.shape else update.T, alpha=-group["lr"] * 0.2 * size[-1] ** 0.5)
+                    p.add_(
+                        update if update.shape == p.shape else update.T,
+                        alpha=-group["lr"] * 0.2 * size[-1] ** 0.5,
+                    )
 
     def _momentum(self, p: Tensor, share: float) -> Tensor:
         """Nesterov's: the gradient, and the average that it has just moved."""

@@ -19,8 +19,18 @@ from .spectral import SCALES
 Settings = TypeVar("Settings")
 
 # 24 filters and 2 + 2 layers cost a core about 0.05 s a second of speech; 8 codebooks of 2048 are 1100 bit/s
-NANO_CODEC = MimiConfig(filters=24, dim=192, heads=4, encoder_layers=2, decoder_layers=2, ff=768, layer_scale=0.1, codebooks=8, codebook_size=2048,
-                        codebook_dim=64)
+NANO_CODEC = MimiConfig(
+    filters=24,
+    dim=192,
+    heads=4,
+    encoder_layers=2,
+    decoder_layers=2,
+    ff=768,
+    layer_scale=0.1,
+    codebooks=8,
+    codebook_size=2048,
+    codebook_dim=64,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,9 @@ class CoderSettings:
     clip: float = 5.0  # of the gradient's norm
     plain: int = 200  # first steps without quantizing: tables begun on the vectors of an untaught encoder follow its drift
     ema: float = 0.99  # of a codebook's sums and counts
-    dead: float = 0.05  # a codebook entry used less than this share of the average is restarted from the batch
+    dead: float = (
+        0.05  # a codebook entry used less than this share of the average is restarted from the batch
+    )
     dropped: float = 0.25  # share of clips quantized by only the first n codebooks, n drawn anew for each
     bypassed: float = 0.3  # share that isn't quantized at all (the Moshi report, 2410.00037, 3.3.2, uses a half and finds it helps)
     # the weights of losses beside the spectral one
@@ -108,7 +120,9 @@ class EncoderSettings(SoundSettings):
     clip: float = 1.0
     scales: tuple[tuple[int, int], ...] = SCALES[3:]
     pitch: float = 0.5  # weight of its distance, in octaves
-    commitment: float = 0.5  # with 0.1 latents drifted from the tables, and after 1000 steps beyond all measure
+    commitment: float = (
+        0.5  # with 0.1 latents drifted from the tables, and after 1000 steps beyond all measure
+    )
     dropped: float = 0.1
     adversarial_from: float = 1.0
 
@@ -170,22 +184,85 @@ class FinetuneSettings(LMSettings):
     log_every: int = 10
 
 
-TINY_CODEC = replace(NANO_CODEC, filters=4, dim=32, heads=2, encoder_layers=1, decoder_layers=1, ff=64, codebooks=4, codebook_size=32, codebook_dim=8)
-TINY_MODEL = replace(PRESETS["nano"], backbone=StackConfig(2, 4, 2, 64, 128), depth=StackConfig(1, 4, 2, 48, 96), audio_vocab=35, codebooks=4,
-                     codebook_size=32, codec="tiny", positions=512, family="bytes", text_vocab=258)
+TINY_CODEC = replace(
+    NANO_CODEC,
+    filters=4,
+    dim=32,
+    heads=2,
+    encoder_layers=1,
+    decoder_layers=1,
+    ff=64,
+    codebooks=4,
+    codebook_size=32,
+    codebook_dim=8,
+)
+TINY_MODEL = replace(
+    PRESETS["nano"],
+    backbone=StackConfig(2, 4, 2, 64, 128),
+    depth=StackConfig(1, 4, 2, 48, 96),
+    audio_vocab=35,
+    codebooks=4,
+    codebook_size=32,
+    codec="tiny",
+    positions=512,
+    family="bytes",
+    text_vocab=258,
+)
 
 PRESET_SETTINGS: dict[str, dict[str, Any]] = {
-    "nano": {"coder": CoderSettings(), "codec": CodecSettings(), "vocoder": VocoderSettings(), "listener": ListenerSettings(),
-             "encoder": EncoderSettings(), "lm": LMSettings(), "finetune": FinetuneSettings()},
+    "nano": {
+        "coder": CoderSettings(),
+        "codec": CodecSettings(),
+        "vocoder": VocoderSettings(),
+        "listener": ListenerSettings(),
+        "encoder": EncoderSettings(),
+        "lm": LMSettings(),
+        "finetune": FinetuneSettings(),
+    },
     "tiny": {
-        "coder": CoderSettings(TINY_CODEC, "tiny", width=32, reader=16, seconds=3, rate=3e-3, warm_up=5, plain=4, log_every=5),
-        "codec": CodecSettings(frames=8, batch=4, rate=2e-3, warm_up=5, windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
-        "vocoder": VocoderSettings(sizes=SourceFilterConfig(48, 64, 1, 1), frames=4, batch=4, rate=2e-3, warm_up=5, adversarial_from=0.5,
-                                   windows=(256, 128), disc_filters=4, disc_frames=4, disc_batch=2, log_every=5),
+        "coder": CoderSettings(
+            TINY_CODEC, "tiny", width=32, reader=16, seconds=3, rate=3e-3, warm_up=5, plain=4, log_every=5
+        ),
+        "codec": CodecSettings(
+            frames=8,
+            batch=4,
+            rate=2e-3,
+            warm_up=5,
+            windows=(256, 128),
+            disc_filters=4,
+            disc_frames=4,
+            disc_batch=2,
+            log_every=5,
+        ),
+        "vocoder": VocoderSettings(
+            sizes=SourceFilterConfig(48, 64, 1, 1),
+            frames=4,
+            batch=4,
+            rate=2e-3,
+            warm_up=5,
+            adversarial_from=0.5,
+            windows=(256, 128),
+            disc_filters=4,
+            disc_frames=4,
+            disc_batch=2,
+            log_every=5,
+        ),
         "listener": ListenerSettings(width=16, blocks=1, seconds=3, warm_up=5, log_every=5),
         "encoder": EncoderSettings(frames=4, batch=4, rate=1e-3, warm_up=5, log_every=5),
-        "lm": LMSettings(TINY_MODEL, tokens=512, rate=3e-3, warm_up=5, dropout=0.0, ema=0.0, unseen=0.0, anonymous=0.15, segments=(0.75, 0.18, 0.07),
-                         same_voice=0.5, validate_every=20, log_every=10),
+        "lm": LMSettings(
+            TINY_MODEL,
+            tokens=512,
+            rate=3e-3,
+            warm_up=5,
+            dropout=0.0,
+            ema=0.0,
+            unseen=0.0,
+            anonymous=0.15,
+            segments=(0.75, 0.18, 0.07),
+            same_voice=0.5,
+            validate_every=20,
+            log_every=10,
+        ),
         "finetune": FinetuneSettings(tokens=512, rate=1e-3, warm_up=2, validate_every=10, log_every=5),
     },
 }
@@ -194,7 +271,9 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
 def settings(kind: str, preset: str = "nano", config: str | Path | None = None) -> Any:
     """The settings of a ``kind`` of training: a preset, with what the JSON file ``config`` says in place of its own."""
     if preset not in PRESET_SETTINGS:
-        raise MisoError(f"There is no preset '{preset}'.", f"Use one of: {', '.join(PRESET_SETTINGS)}.", input="preset")
+        raise MisoError(
+            f"There is no preset '{preset}'.", f"Use one of: {', '.join(PRESET_SETTINGS)}.", input="preset"
+        )
     base = PRESET_SETTINGS[preset][kind]
     if config is None:
         return base
@@ -203,14 +282,21 @@ def settings(kind: str, preset: str = "nano", config: str | Path | None = None) 
     except (OSError, ValueError, TypeError) as e:
         if isinstance(e, MisoError):
             raise
-        raise MisoError(f"{config} can't be read as settings ({e}).", "It must be JSON, as `record.json` of a run has it under settings.",
-                        input="config") from e
+        raise MisoError(
+            f"{config} can't be read as settings ({e}).",
+            "It must be JSON, as `record.json` of a run has it under settings.",
+            input="config",
+        ) from e
 
 
 def _changed(base: Settings, changes: dict) -> Settings:
     known = {f.name for f in fields(base)}
     if unknown := set(changes) - known:
-        raise MisoError(f"There are no settings {', '.join(sorted(unknown))}.", f"Known are: {', '.join(sorted(known))}.", input="config")
+        raise MisoError(
+            f"There are no settings {', '.join(sorted(unknown))}.",
+            f"Known are: {', '.join(sorted(known))}.",
+            input="config",
+        )
     return replace(base, **{k: _value(getattr(base, k), v) for k, v in changes.items()})
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_EAGER = 2  # calls before a graph is recorded: optimizers make their state in the first, libraries their plans
+_EAGER = (
+    2  # calls before a graph is recorded: optimizers make their state in the first, libraries their plans
+)
 
 
 class Replayed:
@@ -43,8 +45,12 @@ class Replayed:
         graph.replay()
         return returned
 
-    def _record(self, kind: tuple, inputs: list[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], dict[str, Tensor]]:
+    def _record(
+        self, kind: tuple, inputs: list[Tensor]
+    ) -> tuple[torch.cuda.CUDAGraph, list[Tensor], dict[str, Tensor]]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):  # graphs run one at a time, and share their memory
+        with torch.cuda.graph(
+            graph, pool=self._pool, stream=self._stream
+        ):  # graphs run one at a time, and share their memory
             returned = self._function(*kind, *inputs)
         return graph, inputs, returned

@@ -65,22 +65,49 @@ class Trainer(Protocol):
 class Run:
     """Where a run stands. ``for step in run.steps(): ...`` goes on from there until the budget is used."""
 
-    def __init__(self, folder: str | Path, budget: Budget, settings: Mapping[str, Any], seed: int = 0, log: Callable[[str], None] = _say):
+    def __init__(
+        self,
+        folder: str | Path,
+        budget: Budget,
+        settings: Mapping[str, Any],
+        seed: int = 0,
+        log: Callable[[str], None] = _say,
+    ):
         self.folder, self.budget, self.seed, self.log = Path(folder), budget, seed, log
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.step, self.place = 0, {}  # steps done (within ``steps`` the one under way counts); where the data was left
+        self.step, self.place = (
+            0,
+            {},
+        )  # steps done (within ``steps`` the one under way counts); where the data was left
         self._before, self._began = 0.0, None  # seconds of earlier calls; when this one began
-        self.record: dict[str, Any] = {"settings": dict(settings), "seed": seed, "calls": [], "history": [], "figures": {}}
+        self.record: dict[str, Any] = {
+            "settings": dict(settings),
+            "seed": seed,
+            "calls": [],
+            "history": [],
+            "figures": {},
+        }
         if self._record.is_file():
             old = json.loads(self._record.read_text())
             if self._state.is_file() and old["settings"] != json.loads(json.dumps(self.record["settings"])):
-                changed = [k for k in settings if old["settings"].get(k) != json.loads(json.dumps(settings[k]))]
-                raise MisoError(f"The run in {self.folder} was begun with other settings ({', '.join(changed)}).",
-                                "Resume it with the same ones, or choose another folder.", input="out")
+                changed = [
+                    k for k in settings if old["settings"].get(k) != json.loads(json.dumps(settings[k]))
+                ]
+                raise MisoError(
+                    f"The run in {self.folder} was begun with other settings ({', '.join(changed)}).",
+                    "Resume it with the same ones, or choose another folder.",
+                    input="out",
+                )
             if self._state.is_file():
                 self.record = old
-        self.record["calls"].append({"minutes": budget.minutes, "steps": budget.steps, "torch": torch.__version__,
-                                     "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+        self.record["calls"].append(
+            {
+                "minutes": budget.minutes,
+                "steps": budget.steps,
+                "torch": torch.__version__,
+                "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+        )
 
     @property
     def _state(self) -> Path:
@@ -135,14 +162,22 @@ class Run:
 
     def note(self, **values: float | Tensor) -> None:
         """Keep values of this step in the record, and say them."""
-        row = {"step": self.step, "minutes": round(self.seconds / 60, 2), **{k: round(_number(v), 5) for k, v in values.items()}}
+        row = {
+            "step": self.step,
+            "minutes": round(self.seconds / 60, 2),
+            **{k: round(_number(v), 5) for k, v in values.items()},
+        }
         self.record["history"].append(row)
         self.log("  ".join(f"{k} {v:g}" for k, v in row.items()))
 
     def save(self, tensors: Mapping[str, Tensor]) -> None:
         """Write state and record. Storage that is shared is written once for each name."""
         at = {"step": self.step, "seconds": self.seconds, "place": self.place}
-        write_tensors(self._state, {n: t.detach().cpu().clone() for n, t in tensors.items()}, {"format": "miso.training/1", "at": json.dumps(at)})
+        write_tensors(
+            self._state,
+            {n: t.detach().cpu().clone() for n, t in tensors.items()},
+            {"format": "miso.training/1", "at": json.dumps(at)},
+        )
         self.save_record()
 
     def save_record(self) -> None:
@@ -187,29 +222,53 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-def adamw(params: Iterable[Tensor], rate: float, betas: tuple[float, float], decay: float) -> torch.optim.AdamW:
+def adamw(
+    params: Iterable[Tensor], rate: float, betas: tuple[float, float], decay: float
+) -> torch.optim.AdamW:
     """AdamW on what is trainable; weight decay on matrices only, as norms, biases and scales shouldn't shrink. On a GPU a graph can hold it."""
     trained = [p for p in params if p.requires_grad]
     cuda = trained[0].is_cuda
-    groups = [{"params": [p for p in trained if p.dim() > 1], "weight_decay": decay},
-              {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, torch.tensor(rate, device=trained[0].device) if cuda else rate, betas, fused=cuda, capturable=cuda)
+    groups = [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": decay},
+        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups,
+        torch.tensor(rate, device=trained[0].device) if cuda else rate,
+        betas,
+        fused=cuda,
+        capturable=cuda,
+    )
 
 
-def pack_state(name: str, module: nn.Module, *optimizers: torch.optim.Optimizer, only_trained: bool = False) -> dict[str, Tensor]:
+def pack_state(
+    name: str, module: nn.Module, *optimizers: torch.optim.Optimizer, only_trained: bool = False
+) -> dict[str, Tensor]:
     """A module's tensors (or those that training changes) and, by the names of its parameters, its optimizers', as one flat mapping."""
     trained = {n: p for n, p in module.named_parameters() if p.requires_grad}
     tensors = {f"{name}.{n}": t for n, t in (trained if only_trained else module.state_dict()).items()}
-    return tensors | {f"{name}/{key}/{n}": t for n, p in trained.items() for o in optimizers for key, t in o.state.get(p, {}).items()}
+    return tensors | {
+        f"{name}/{key}/{n}": t
+        for n, p in trained.items()
+        for o in optimizers
+        for key, t in o.state.get(p, {}).items()
+    }
 
 
-def unpack_state(tensors: Mapping[str, Tensor], name: str, module: nn.Module, *optimizers: torch.optim.Optimizer) -> None:
+def unpack_state(
+    tensors: Mapping[str, Tensor], name: str, module: nn.Module, *optimizers: torch.optim.Optimizer
+) -> None:
     """The reverse of ``pack_state``."""
-    module.load_state_dict({n[len(name) + 1:]: t for n, t in tensors.items() if n.startswith(f"{name}.")}, strict=False)
+    module.load_state_dict(
+        {n[len(name) + 1 :]: t for n, t in tensors.items() if n.startswith(f"{name}.")}, strict=False
+    )
     names = {p: n for n, p in module.named_parameters()}
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             for p in group["params"]:
                 kept = {k: t for k in _STATES if (t := tensors.get(f"{name}/{k}/{names[p]}")) is not None}
                 if kept:  # the step counter stays on the CPU unless the fused kernel reads it
-                    optimizer.state[p] = {k: t.to("cpu" if k == "step" and not group.get("fused") else p.device, copy=True) for k, t in kept.items()}
+                    optimizer.state[p] = {
+                        k: t.to("cpu" if k == "step" and not group.get("fused") else p.device, copy=True)
+                        for k, t in kept.items()
+                    }

@@ -8,7 +8,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))  # window in samples, mel bands
+SCALES = (
+    (32, 5),
+    (64, 10),
+    (128, 20),
+    (256, 40),
+    (512, 80),
+    (1024, 160),
+    (2048, 320),
+)  # window in samples, mel bands
 _FLOOR = 1e-4  # added to magnitudes, of which a full-scale sine has 1: what is 80 dB below matters no more, so silence doesn't rule the loss
 
 
@@ -20,7 +28,9 @@ class MelLoss(nn.Module):
         self.windows = [window for window, _ in scales]
         for window, bands in scales:
             self.register_buffer(f"hann{window}", torch.hann_window(window), persistent=False)
-            self.register_buffer(f"mel{window}", mel_bands(rate, window, bands) / (window / 4), persistent=False)  # a Hann window's sum is window / 2
+            self.register_buffer(
+                f"mel{window}", mel_bands(rate, window, bands) / (window / 4), persistent=False
+            )  # a Hann window's sum is window / 2
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """The distance of x [B, 1, N] and y [B, 1, N], both fp32."""
@@ -29,18 +39,30 @@ class MelLoss(nn.Module):
 
     def _log_mel(self, x: Tensor, window: int) -> Tensor:
         spectrum = spectrogram(x[:, 0], window, getattr(self, f"hann{window}"))
-        magnitude = (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt()  # |z| has no gradient at 0, where silence is
+        magnitude = (
+            spectrum.real.square() + spectrum.imag.square() + 1e-12
+        ).sqrt()  # |z| has no gradient at 0, where silence is
         return (getattr(self, f"mel{window}") @ magnitude + _FLOOR).log10()
 
 
 def spectrogram(x: Tensor, window: int, hann: Tensor, normalized: bool = False) -> Tensor:
     """Complex [B, window / 2 + 1, frames] of x [B, N]."""
-    return torch.stft(x, window, window // 4, window=hann, center=True, pad_mode="reflect", normalized=normalized, return_complex=True)
+    return torch.stft(
+        x,
+        window,
+        window // 4,
+        window=hann,
+        center=True,
+        pad_mode="reflect",
+        normalized=normalized,
+        return_complex=True,
+    )
 
 
 def mel_bands(rate: int, window: int, bands: int) -> Tensor:
     """Triangles [bands, window / 2 + 1], equally spaced on the mel scale (O'Shaughnessy's formula), each of sum 1 or, where narrower
     than a bin, of the bin nearest to it."""
+
     def mel(hertz: Tensor) -> Tensor:
         return 2595 * torch.log10(1 + hertz / 700)
 

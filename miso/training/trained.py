@@ -23,7 +23,12 @@ from ..model.transformer import Layer
 from .conversations import Batch
 from .loss import Loss, loss
 
-_PUBLISHED = {"backbone.transformer.": "backbone.", "depth.transformer.": "decoder.", "backbone.": "", "depth.": ""}  # longest first
+_PUBLISHED = {
+    "backbone.transformer.": "backbone.",
+    "depth.transformer.": "decoder.",
+    "backbone.": "",
+    "depth.": "",
+}  # longest first
 
 
 class TrainedModel(nn.Module):
@@ -34,7 +39,9 @@ class TrainedModel(nn.Module):
         self.config, self.backbone, self.depth = backbone.config, backbone, depth
         del depth.code_table  # no parameter any more: see ``code_table``
         text = backbone.text_embeddings.weight.to(backbone.audio_embeddings.weight.device)
-        backbone.text_embeddings = nn.Embedding.from_pretrained(text)  # what learns is where everything else is
+        backbone.text_embeddings = nn.Embedding.from_pretrained(
+            text
+        )  # what learns is where everything else is
         self.requires_grad_(True)
         self._fixed_table: Tensor | None = None
         for module in self.modules() if dropout else ():
@@ -53,14 +60,27 @@ class TrainedModel(nn.Module):
                 return torch.ones(shape)
             layers = (config.depth if name.startswith("decoder.") else config.backbone).layers
             last = name.endswith(("attn.output_proj.weight", "mlp.w2.weight"))
-            return torch.empty(shape).normal_(0, 0.02 / ((2 * layers) ** 0.5 if last else 1), generator=generator)
+            return torch.empty(shape).normal_(
+                0, 0.02 / ((2 * layers) ** 0.5 if last else 1), generator=generator
+            )
 
         drawn = {name: tensor(name) for name in shapes}  # once: two parts ask for the audio embeddings
-        return cls(*(build(kind, config, "", drawn.__getitem__, device=device) for kind in (Backbone, DepthDecoder)), dropout)
+        return cls(
+            *(build(kind, config, "", drawn.__getitem__, device=device) for kind in (Backbone, DepthDecoder)),
+            dropout,
+        )
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, device: torch.device, precision: Precision = Precision(), dropout: float = 0.0) -> TrainedModel:
-        return cls(checkpoint.load_backbone(device, precision), checkpoint.load_depth(device, precision), dropout)
+    def load(
+        cls,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        precision: Precision = Precision(),
+        dropout: float = 0.0,
+    ) -> TrainedModel:
+        return cls(
+            checkpoint.load_backbone(device, precision), checkpoint.load_depth(device, precision), dropout
+        )
 
     def forward(self, batch: Batch) -> Loss:
         self.depth.code_table = self.code_table()
@@ -83,7 +103,9 @@ class TrainedModel(nn.Module):
         return {_published(n): p.detach() for n, p in self.named_parameters()}
 
     def save(self, path: str | Path, about: dict[str, str], dtype: torch.dtype = torch.float32) -> None:
-        save_checkpoint(path, self.config, {n: t.to("cpu", dtype) for n, t in self.published().items()}, about)
+        save_checkpoint(
+            path, self.config, {n: t.to("cpu", dtype) for n, t in self.published().items()}, about
+        )
 
 
 class Average:
@@ -96,7 +118,9 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))  # early on the average shouldn't remember the random start
+        decay = min(
+            self.decay, (1 + step) / (10 + step)
+        )  # early on the average shouldn't remember the random start
         torch._foreach_lerp_(self.mean, self.parameters, 1 - decay)
 
     @contextmanager
@@ -121,4 +145,4 @@ class Average:
 
 def _published(name: str) -> str:
     """A parameter's name here -> the published one."""
-    return next(theirs + name[len(ours):] for ours, theirs in _PUBLISHED.items() if name.startswith(ours))
+    return next(theirs + name[len(ours) :] for ours, theirs in _PUBLISHED.items() if name.startswith(ours))

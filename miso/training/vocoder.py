@@ -21,8 +21,17 @@ from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_
 from .sounding import Sounding
 
 
-def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Run, settings: VocoderSettings, device: torch.device, *,
-                  start: str | Path | None = None, listener: str | Path | None = None) -> Path:
+def train_vocoder(
+    speech: Speech,
+    coded: CodedSpeech,
+    codec: str | Path,
+    run: Run,
+    settings: VocoderSettings,
+    device: torch.device,
+    *,
+    start: str | Path | None = None,
+    listener: str | Path | None = None,
+) -> Path:
     """Train, or go on training, until the run's budget is used; returns the vocoder's file, which is there from the first save on.
 
     ``coded`` holds the codes of ``speech``, ``codec`` is the file they were made with. ``start`` is a vocoder's file to begin with instead
@@ -39,26 +48,50 @@ def train_vocoder(speech: Speech, coded: CodedSpeech, codec: str | Path, run: Ru
 class VocoderTrainer:
     """The network, its critics and one step of both."""
 
-    def __init__(self, speech: Speech, coded: CodedSpeech, codec: str | Path, settings: VocoderSettings, device: torch.device, seed: int = 0,
-                 start: str | Path | None = None, listener: str | Path | None = None):
+    def __init__(
+        self,
+        speech: Speech,
+        coded: CodedSpeech,
+        codec: str | Path,
+        settings: VocoderSettings,
+        device: torch.device,
+        seed: int = 0,
+        start: str | Path | None = None,
+        listener: str | Path | None = None,
+    ):
         self.settings, self.device = settings, device
         torch.manual_seed(seed)
         mimi = load_mimi(codec)
         if mimi.codec != coded.codec:
-            raise MisoError(f"The codes are of the codec '{coded.codec}', {Path(codec).name} is '{mimi.codec}'.",
-                            "Name the codec they were made with.", input="codec")
+            raise MisoError(
+                f"The codes are of the codec '{coded.codec}', {Path(codec).name} is '{mimi.codec}'.",
+                "Name the codec they were made with.",
+                input="codec",
+            )
         self.net = _begin(start, settings, mimi)
         for part in (self.net.quantizer.semantic, self.net.quantizer.acoustic):
             part.tables.requires_grad_(False)
         self.net.to(device).train()
         self.size = mimi.config.frame_size
         self.optimizer = adamw(self.net.parameters(), settings.rate, settings.betas, 0.01)
-        self.sounding = Sounding(settings, mimi.config.sample_rate, self.size, device, Listener.load(listener, device) if listener else None)
+        self.sounding = Sounding(
+            settings,
+            mimi.config.sample_rate,
+            self.size,
+            device,
+            Listener.load(listener, device) if listener else None,
+        )
         self.samples, self.codes = samples_of(speech, device), coded.codes.to(device)
-        self.train, held_out = (_places(speech, coded, split, settings.frames, self.size).to(device) for split in ("train", "validation"))
+        self.train, held_out = (
+            _places(speech, coded, split, settings.frames, self.size).to(device)
+            for split in ("train", "validation")
+        )
         if not len(self.train):
-            raise MisoError(f"{coded.path.name} holds no codes of the clips in {speech.folder.name} that are long enough.",
-                            "Make them of this speech: python -m miso train codes", input="codes")
+            raise MisoError(
+                f"{coded.path.name} holds no codes of the clips in {speech.folder.name} that are long enough.",
+                "Make them of this speech: python -m miso train codes",
+                input="codes",
+            )
         self.learn = Replayed(self._learn, device)
         self.held_out = (held_out if len(held_out) else self.train)[:64]
 
@@ -72,13 +105,19 @@ class VocoderTrainer:
         books = self.codes.shape[1]
         if torch.rand(()) < c.dropped:
             books = int(torch.randint(1, books + 1, ()))
-        return self.learn((books,), place, torch.rand(c.batch, device=self.device), *([] if share is None else [share]))
+        return self.learn(
+            (books,), place, torch.rand(c.batch, device=self.device), *([] if share is None else [share])
+        )
 
-    def _learn(self, books: int, place: Tensor, where: Tensor, share: Tensor | None = None) -> dict[str, Tensor]:
+    def _learn(
+        self, books: int, place: Tensor, where: Tensor, share: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Learn from the crops at ``place`` [B, 3] and ``where`` [B] by their first ``books`` codebooks; with critics where ``share`` is given."""
         c = self.settings
         codes, wave, hertz, voiced = self._cut(place, where)
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True):  # the critics' shapes are always the same
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=True
+        ):  # the critics' shapes are always the same
             with autocast(self.device):
                 out, octaves = self.net(codes[:, :books], hertz)
             gradient, losses = self.sounding.gradient(out, wave, share)
@@ -94,24 +133,41 @@ class VocoderTrainer:
         in [0, 1) is the choice among their beginnings."""
         frames, hop = self.settings.frames, self.net.hop
         first = (where * place[:, 2]).long()
-        codes = self.codes[(place[:, 1] + first)[:, None] + torch.arange(frames, device=self.device)].long().transpose(1, 2)
+        codes = (
+            self.codes[(place[:, 1] + first)[:, None] + torch.arange(frames, device=self.device)]
+            .long()
+            .transpose(1, 2)
+        )
         # half a window more on either side, so that windows of the pitch are centred on the ends of hops
-        index = (place[:, 0] + first * self.size)[:, None] + torch.arange(hop - WINDOW // 2, frames * self.size + WINDOW // 2, device=self.device)
+        index = (place[:, 0] + first * self.size)[:, None] + torch.arange(
+            hop - WINDOW // 2, frames * self.size + WINDOW // 2, device=self.device
+        )
         samples = self.samples[index.clamp(0, len(self.samples) - 1)].float().div(32768)
         hertz, voiced = pitch(samples, self.net.codec.sample_rate, hop)
-        return codes, samples[:, None, WINDOW // 2 - hop:-(WINDOW // 2)], hertz, voiced
+        return codes, samples[:, None, WINDOW // 2 - hop : -(WINDOW // 2)], hertz, voiced
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Mel distance of the same held-out pieces every time, with all codebooks and with half, and at their true pitch; and how far off
         the pitch is, in octaves."""
-        codes, wave, hertz, voiced = self._cut(self.held_out, torch.full((len(self.held_out),), 0.5, device=self.device))
+        codes, wave, hertz, voiced = self._cut(
+            self.held_out, torch.full((len(self.held_out),), 0.5, device=self.device)
+        )
         out, octaves = self.net(codes)
-        heard = {"held_out_heard": float(self.sounding.listener.distance(out, wave))} if self.sounding.listener else {}
-        return {"held_out_mel": float(self.sounding.mel(out, wave)), **heard,
-                "held_out_mel_half": float(self.sounding.mel(self.net(codes[:, :max(1, codes.shape[1] // 2)])[0], wave)),
-                "held_out_mel_pitch": float(self.sounding.mel(self.net(codes, hertz)[0], wave)),
-                "held_out_pitch": float(octaves_off(octaves, hertz / MIDDLE, voiced))}
+        heard = (
+            {"held_out_heard": float(self.sounding.listener.distance(out, wave))}
+            if self.sounding.listener
+            else {}
+        )
+        return {
+            "held_out_mel": float(self.sounding.mel(out, wave)),
+            **heard,
+            "held_out_mel_half": float(
+                self.sounding.mel(self.net(codes[:, : max(1, codes.shape[1] // 2)])[0], wave)
+            ),
+            "held_out_mel_pitch": float(self.sounding.mel(self.net(codes, hertz)[0], wave)),
+            "held_out_pitch": float(octaves_off(octaves, hertz / MIDDLE, voiced)),
+        }
 
     def pack(self) -> dict[str, Tensor]:
         return {**pack_state("vocoder", self.net, self.optimizer), **self.sounding.pack()}
@@ -125,12 +181,17 @@ def _begin(start: str | Path | None, settings: VocoderSettings, mimi: Mimi) -> S
     """The vocoder of ``start``, or one with random weights for the codes of ``mimi``."""
     if not start:
         net = SourceFilter(mimi.config, settings.sizes, mimi.codec)
-        net.quantizer.load_state_dict({n: t for n, t in mimi.quantizer.state_dict().items() if "input_proj" not in n})
+        net.quantizer.load_state_dict(
+            {n: t for n, t in mimi.quantizer.state_dict().items() if "input_proj" not in n}
+        )
         return net
     net = load_source_filter(start).requires_grad_(True)
     if net.config != settings.sizes or net.codec != mimi.config:
-        raise MisoError(f"{Path(start).name} is of other sizes than the settings, or for another codec.", "Name sizes of its own with --config.",
-                        input="start")
+        raise MisoError(
+            f"{Path(start).name} is of other sizes than the settings, or for another codec.",
+            "Name sizes of its own with --config.",
+            input="start",
+        )
     return net
 
 

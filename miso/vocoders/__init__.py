@@ -1,8 +1,8 @@
 """Vocoders turn codes into a waveform; a codec is a vocoder that also encodes.
 
-    vocoder = load_vocoder("auto", "mimi.safetensors", device="cuda")
-    wave, samples = decode_codes(vocoder, codes)  # [B, 1, N] and the number of samples of each take
-    stream = vocoder.stream(); stream.push(frame); stream.flush()
+vocoder = load_vocoder("auto", "mimi.safetensors", device="cuda")
+wave, samples = decode_codes(vocoder, codes)  # [B, 1, N] and the number of samples of each take
+stream = vocoder.stream(); stream.push(frame); stream.flush()
 """
 
 from .. import lazy_names

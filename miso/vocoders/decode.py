@@ -31,8 +31,11 @@ def decode_codes(vocoder: Vocoder, codes: Codes, progress: Progress | None = Non
     tensor = tensor.masked_fill(beyond, 0)
     check_codes(vocoder, tensor, codes.codec, codes.frame_rate)
     if codes.codebook_size != vocoder.codebook_size:
-        raise MisoError(f"These codes come from codebooks of {codes.codebook_size} entries, those of '{vocoder.codec}' have "
-                        f"{vocoder.codebook_size}.", "Load the vocoder these codes were made for.")
+        raise MisoError(
+            f"These codes come from codebooks of {codes.codebook_size} entries, those of '{vocoder.codec}' have "
+            f"{vocoder.codebook_size}.",
+            "Load the vocoder these codes were made for.",
+        )
     wave = vocoder.decode(tensor, progress)
     samples = [n * vocoder.frame_size for n in lengths.tolist()]
     for take, end in enumerate(samples):

@@ -18,21 +18,30 @@ Loader = Callable[[str | os.PathLike, "str | torch.device", "torch.dtype | None"
 
 
 def _lazy(module: str) -> Loader:
-    def load(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Vocoder:
+    def load(
+        checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    ) -> Vocoder:
         return import_module(module, __package__).load(checkpoint, device, dtype)
 
     return load
 
 
-def _by_file(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Vocoder:
+def _by_file(
+    checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> Vocoder:
     from .source_filter import is_source_filter
 
     return _BUILT_IN["source-filter" if is_source_filter(checkpoint) else "mimi"](checkpoint, device, dtype)
 
 
 DEFAULT = "auto"
-_BUILT_IN = {"auto": _by_file, "mimi": _lazy(".backends.mimi"), "source-filter": _lazy(".backends.source_filter"), "moshi": _lazy(".backends.moshi"),
-             "transformers": _lazy(".backends.transformers")}
+_BUILT_IN = {
+    "auto": _by_file,
+    "mimi": _lazy(".backends.mimi"),
+    "source-filter": _lazy(".backends.source_filter"),
+    "moshi": _lazy(".backends.moshi"),
+    "transformers": _lazy(".backends.transformers"),
+}
 _registered: dict[str, Loader] = {}
 
 
@@ -44,12 +53,19 @@ def backends() -> dict[str, Loader]:
 def register(name: str, loader: Loader) -> None:
     """Add a backend, or replace one registered before: ``loader(checkpoint, device, dtype)`` returns a ``Vocoder``."""
     if name in _BUILT_IN:
-        raise MisoError(f"The vocoder backend '{name}' is built in and can't be replaced.", "Register yours under another name.")
+        raise MisoError(
+            f"The vocoder backend '{name}' is built in and can't be replaced.",
+            "Register yours under another name.",
+        )
     _registered[name] = loader
 
 
-def load_vocoder(backend: str, checkpoint: str | os.PathLike, device: str | torch.device = "cpu",
-                 dtype: torch.dtype | None = None) -> Vocoder:
+def load_vocoder(
+    backend: str,
+    checkpoint: str | os.PathLike,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Vocoder:
     """A vocoder of the named backend; ``auto`` takes the one that the file is made for.
 
     ``dtype`` is that of decoding (None: fp32); encoding is fp32 at any rate.
@@ -57,5 +73,9 @@ def load_vocoder(backend: str, checkpoint: str | os.PathLike, device: str | torc
     """
     known = backends()
     if backend not in known:
-        raise MisoError(f"There is no vocoder backend '{backend}'.", f"Choose one of: {', '.join(known)}.", input="backend")
+        raise MisoError(
+            f"There is no vocoder backend '{backend}'.",
+            f"Choose one of: {', '.join(known)}.",
+            input="backend",
+        )
     return known[backend](checkpoint, device, dtype)

@@ -53,7 +53,9 @@ class SourceFilterState(NamedTuple):
 class SourceFilter(nn.Module):
     """Codes [B, K, T] -> samples [B, 1, T * frame_size]."""
 
-    def __init__(self, codec: MimiConfig, config: SourceFilterConfig = SourceFilterConfig(), codec_id: str = ""):
+    def __init__(
+        self, codec: MimiConfig, config: SourceFilterConfig = SourceFilterConfig(), codec_id: str = ""
+    ):
         super().__init__()
         self.codec, self.config, self.codec_id = codec, config, codec_id
         self.hop = codec.frame_size // config.hops
@@ -65,11 +67,13 @@ class SourceFilter(nn.Module):
         self.hop_blocks = nn.ModuleList(Block(width, inner, 7) for _ in range(config.hop_blocks))
         self.norm = nn.LayerNorm(width)
         bins = window // 2 + 1
-        self.filters = nn.Linear(width, 3 * bins)  # log magnitudes, of pulses and of noise; how pulses' phases differ from the least, in radians
+        self.filters = nn.Linear(
+            width, 3 * bins
+        )  # log magnitudes, of pulses and of noise; how pulses' phases differ from the least, in radians
         self.pitch = nn.Linear(width, 1)  # octaves above MIDDLE
-        nn.init.zeros_(self.filters.weight[2 * bins:])
-        nn.init.zeros_(self.filters.bias[2 * bins:])
-        nn.init.constant_(self.filters.bias[:2 * bins], -4.0)
+        nn.init.zeros_(self.filters.weight[2 * bins :])
+        nn.init.zeros_(self.filters.bias[2 * bins :])
+        nn.init.constant_(self.filters.bias[: 2 * bins], -4.0)
         self.register_buffer("window", torch.hann_window(window), persistent=False)
         self.register_buffer("noise", _noise(), persistent=False)
 
@@ -81,9 +85,14 @@ class SourceFilter(nn.Module):
     def start(self, batch: int) -> SourceFilterState:
         """The state before the first frame, in the weights' dtype and on their device."""
         like = self.widen.weight
-        pasts = tuple(like.new_zeros(batch, self.config.width, block.reach) for block in (*self.frame_blocks, *self.hop_blocks))
+        pasts = tuple(
+            like.new_zeros(batch, self.config.width, block.reach)
+            for block in (*self.frame_blocks, *self.hop_blocks)
+        )
         silence = like.new_zeros(batch, _OVERLAP - 1, self.hop, dtype=torch.float32)
-        return SourceFilterState(pasts, silence, silence.new_zeros(batch, 2, self.look_ahead), silence.new_zeros(batch, 2), 0)
+        return SourceFilterState(
+            pasts, silence, silence.new_zeros(batch, 2, self.look_ahead), silence.new_zeros(batch, 2), 0
+        )
 
     def forward(self, codes: Tensor, pitch: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Samples [B, 1, T * frame_size] of whole codes [B, K, T], and its pitch in octaves above ``MIDDLE`` [B, hops], as it is heard in the
@@ -128,30 +137,45 @@ class SourceFilter(nn.Module):
         """Filter the sources of each hop by its features x [B, hops, width]. The window of a hop ends with it."""
         source, turn = self._source(hertz.detach(), state)
         source = torch.cat((state.source, source), 2)  # [B, 2, (hops + 3) * hop]
-        spectra = torch.fft.rfft(source.unfold(2, _OVERLAP * self.hop, self.hop) * self.window)  # [B, 2, hops, bins]
+        spectra = torch.fft.rfft(
+            source.unfold(2, _OVERLAP * self.hop, self.hop) * self.window
+        )  # [B, 2, hops, bins]
         voiced, breathed, phase = self.filters(x).float().unflatten(2, (3, -1)).unbind(2)
         voice = _minimum_phase(voiced.clamp(max=5)) * torch.polar(torch.ones_like(phase), phase)
-        windows = torch.fft.irfft(voice * spectra[:, 0] + breathed.clamp(max=5).exp() * spectra[:, 1], _OVERLAP * self.hop) * self.window
+        windows = (
+            torch.fft.irfft(
+                voice * spectra[:, 0] + breathed.clamp(max=5).exp() * spectra[:, 1], _OVERLAP * self.hop
+            )
+            * self.window
+        )
         # squared Hann windows at a quarter's distance add up to 1.5
         quarters = windows.unflatten(2, (_OVERLAP, -1)) / 1.5
         # hop n is the sum of the last quarter of window n, the third of window n + 1, ...: [B, hops + 3, hop]
         summed = sum(F.pad(quarters[:, :, i], (0, 0, i, _OVERLAP - 1 - i)) for i in range(_OVERLAP))
-        summed = torch.cat((summed[:, :_OVERLAP - 1] + state.sums, summed[:, _OVERLAP - 1:]), 1)
+        summed = torch.cat((summed[:, : _OVERLAP - 1] + state.sums, summed[:, _OVERLAP - 1 :]), 1)
         hops = windows.shape[1]
-        done = summed[:, max(0, _OVERLAP - 1 - state.hops):hops]  # the first window begins three hops before the sound
-        kept = source[:, :, -self.look_ahead:]
-        return done.flatten(1)[:, None], SourceFilterState(state.pasts, summed[:, hops:], kept, turn, state.hops + hops)
+        done = summed[
+            :, max(0, _OVERLAP - 1 - state.hops) : hops
+        ]  # the first window begins three hops before the sound
+        kept = source[:, :, -self.look_ahead :]
+        return done.flatten(1)[:, None], SourceFilterState(
+            state.pasts, summed[:, hops:], kept, turn, state.hops + hops
+        )
 
     def _source(self, hertz: Tensor, state: SourceFilterState) -> tuple[Tensor, Tensor]:
         """Pulses at the pitch [B, hops], which is that of each hop's end, and noise: [B, 2, hops * hop]; and where that leaves the voice."""
-        before = torch.cat((torch.where(state.turn[:, 1:] > 0, state.turn[:, 1:], hertz[:, :1]), hertz[:, :-1]), 1)
+        before = torch.cat(
+            (torch.where(state.turn[:, 1:] > 0, state.turn[:, 1:], hertz[:, :1]), hertz[:, :-1]), 1
+        )
         along = torch.arange(1, self.hop + 1, device=hertz.device) / self.hop
         every = (before[..., None] + (hertz - before)[..., None] * along).flatten(1)  # [B, samples]
         turns = (state.turn[:, :1] + (every / self.codec.sample_rate).cumsum(1)) % 1
         narrow = (_BANDWIDTH / every).square()
         # exp(cos - 1), written without cancellation: a pulse whose spectrum falls smoothly, at any pitch; its power is 1
         pulses = (4 * torch.pi * narrow) ** 0.25 * (-2 * narrow * (torch.pi * turns).sin().square()).exp()
-        at = torch.arange(state.hops * self.hop, (state.hops + hertz.shape[1]) * self.hop, device=hertz.device) % len(self.noise)
+        at = torch.arange(
+            state.hops * self.hop, (state.hops + hertz.shape[1]) * self.hop, device=hertz.device
+        ) % len(self.noise)
         turn = torch.stack((turns[:, -1], hertz[:, -1]), 1)
         return torch.stack((pulses, self.noise[at].expand_as(pulses)), 1), turn
 
@@ -187,12 +211,19 @@ class Block(nn.Module):
         """x [B, N, width] after what came before it [B, width, reach]; the same, and what comes before the next."""
         seen = torch.cat((past.to(x.dtype), x.transpose(1, 2)), 2)
         y = self.norm(self.mix(seen).transpose(1, 2))
-        return x + self.scale * self.down(F.gelu(self.up(y))), seen[:, :, -self.reach:]
+        return x + self.scale * self.down(F.gelu(self.up(y))), seen[:, :, -self.reach :]
 
 
 def save_source_filter(path: str | os.PathLike, net: SourceFilter, dtype: torch.dtype | None = None) -> None:
-    about = {"format": FORMAT, "codec": net.codec_id, "mimi": net.codec.to_json(), "config": json.dumps(asdict(net.config))}
-    write_tensors(path, {n: t.detach().to("cpu", dtype).contiguous() for n, t in net.state_dict().items()}, about)
+    about = {
+        "format": FORMAT,
+        "codec": net.codec_id,
+        "mimi": net.codec.to_json(),
+        "config": json.dumps(asdict(net.config)),
+    }
+    write_tensors(
+        path, {n: t.detach().to("cpu", dtype).contiguous() for n, t in net.state_dict().items()}, about
+    )
 
 
 def is_source_filter(path: str | os.PathLike) -> bool:
@@ -204,24 +235,41 @@ def inspect_source_filter(path: str | os.PathLike) -> SourceFilter:
     """What a file holds, as a network without weights. Raises MisoError for any file that ``save_source_filter`` didn't write."""
     metadata, entries = read_header(path)
     if metadata.get("format") != FORMAT:
-        raise MisoError(f"{os.path.basename(path)} holds no source-filter vocoder.", "Choose a file made for this backend, or the backend 'auto'.",
-                        input="checkpoint")
+        raise MisoError(
+            f"{os.path.basename(path)} holds no source-filter vocoder.",
+            "Choose a file made for this backend, or the backend 'auto'.",
+            input="checkpoint",
+        )
     try:
         with torch.device("meta"):
-            net = SourceFilter(MimiConfig.from_json(metadata["mimi"]), SourceFilterConfig(**json.loads(metadata["config"])), metadata["codec"])
+            net = SourceFilter(
+                MimiConfig.from_json(metadata["mimi"]),
+                SourceFilterConfig(**json.loads(metadata["config"])),
+                metadata["codec"],
+            )
     except (KeyError, TypeError, ValueError) as e:
-        raise MisoError(f"The sizes in {os.path.basename(path)} can't be read ({e}).", "Get it again.", input="checkpoint") from e
+        raise MisoError(
+            f"The sizes in {os.path.basename(path)} can't be read ({e}).", "Get it again.", input="checkpoint"
+        ) from e
     wrong = [n for n, t in net.state_dict().items() if n not in entries or entries[n].shape != tuple(t.shape)]
     if wrong:
-        raise MisoError(f"{os.path.basename(path)} lacks {len(wrong)} tensors of its sizes, or has others ({', '.join(wrong[:5])}).",
-                        "Get it again.", input="checkpoint")
+        raise MisoError(
+            f"{os.path.basename(path)} lacks {len(wrong)} tensors of its sizes, or has others ({', '.join(wrong[:5])}).",
+            "Get it again.",
+            input="checkpoint",
+        )
     return net
 
 
-def load_source_filter(path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> SourceFilter:
+def load_source_filter(
+    path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> SourceFilter:
     """Raises MisoError as ``inspect_source_filter`` does."""
     net = inspect_source_filter(path)
     with open_tensors(path) as file:
-        net.load_state_dict({name: file.get_tensor(name).to(device, dtype, copy=True) for name in net.state_dict()}, assign=True)
+        net.load_state_dict(
+            {name: file.get_tensor(name).to(device, dtype, copy=True) for name in net.state_dict()},
+            assign=True,
+        )
     net.window, net.noise = torch.hann_window(_OVERLAP * net.hop, device=device), _noise().to(device)
     return net.eval().requires_grad_(False)

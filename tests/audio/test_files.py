@@ -58,8 +58,10 @@ def test_loud_sound_is_clipped_not_wrapped(tmp_path):
 def test_picture():
     codes = Codes(torch.arange(2 * 8 * 50).reshape(2, 8, 50) % 64, [50, 20], "tiny", codebook_size=64)
     image = draw_codes(codes)
-    assert image.shape[0] == 2 and image.shape[-1] == 3 and image.shape[1] % 8 == 0 and image.shape[2] % 50 == 0
+    assert (
+        image.shape[0] == 2 and image.shape[-1] == 3 and image.shape[1] % 8 == 0 and image.shape[2] % 50 == 0
+    )
     assert 0 <= image.min() and image.max() <= 1
     cell = image.shape[2] // 50
-    assert image[1, :, 20 * cell:].std() < 1e-6 < image[1, :, :20 * cell].std()
+    assert image[1, :, 20 * cell :].std() < 1e-6 < image[1, :, : 20 * cell].std()
     assert draw_codes(Codes(torch.zeros(1, 8, 0, dtype=torch.int64), [0], "tiny")).shape[-1] == 3

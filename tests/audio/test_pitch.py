@@ -17,7 +17,11 @@ def voice(hertz: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("hertz", [80, 117.3, 210, 333])
 def test_a_steady_tone(hertz):
     found, voiced = pitch(voice(torch.full((RATE,), float(hertz))), RATE, HOP)
-    assert found.shape == (1, (RATE - WINDOW) // HOP + 1) and voiced.all() and (found / hertz - 1).abs().max() < 0.005
+    assert (
+        found.shape == (1, (RATE - WINDOW) // HOP + 1)
+        and voiced.all()
+        and (found / hertz - 1).abs().max() < 0.005
+    )
 
 
 def test_a_glide_and_silence_and_noise():
@@ -29,7 +33,9 @@ def test_a_glide_and_silence_and_noise():
     assert voiced[0, inside].all() and (found[0, inside] / glide[centres[inside]] - 1).abs().max() < 0.02
     outside = (centres < -WINDOW) | (centres > RATE + WINDOW)
     assert voiced[0, outside].float().mean() < 0.05
-    assert (found[0, centres < -WINDOW] - found[0, inside][0]).abs().max() < 10  # held from what is voiced next
+    assert (
+        found[0, centres < -WINDOW] - found[0, inside][0]
+    ).abs().max() < 10  # held from what is voiced next
 
 
 def test_nothing_voiced_has_a_pitch_all_the_same():

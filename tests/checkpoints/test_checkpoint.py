@@ -37,7 +37,9 @@ def test_published_sizes_are_read_off_the_tensors(name, tmp_path):
         file.truncate(8 + len(text) + offset)
     checkpoint = Checkpoint(path)
     assert checkpoint.config == config
-    assert sum(torch.Size(s).numel() for s in canonical_shapes(PRESETS["8b"]).values()) == pytest.approx(8.188e9, rel=1e-3)
+    assert sum(torch.Size(s).numel() for s in canonical_shapes(PRESETS["8b"]).values()) == pytest.approx(
+        8.188e9, rel=1e-3
+    )
     assert len(canonical_shapes(PRESETS["8b"])) == 367
 
 
@@ -52,7 +54,7 @@ def test_parts_share_nothing_and_are_what_was_saved(tmp_path):
     backbone, depth = checkpoint.load_backbone(progress=lambda *p: seen.append(p)), checkpoint.load_depth()
     assert seen[0][0] == 0 and seen[-1][0] == seen[-1][1]
     assert backbone.audio_embeddings.weight.equal(tensor("audio_embeddings.weight"))
-    table = tensor("audio_embeddings.weight")[:7 * 67] @ tensor("projection.weight").T
+    table = tensor("audio_embeddings.weight")[: 7 * 67] @ tensor("projection.weight").T
     assert torch.allclose(depth.code_table, table, atol=1e-5)
     assert not {p.data_ptr() for p in backbone.parameters()} & {p.data_ptr() for p in depth.parameters()}
     assert not any(p.requires_grad for p in [*backbone.parameters(), *depth.parameters()])
@@ -67,9 +69,14 @@ def test_text_embeddings_stay_beside_a_gpu():
     rows = torch.randint(0, 64, (1, 70, MODEL.codebooks + 1), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(rows, dtype=torch.bool)
     for moved in (there, there.cpu(), there.cuda(), there.to(torch.bfloat16)):
-        assert moved.text_embeddings.weight.device.type == "cpu" and moved.text_embeddings.weight.dtype == moved.audio_embeddings.weight.dtype
+        assert (
+            moved.text_embeddings.weight.device.type == "cpu"
+            and moved.text_embeddings.weight.dtype == moved.audio_embeddings.weight.dtype
+        )
         device = moved.audio_embeddings.weight.device
-        assert torch.allclose(moved.embed(rows.to(device), mask.to(device)).float().cpu(), here.embed(rows, mask), atol=2e-1)
+        assert torch.allclose(
+            moved.embed(rows.to(device), mask.to(device)).float().cpu(), here.embed(rows, mask), atol=2e-1
+        )
 
 
 def test_fingerprint_names_the_weights(golden_paths, tmp_path):
@@ -83,7 +90,10 @@ def test_fingerprint_names_the_weights(golden_paths, tmp_path):
     save_checkpoint(tmp_path / "ours.safetensors", config, tensors)
     tensors["projection.weight"][-1, -1] += 1
     save_checkpoint(tmp_path / "last.safetensors", config, tensors)
-    assert Checkpoint(tmp_path / "ours.safetensors").fingerprint != Checkpoint(tmp_path / "last.safetensors").fingerprint
+    assert (
+        Checkpoint(tmp_path / "ours.safetensors").fingerprint
+        != Checkpoint(tmp_path / "last.safetensors").fingerprint
+    )
 
 
 def test_all_that_is_wrong_is_in_one_error(golden_paths, tmp_path):
@@ -96,7 +106,12 @@ def test_all_that_is_wrong_is_in_one_error(golden_paths, tmp_path):
     save_file(tensors, tmp_path / "bad.safetensors", metadata)
     with pytest.raises(MisoError) as e:
         Checkpoint(tmp_path / "bad.safetensors")
-    for words in ("missing backbone.layers.1.attn.q_proj.weight", "audio_head is [31, 48, 60], not [31, 48, 67]", "unknown stray", "type I8"):
+    for words in (
+        "missing backbone.layers.1.attn.q_proj.weight",
+        "audio_head is [31, 48, 60], not [31, 48, 67]",
+        "unknown stray",
+        "type I8",
+    ):
         assert words in str(e.value)
     assert "causal_mask" not in str(e.value)
 
@@ -122,14 +137,29 @@ def _write(path, kind, golden):
     elif kind == "bad config":
         save_file(load_file(golden), path, {"config": "{"})
     elif kind == "newer family":
-        save_file(load_file(golden), path, {"config": json.dumps({**json.loads(Checkpoint(golden).metadata["config"]), "family": "miso-2"})})
+        save_file(
+            load_file(golden),
+            path,
+            {"config": json.dumps({**json.loads(Checkpoint(golden).metadata["config"]), "family": "miso-2"})},
+        )
 
 
-@pytest.mark.parametrize("kind, words", [
-    ("zip pickle", "is a pickle"), ("bare pickle", "is a pickle"), ("cut", "cut short"), ("cut in the header", "damaged"), ("empty", "damaged"),
-    ("text", "not a safetensors file"), ("another family", "no checkpoint of the Miso / CSM family"), ("unknown size", "head counts"),
-    ("bad config", "config can't be read"), ("newer family", "'miso-2'"), ("absent", "can't be read"),
-])
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("zip pickle", "is a pickle"),
+        ("bare pickle", "is a pickle"),
+        ("cut", "cut short"),
+        ("cut in the header", "damaged"),
+        ("empty", "damaged"),
+        ("text", "not a safetensors file"),
+        ("another family", "no checkpoint of the Miso / CSM family"),
+        ("unknown size", "head counts"),
+        ("bad config", "config can't be read"),
+        ("newer family", "'miso-2'"),
+        ("absent", "can't be read"),
+    ],
+)
 def test_bad_files_are_refused_by_content(kind, words, golden_paths, tmp_path):
     path = tmp_path / "model.safetensors"
     _write(path, kind, golden_paths[0])
@@ -155,7 +185,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_import_is_cheap():
     """Without torch, and under 0.3 s: an interpreter's own start is taken off."""
     times = []
-    for code in ("pass", "import miso, miso.vocoders, miso.vocoders.mimi, sys; assert 'torch' not in sys.modules"):
+    for code in (
+        "pass",
+        "import miso, miso.vocoders, miso.vocoders.mimi, sys; assert 'torch' not in sys.modules",
+    ):
         best = min(_seconds([sys.executable, "-X", "importtime", "-c", code]) for _ in range(3))
         times.append(best)
     assert times[1] - times[0] < 0.3
@@ -165,7 +198,12 @@ def _seconds(command) -> float:
     import time
 
     begin = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+    )
     return time.perf_counter() - begin
 
 
@@ -184,7 +222,11 @@ checkpoint.load_depth('meta')
 before = peak()
 checkpoint.load_backbone('meta')
 print(peak() - before)"""
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "deep.safetensors")], capture_output=True, text=True,
-                          cwd=__file__.rsplit("/tests/", 1)[0])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "deep.safetensors")],
+        capture_output=True,
+        text=True,
+        cwd=__file__.rsplit("/tests/", 1)[0],
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 40

@@ -31,25 +31,39 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("precision, most", [
-    (Precision(torch.bfloat16), 1e-2), (Precision(weights="int8"), 3e-2), (Precision(torch.bfloat16, "int8"), 3e-2),
-    (Precision(weights="fp8"), 8e-2), (Precision(torch.bfloat16, "fp8"), 8e-2),
-    (Precision(weights="int4"), 0.25)])  # of random weights; trained ones are less even
+@pytest.mark.parametrize(
+    "precision, most",
+    [
+        (Precision(torch.bfloat16), 1e-2),
+        (Precision(weights="int8"), 3e-2),
+        (Precision(torch.bfloat16, "int8"), 3e-2),
+        (Precision(weights="fp8"), 8e-2),
+        (Precision(torch.bfloat16, "fp8"), 8e-2),
+        (Precision(weights="int4"), 0.25),
+    ],
+)  # of random weights; trained ones are less even
 def test_logits_stay_close_to_fp32(precision, most):
     tensor = random_tensors(WIDE, 3)
     rows = torch.randint(0, 64, (1, 60, 9), generator=torch.Generator().manual_seed(0))
     hidden, logits = {}, {}
     for p in (Precision(), precision):
-        backbone, depth = (build(kind, WIDE, "", tensor, device="cpu", precision=p) for kind in (Backbone, DepthDecoder))
+        backbone, depth = (
+            build(kind, WIDE, "", tensor, device="cpu", precision=p) for kind in (Backbone, DepthDecoder)
+        )
         hidden[p] = backbone(backbone.embed(rows, torch.ones_like(rows, dtype=torch.bool)))
-        logits[p] = backbone.codebook0_head(hidden[p]), depth.teacher_forced(hidden[Precision()][0].to(p.dtype), rows[0, :, :8])
+        logits[p] = (
+            backbone.codebook0_head(hidden[p]),
+            depth.teacher_forced(hidden[Precision()][0].to(p.dtype), rows[0, :, :8]),
+        )
     for got, want in zip(logits[precision], logits[Precision()]):
         assert 0 < relative(got, want) < most
 
 
 @pytest.mark.parametrize("kind, error", [("int8", 0.0060), ("fp8", 0.0265)])
 def test_quantising_is_to_nearest(kind, error):
-    weight = torch.randn(30, 200, generator=torch.Generator().manual_seed(1)) * torch.logspace(-6, 3, 30)[:, None]
+    weight = (
+        torch.randn(30, 200, generator=torch.Generator().manual_seed(1)) * torch.logspace(-6, 3, 30)[:, None]
+    )
     weight[7] = 0
     q = quantize(weight, kind)
     back = q.dequantize()
@@ -65,10 +79,14 @@ def test_quantising_is_to_nearest(kind, error):
 
 def test_int8_steps_can_be_taken_off_in_fp16():
     """1152 steps are exact there, as the persistent kernel needs them to be, and no weight needs more than 127."""
-    weight = torch.randn(64, 1024, generator=torch.Generator().manual_seed(1)) * torch.logspace(-3, 0, 64)[:, None]
+    weight = (
+        torch.randn(64, 1024, generator=torch.Generator().manual_seed(1)) * torch.logspace(-3, 0, 64)[:, None]
+    )
     q = quantize(weight, "int8")
     assert torch.equal((1152 * q.scale).double(), 1152 * q.scale.double())
-    assert (weight.unflatten(1, (-1, 64)).abs().amax(2) <= 127 * q.scale.float() * (1 + 1e-6)).all() and q.weight.abs().max() == 127
+    assert (
+        weight.unflatten(1, (-1, 64)).abs().amax(2) <= 127 * q.scale.float() * (1 + 1e-6)
+    ).all() and q.weight.abs().max() == 127
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -79,7 +97,9 @@ def test_fp8_in_a_product(dtype):
     assert q.weight.float().abs().amax(1).eq(448).all() and q.weight.to(dtype).float().equal(q.weight.float())
     linear = QuantizedLinear(64, 48, "fp8")
     linear.load_state_dict({"weight": q.weight, "scale": q.scale})
-    assert torch.allclose(linear(torch.eye(64, dtype=dtype)).T, q.dequantize(dtype), rtol=2 * torch.finfo(dtype).eps)
+    assert torch.allclose(
+        linear(torch.eye(64, dtype=dtype)).T, q.dequantize(dtype), rtol=2 * torch.finfo(dtype).eps
+    )
 
 
 def test_int4_by_hand():
@@ -98,7 +118,9 @@ def test_int4_by_hand():
 @pytest.mark.parametrize("tails", [False, True])
 def test_int4_is_better_than_rounding(tails):
     torch.manual_seed(0)
-    weight = (torch.distributions.StudentT(4.0).sample((256, 1024)) if tails else torch.randn(256, 1024)) * 0.02
+    weight = (
+        torch.distributions.StudentT(4.0).sample((256, 1024)) if tails else torch.randn(256, 1024)
+    ) * 0.02
     weight[3, :64], weight[4, 64:128] = 0, -0.3
     groups = weight.unflatten(1, (-1, 64))
     low, high = groups.aminmax(dim=2, keepdim=True)
@@ -125,10 +147,20 @@ def test_a_converted_file_loads_as_if_converted_in_memory(original, name, tmp_pa
     steps = []
     convert_checkpoint(original.path, tmp_path / "x.safetensors", name, lambda *s: steps.append(s))
     converted, precision = Checkpoint(tmp_path / "x.safetensors"), pick_precision(name, CPU)
-    assert converted.config == original.config and converted.weights == precision.weights and steps[-1][0] == steps[-1][1]
-    assert re.fullmatch("[0-9a-f]{32}", converted.fingerprint) and converted.fingerprint not in ("0" * 32, original.fingerprint)
+    assert (
+        converted.config == original.config
+        and converted.weights == precision.weights
+        and steps[-1][0] == steps[-1][1]
+    )
+    assert re.fullmatch("[0-9a-f]{32}", converted.fingerprint) and converted.fingerprint not in (
+        "0" * 32,
+        original.fingerprint,
+    )
     for load in ("load_backbone", "load_depth"):
-        direct, via_file = getattr(original, load)("cpu", precision).state_dict(), getattr(converted, load)("cpu", precision).state_dict()
+        direct, via_file = (
+            getattr(original, load)("cpu", precision).state_dict(),
+            getattr(converted, load)("cpu", precision).state_dict(),
+        )
         for n in direct:
             # one is computed from rounded weights; and where the matrices are in fewer bits the file's own embeddings are bf16
             rounded = n == "code_table" or precision.weights and direct[n].dtype == torch.float32
@@ -142,7 +174,11 @@ def test_the_same_content_has_the_same_fingerprint(original, kind, tmp_path):
         convert_checkpoint(original.path, tmp_path / name, kind)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     convert_checkpoint(tmp_path / "a", tmp_path / "c", kind)
-    assert Checkpoint(tmp_path / "c").tensor("projection.weight").equal(Checkpoint(tmp_path / "a").tensor("projection.weight"))
+    assert (
+        Checkpoint(tmp_path / "c")
+        .tensor("projection.weight")
+        .equal(Checkpoint(tmp_path / "a").tensor("projection.weight"))
+    )
 
 
 def test_int8_with_a_step_for_each_channel(original, tmp_path):
@@ -150,7 +186,10 @@ def test_int8_with_a_step_for_each_channel(original, tmp_path):
     convert_checkpoint(original.path, tmp_path / "now.safetensors", "int8")
     tensors, weight = load_file(tmp_path / "now.safetensors"), original.tensor("projection.weight")
     scale = weight.abs().amax(1) / 127
-    tensors |= {"projection.weight": (weight / scale[:, None]).round().to(torch.int8), "projection.scale": scale}
+    tensors |= {
+        "projection.weight": (weight / scale[:, None]).round().to(torch.int8),
+        "projection.scale": scale,
+    }
     save_file(tensors, tmp_path / "before.safetensors", {"config": MODEL.to_json()})
     before = Checkpoint(tmp_path / "before.safetensors")
     assert before.tensor("projection.weight").equal(tensors["projection.weight"] * scale[:, None])
@@ -199,8 +238,20 @@ def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith
 before = peak()
 convert_checkpoint(sys.argv[1], sys.argv[2], 'int8')
 print(peak() - before)"""
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "large.safetensors"), str(tmp_path / "small.safetensors")], capture_output=True,
-                          text=True, cwd=__file__.rsplit("/tests/", 1)[0])
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            code,
+            str(tmp_path / "large.safetensors"),
+            str(tmp_path / "small.safetensors"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=__file__.rsplit("/tests/", 1)[0],
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 400
-    assert (tmp_path / "small.safetensors").stat().st_size < 0.55 * (tmp_path / "large.safetensors").stat().st_size
+    assert (tmp_path / "small.safetensors").stat().st_size < 0.55 * (
+        tmp_path / "large.safetensors"
+    ).stat().st_size

@@ -13,6 +13,7 @@ from miso.errors import MisoError
 @pytest.fixture
 def hub(monkeypatch):
     """A hub that writes small files and notes what was asked of it; ``hub.fail`` makes a repository refuse."""
+
     class Hub(list):
         fail: dict = {}
 
@@ -38,13 +39,23 @@ def test_the_tokenizer_comes_first(hub, tmp_path):
     seen = []
     path = download.fetch_file("miso-8b-bf16", tmp_path, progress=lambda *p: seen.append(p))
     assert hub == ["unsloth/Llama-3.2-1B/tokenizer.json", "drbaph/MisoTTS-BF16/misotts-bf16.safetensors"]
-    assert path == tmp_path / "miso" / "MisoTTS-BF16" / "misotts-bf16.safetensors" == places.find_checkpoint("miso-8b-bf16", tmp_path)
+    assert (
+        path
+        == tmp_path / "miso" / "MisoTTS-BF16" / "misotts-bf16.safetensors"
+        == places.find_checkpoint("miso-8b-bf16", tmp_path)
+    )
     assert seen == [(4, 10), (10, 10)]
-    assert download.fetch_file("miso-8b-bf16", tmp_path) == path and len(hub) == 2  # what is there is not asked for again
+    assert (
+        download.fetch_file("miso-8b-bf16", tmp_path) == path and len(hub) == 2
+    )  # what is there is not asked for again
 
 
 def test_a_tokenizer_that_is_there_is_enough(hub, tmp_path, comfyui):
-    download.fetch_file("csm-1b", tmp_path, tokenizers=[comfyui / "comfy" / "text_encoders" / "llama_tokenizer" / "tokenizer.json"])
+    download.fetch_file(
+        "csm-1b",
+        tmp_path,
+        tokenizers=[comfyui / "comfy" / "text_encoders" / "llama_tokenizer" / "tokenizer.json"],
+    )
     assert hub == ["sesame/csm-1b/model.safetensors"]
 
 
@@ -57,7 +68,10 @@ def test_without_a_tokenizer_nothing_large_is_fetched(hub, tmp_path):
 
 def test_a_vocoder_needs_no_tokenizer(hub, tmp_path):
     download.fetch_file("mimi", tmp_path)
-    assert hub == ["kyutai/mimi/model.safetensors"] and (tmp_path / "miso_vocoders" / "mimi" / "model.safetensors").is_file()
+    assert (
+        hub == ["kyutai/mimi/model.safetensors"]
+        and (tmp_path / "miso_vocoders" / "mimi" / "model.safetensors").is_file()
+    )
 
 
 def test_an_interrupt_ends_the_fetch(hub, tmp_path):

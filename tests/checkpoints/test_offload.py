@@ -21,7 +21,13 @@ pytest.importorskip("accelerate", reason="accelerate isn't installed")
 
 # a layer is 8 MB of fp32; the rest 3 MB
 DEEP = replace(MODEL, backbone=StackConfig(6, 4, 2, 512, 1024))
-PRECISIONS = [Precision(), Precision(torch.bfloat16), Precision(weights="int8"), Precision(torch.bfloat16, "fp8"), Precision(torch.bfloat16, "int4")]
+PRECISIONS = [
+    Precision(),
+    Precision(torch.bfloat16),
+    Precision(weights="int8"),
+    Precision(torch.bfloat16, "fp8"),
+    Precision(torch.bfloat16, "int4"),
+]
 
 
 def held(module: torch.nn.Module) -> int:
@@ -48,7 +54,10 @@ def test_hidden_states_are_the_same_to_the_bit(precision):
     for on_cpu in (1, 2, 6):
         split = build(Backbone, DEEP, "", tensor, device="cpu", precision=precision, on_cpu=on_cpu)
         assert torch.equal(hidden(split), hidden(whole)) and torch.equal(hidden(split), hidden(whole))
-        assert split.bytes_on_cpu == on_cpu * layer_bytes(DEEP, precision) and held(split) == held(whole) - split.bytes_on_cpu
+        assert (
+            split.bytes_on_cpu == on_cpu * layer_bytes(DEEP, precision)
+            and held(split) == held(whole) - split.bytes_on_cpu
+        )
     assert whole.bytes_on_cpu == 0
 
 
@@ -77,7 +86,11 @@ def test_a_run_takes_the_plain_path(saved, checkpoint, prompt, run):
     loop = FrameLoop(backbone, depth, prompt, seeds=[1, 2], max_frames=8, keep_hidden=True)
     list(loop)
     same = run([1, 2], 8)
-    assert loop.path == "plain" and torch.equal(loop.codes.tensor, same.codes.tensor) and torch.equal(loop.hidden.tensor, same.hidden.tensor)
+    assert (
+        loop.path == "plain"
+        and torch.equal(loop.codes.tensor, same.codes.tensor)
+        and torch.equal(loop.hidden.tensor, same.hidden.tensor)
+    )
     for path in ("graph", "persistent"):
         with pytest.raises(MisoError, match="backbone's layers stay on the CPU"):
             pick_path(path, backbone, depth, 1)
@@ -85,7 +98,11 @@ def test_a_run_takes_the_plain_path(saved, checkpoint, prompt, run):
 
 @pytest.mark.gpu
 @torch.inference_mode()
-@pytest.mark.parametrize("precision", [Precision(torch.bfloat16), Precision(torch.bfloat16, "int8"), Precision(torch.bfloat16, "int4")], ids=str)
+@pytest.mark.parametrize(
+    "precision",
+    [Precision(torch.bfloat16), Precision(torch.bfloat16, "int8"), Precision(torch.bfloat16, "int4")],
+    ids=str,
+)
 def test_on_cuda_two_layers_less_are_held(precision):
     config = replace(MODEL, backbone=StackConfig(8, 8, 2, 1024, 4096))  # 32 MB a layer in bf16
     tensor, layer = random_tensors(config, 3), layer_bytes(config, precision)

@@ -16,7 +16,9 @@ from miso.checkpoints.summary import CheckpointSummary
 from miso.errors import MisoError
 
 _watching: list[set[str]] = []  # a hook stays for good, so that one serves all tests
-addaudithook(lambda event, args: event == "open" and [seen.add(Path(str(args[0])).name) for seen in _watching])
+addaudithook(
+    lambda event, args: event == "open" and [seen.add(Path(str(args[0])).name) for seen in _watching]
+)
 
 
 @contextmanager
@@ -51,7 +53,10 @@ def test_the_second_look_opens_no_file_of_it(tiny, tmp_path):
         again = CheckpointSummary(tiny, tmp_path / "notes")
         encoder = again.text_encoder()
     opened = Checkpoint(tiny)
-    assert facts(known) == facts(again) == (opened.config, opened.fingerprint, opened.weights) and encoder.config == MODEL
+    assert (
+        facts(known) == facts(again) == (opened.config, opened.fingerprint, opened.weights)
+        and encoder.config == MODEL
+    )
     assert "tiny.safetensors" in first and "tiny.safetensors" not in second
     with opening() as third:
         loaded = again.checkpoint.load_depth()
@@ -76,24 +81,34 @@ def test_shards_and_the_config_beside_them_count(golden_paths, tmp_path):
     for shard, held in shards.items():
         save_file({name: tensors[name] for name in held}, tmp_path / shard, {"config": config.to_json()})
     index = tmp_path / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {name: shard for shard, held in shards.items() for name in held}}))
+    index.write_text(
+        json.dumps({"weight_map": {name: shard for shard, held in shards.items() for name in held}})
+    )
     known = CheckpointSummary(index, tmp_path / "notes")
     with opening() as second:
         assert facts(CheckpointSummary(index, tmp_path / "notes")) == facts(known)
     assert not {*shards, index.name} & second
-    (tmp_path / "config.json").write_text("{}")  # says how many heads where it is of a model that has none written down
+    (tmp_path / "config.json").write_text(
+        "{}"
+    )  # says how many heads where it is of a model that has none written down
     with opening() as third:
         assert facts(CheckpointSummary(index, tmp_path / "notes")) == facts(known)
     assert {*shards, index.name} <= third
     tensors[names[1]] = tensors[names[1]] + 1
-    save_file({name: tensors[name] for name in shards["b.safetensors"]}, tmp_path / "b.safetensors", {"config": config.to_json()})
+    save_file(
+        {name: tensors[name] for name in shards["b.safetensors"]},
+        tmp_path / "b.safetensors",
+        {"config": config.to_json()},
+    )
     assert CheckpointSummary(index, tmp_path / "notes").fingerprint != known.fingerprint
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"version": "0", "files": []}', '{"files": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"version": "0", "files": []}', '{"files": 3}']
+)
 def test_a_damaged_note_is_made_anew(tiny, tmp_path, text):
     known = CheckpointSummary(tiny, tmp_path / "notes")
-    note, = (tmp_path / "notes").iterdir()
+    (note,) = (tmp_path / "notes").iterdir()
     whole = note.read_text()
     note.write_text(text)
     assert facts(CheckpointSummary(tiny, tmp_path / "notes")) == facts(known) and note.read_text() == whole
@@ -117,4 +132,8 @@ def test_weights_of_another_checkpoint_are_not_loaded_as_this_one(tiny, tmp_path
     write(tiny, seed=2)
     with pytest.raises(MisoError, match="another checkpoint"):
         known.checkpoint  # noqa: B018
-    assert CheckpointSummary(tiny, tmp_path / "notes").checkpoint.tensor("audio_head").equal(random_tensors(MODEL, 2)("audio_head"))
+    assert (
+        CheckpointSummary(tiny, tmp_path / "notes")
+        .checkpoint.tensor("audio_head")
+        .equal(random_tensors(MODEL, 2)("audio_head"))
+    )

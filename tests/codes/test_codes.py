@@ -19,12 +19,28 @@ from miso.tools.info import info
 def any_codes(draw) -> Codes:
     batch, codebooks, frames = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.integers(0, 12))
     size = draw(st.sampled_from([4, 2048, 70_000]))
-    tensor = torch.randint(0, size, (batch, codebooks, frames), generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
+    tensor = torch.randint(
+        0, size, (batch, codebooks, frames), generator=torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    )
     lengths = [draw(st.integers(0, frames)) for _ in range(batch)]
     text = st.text(max_size=8)
-    takes = [Take(draw(st.none() | st.integers(0, 2**63 - 1)), draw(st.sampled_from([None, "eos", "limit"])),
-                  (Span(0, n, draw(text), draw(st.integers(0, 9))),)) for n in lengths]
-    return Codes(tensor, lengths, draw(st.sampled_from(["mimi-e351c8d8", "nano"])), 12.5, size, tuple(takes), {"model": "x"})
+    takes = [
+        Take(
+            draw(st.none() | st.integers(0, 2**63 - 1)),
+            draw(st.sampled_from([None, "eos", "limit"])),
+            (Span(0, n, draw(text), draw(st.integers(0, 9))),),
+        )
+        for n in lengths
+    ]
+    return Codes(
+        tensor,
+        lengths,
+        draw(st.sampled_from(["mimi-e351c8d8", "nano"])),
+        12.5,
+        size,
+        tuple(takes),
+        {"model": "x"},
+    )
 
 
 @given(any_codes())
@@ -32,8 +48,15 @@ def test_a_file_gives_back_the_same(tmp_path_factory, codes):
     path = tmp_path_factory.mktemp("codes") / "take.safetensors"
     codes.save(path, {"workflow": "{}"})
     again = Codes.load(path)
-    assert again.tensor.equal(codes.tensor) and again.lengths.equal(codes.lengths) and again.takes == codes.takes
-    assert (again.codec, again.frame_rate, again.codebook_size, again.source) == (codes.codec, 12.5, codes.codebook_size, {"model": "x"})
+    assert (
+        again.tensor.equal(codes.tensor) and again.lengths.equal(codes.lengths) and again.takes == codes.takes
+    )
+    assert (again.codec, again.frame_rate, again.codebook_size, again.source) == (
+        codes.codec,
+        12.5,
+        codes.codebook_size,
+        {"model": "x"},
+    )
     with safe_open(path, "pt") as file:
         assert file.metadata()["workflow"] == "{}"
 
@@ -58,15 +81,30 @@ def test_ten_seconds_are_small(tmp_path):
     assert (tmp_path / "x.safetensors").stat().st_size < 10_000
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"tensor": torch.zeros(1, 2, 3)}, "must be integers"), ({"tensor": torch.zeros(2, 3, dtype=torch.int64)}, "takes, codebooks, frames"),
-    ({"tensor": torch.zeros(1, 0, 3, dtype=torch.int64)}, "at least one take and one codebook"), ({"lengths": [4]}, r"lengths \[4\]"),
-    ({"lengths": [1, 1]}, "lengths"), ({"tensor": torch.tensor([[[0, 1, 2], [0, 9, 1]]])}, "Take 0, codebook 1, frame 1 holds the id 9"),
-    ({"tensor": torch.tensor([[[0, 1, 2], [0, -1, 1]]])}, "id -1"), ({"takes": (Take(), Take())}, "provenance of 2"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"tensor": torch.zeros(1, 2, 3)}, "must be integers"),
+        ({"tensor": torch.zeros(2, 3, dtype=torch.int64)}, "takes, codebooks, frames"),
+        ({"tensor": torch.zeros(1, 0, 3, dtype=torch.int64)}, "at least one take and one codebook"),
+        ({"lengths": [4]}, r"lengths \[4\]"),
+        ({"lengths": [1, 1]}, "lengths"),
+        ({"tensor": torch.tensor([[[0, 1, 2], [0, 9, 1]]])}, "Take 0, codebook 1, frame 1 holds the id 9"),
+        ({"tensor": torch.tensor([[[0, 1, 2], [0, -1, 1]]])}, "id -1"),
+        ({"takes": (Take(), Take())}, "provenance of 2"),
+    ],
+)
 def test_nonsense_is_refused(change, words):
     with pytest.raises(MisoError, match=words):
-        Codes(**{"tensor": torch.zeros(1, 2, 3, dtype=torch.int64), "lengths": [3], "codec": "nano", "codebook_size": 8, **change})
+        Codes(
+            **{
+                "tensor": torch.zeros(1, 2, 3, dtype=torch.int64),
+                "lengths": [3],
+                "codec": "nano",
+                "codebook_size": 8,
+                **change,
+            }
+        )
 
 
 def test_bad_files_are_refused(tmp_path, golden_paths):
@@ -107,7 +145,11 @@ def test_hidden_states_round_trip(tmp_path):
     hidden = Hidden(torch.randn(2, 3, 4).bfloat16(), torch.tensor([3, 2]), "abc")
     hidden.save(tmp_path / "h.safetensors")
     again = Hidden.load(tmp_path / "h.safetensors")
-    assert again.tensor.equal(hidden.tensor) and again.lengths.equal(hidden.lengths) and again.fingerprint == "abc"
+    assert (
+        again.tensor.equal(hidden.tensor)
+        and again.lengths.equal(hidden.lengths)
+        and again.fingerprint == "abc"
+    )
     assert "2 takes, up to 3 frames, 4 wide" in info(tmp_path / "h.safetensors")
     with pytest.raises(MisoError, match="holds no Miso codes"):
         Codes.load(tmp_path / "h.safetensors")
@@ -115,11 +157,20 @@ def test_hidden_states_round_trip(tmp_path):
 
 def test_info_in_plain_words(tmp_path, golden_paths):
     take = Take(7, "eos", (Span(0, 25, "Good morning.", 1),))
-    codes = Codes(torch.zeros(1, 8, 25, dtype=torch.int64), [25], "nano", takes=(take,), source={"model": "f1"})
+    codes = Codes(
+        torch.zeros(1, 8, 25, dtype=torch.int64), [25], "nano", takes=(take,), source={"model": "f1"}
+    )
     codes.save(tmp_path / "x.safetensors", {"workflow": "{}"})
     words = info(tmp_path / "x.safetensors")
-    for part in ("codec 'nano'", "1 take,", "2.00 s, seed 7, ended by itself", "speaker 1: Good morning.", "voice prompt", "checkpoint f1",
-                 "ComfyUI workflow"):
+    for part in (
+        "codec 'nano'",
+        "1 take,",
+        "2.00 s, seed 7, ended by itself",
+        "speaker 1: Good morning.",
+        "voice prompt",
+        "checkpoint f1",
+        "ComfyUI workflow",
+    ):
         assert part in words
     words = info(golden_paths[0])
     assert "Backbone: 3 layers, 64 wide" in words and "0.45 million numbers" in words

@@ -23,17 +23,31 @@ KEYS = ["a" * 64, "b" * 64, "c" * 64, "d" * 64]
 def make(seed=0, frames=20, stop="eos") -> tuple[Codes, Hidden]:
     generator = torch.Generator().manual_seed(seed)
     takes = (Take(seed, stop, (Span(0, frames, f"Line {seed}."),)), Take(seed + 1, "eos"))
-    codes = Codes(torch.randint(0, 2048, (2, 32, frames), generator=generator), [frames, frames - 3], "nano", takes=takes,
-                  source={"model": "m", "sampling": {"temperature": 0.9, "top_k": 50}})
-    return codes, Hidden(torch.randn(2, frames, 16, generator=generator).to(torch.bfloat16), codes.lengths, "m")
+    codes = Codes(
+        torch.randint(0, 2048, (2, 32, frames), generator=generator),
+        [frames, frames - 3],
+        "nano",
+        takes=takes,
+        source={"model": "m", "sampling": {"temperature": 0.9, "top_k": 50}},
+    )
+    return codes, Hidden(
+        torch.randn(2, frames, 16, generator=generator).to(torch.bfloat16), codes.lengths, "m"
+    )
 
 
 def equal(found, made) -> bool:
     (codes, hidden), (made_codes, made_hidden) = found, made
-    return (codes.tensor.equal(made_codes.tensor) and codes.lengths.equal(made_codes.lengths) and codes.takes == made_codes.takes
-            and codes.source == made_codes.source and codes.codec == made_codes.codec
-            and hidden.tensor.equal(made_hidden.tensor) and hidden.tensor.dtype == made_hidden.tensor.dtype
-            and hidden.lengths.equal(made_hidden.lengths) and hidden.fingerprint == made_hidden.fingerprint)
+    return (
+        codes.tensor.equal(made_codes.tensor)
+        and codes.lengths.equal(made_codes.lengths)
+        and codes.takes == made_codes.takes
+        and codes.source == made_codes.source
+        and codes.codec == made_codes.codec
+        and hidden.tensor.equal(made_hidden.tensor)
+        and hidden.tensor.dtype == made_hidden.tensor.dtype
+        and hidden.lengths.equal(made_hidden.lengths)
+        and hidden.fingerprint == made_hidden.fingerprint
+    )
 
 
 @pytest.fixture
@@ -75,7 +89,13 @@ def test_list_says_where_they_come_from(store):
     age(store, KEYS[0], 50)
     last, first = store.list()
     assert (last.key, last.text, last.seeds, last.hidden) == (KEYS[1], "Line 7.", (7, 8), False)
-    assert (first.key, first.text, first.seeds, first.seconds, first.hidden) == (KEYS[0], "Line 5.", (5, 6), 1.6, True)
+    assert (first.key, first.text, first.seeds, first.seconds, first.hidden) == (
+        KEYS[0],
+        "Line 5.",
+        (5, 6),
+        1.6,
+        True,
+    )
     assert abs(first.made - time.time()) < 60 and abs(first.used - (time.time() - 50)) < 10
     assert first.size == sum(p.stat().st_size for p in store.folder.glob(f"{KEYS[0]}*"))
     store.get(KEYS[0])
@@ -83,14 +103,18 @@ def test_list_says_where_they_come_from(store):
 
 
 @pytest.mark.parametrize("name", [f"{KEYS[0]}.safetensors", f"{KEYS[0]}.hidden.safetensors"])
-@pytest.mark.parametrize("harm", [
-    lambda data, other: data[:-500] + bytes([data[-500] ^ 1]) + data[-499:],
-    lambda data, other: data[:40] + b"#" + data[41:],
-    lambda data, other: data[:-30],
-    lambda data, other: b"",
-    lambda data, other: b"\x80\x04K\x01.",
-    lambda data, other: other,  # the file of another entry, whole in itself
-], ids=["flipped", "header", "cut", "empty", "pickle", "swapped"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda data, other: data[:-500] + bytes([data[-500] ^ 1]) + data[-499:],
+        lambda data, other: data[:40] + b"#" + data[41:],
+        lambda data, other: data[:-30],
+        lambda data, other: b"",
+        lambda data, other: b"\x80\x04K\x01.",
+        lambda data, other: other,  # the file of another entry, whole in itself
+    ],
+    ids=["flipped", "header", "cut", "empty", "pickle", "swapped"],
+)
 def test_a_damaged_entry_is_made_again(store, name, harm, caplog):
     made, path = make(), store.folder / name
     store.put(KEYS[1], *make(seed=9))
@@ -127,14 +151,23 @@ def test_the_one_used_longest_ago_goes_first(store):
 
 def test_what_a_crash_left_is_swept_away_and_what_is_being_written_is_not(store):
     store.put(KEYS[0], *make())
-    old = [f".{KEYS[1]}.abc.safetensors", f".{KEYS[1]}.hidden.abc.safetensors", f"{KEYS[1]}.hidden.safetensors"]
+    old = [
+        f".{KEYS[1]}.abc.safetensors",
+        f".{KEYS[1]}.hidden.abc.safetensors",
+        f"{KEYS[1]}.hidden.safetensors",
+    ]
     new, foreign = f".{KEYS[2]}.abc.safetensors", "mine.safetensors"
     for name in [*old, new, foreign]:
         (store.folder / name).write_bytes(b"x")
         if name != new:
             os.utime(store.folder / name, (time.time() - 10_000,) * 2)
     store.prune()
-    assert {p.name for p in store.folder.iterdir()} == {f"{KEYS[0]}.safetensors", f"{KEYS[0]}.hidden.safetensors", new, foreign}
+    assert {p.name for p in store.folder.iterdir()} == {
+        f"{KEYS[0]}.safetensors",
+        f"{KEYS[0]}.hidden.safetensors",
+        new,
+        foreign,
+    }
 
 
 def test_a_folder_that_cant_be_written_is_no_error(tmp_path, caplog):
@@ -180,15 +213,39 @@ def test_several_may_use_one_folder(tmp_path):
 
 def test_all_that_decides_the_codes_decides_the_key():
     rows = torch.arange(12).reshape(3, 4)
-    base = {"fingerprint": "m", "precision": "bf16", "prompt": Prompt(rows, rows > 5, Segment("Hello.", 0)), "sampling": Sampling(0.9, 50),
-            "depth_sampling": Sampling(0.9, 50), "seeds": [1], "max_frames": 10, "codebooks": 32, "prefix": None}
+    base = {
+        "fingerprint": "m",
+        "precision": "bf16",
+        "prompt": Prompt(rows, rows > 5, Segment("Hello.", 0)),
+        "sampling": Sampling(0.9, 50),
+        "depth_sampling": Sampling(0.9, 50),
+        "seeds": [1],
+        "max_frames": 10,
+        "codebooks": 32,
+        "prefix": None,
+    }
     prompt = base["prompt"]
-    changes = [{"fingerprint": "n"}, {"precision": "fp32"}, {"prompt": replace(prompt, rows=rows + 1)}, {"prompt": replace(prompt, mask=rows > 6)},
-               {"prompt": replace(prompt, rows=rows[None], mask=prompt.mask[None])}, {"prompt": replace(prompt, line=Segment("Hello.", 1))},
-               {"sampling": Sampling(0.8, 50)}, {"depth_sampling": Sampling(0.9, 0)}, {"seeds": [2]}, {"seeds": [1, 2]}, {"max_frames": 11},
-               {"codebooks": 8}, {"prefix": make(0)[0]}, {"prefix": make(1)[0]}, {"prefix": make(0)[0].take(0)}]
+    changes = [
+        {"fingerprint": "n"},
+        {"precision": "fp32"},
+        {"prompt": replace(prompt, rows=rows + 1)},
+        {"prompt": replace(prompt, mask=rows > 6)},
+        {"prompt": replace(prompt, rows=rows[None], mask=prompt.mask[None])},
+        {"prompt": replace(prompt, line=Segment("Hello.", 1))},
+        {"sampling": Sampling(0.8, 50)},
+        {"depth_sampling": Sampling(0.9, 0)},
+        {"seeds": [2]},
+        {"seeds": [1, 2]},
+        {"max_frames": 11},
+        {"codebooks": 8},
+        {"prefix": make(0)[0]},
+        {"prefix": make(1)[0]},
+        {"prefix": make(0)[0].take(0)},
+    ]
     keys = [codes_key(**base), *(codes_key(**{**base, **change}) for change in changes)]
-    assert len(set(keys)) == len(keys) and codes_key(**base) == keys[0] and all(len(key) == 64 for key in keys)
+    assert (
+        len(set(keys)) == len(keys) and codes_key(**base) == keys[0] and all(len(key) == 64 for key in keys)
+    )
 
 
 def test_the_command(store, capsys):
@@ -205,6 +262,8 @@ def test_the_command(store, capsys):
     assert main(["cache", "prune", *run]) == 0 and len(store.list()) == 1
     assert main(["cache", "prune", "--limit", "0", *run]) == 0 and store.list() == []
     store.put(KEYS[1], *make(seed=7))
-    assert main(["cache", "clear", *run]) == 0 and store.list() == [] and "1 removed" in capsys.readouterr().out
+    assert (
+        main(["cache", "clear", *run]) == 0 and store.list() == [] and "1 removed" in capsys.readouterr().out
+    )
     with pytest.raises(MisoError, match="limit"):
         main(["cache", "prune", "--limit", "-1", *run])

@@ -19,7 +19,11 @@ class EmulatedFrame(PersistentFrame):
         return 3, 160 * 1024
 
     def _compiled(self, macros: dict[str, int], shared: int):
-        kernel = "\n".join((Path(compiling.__file__).parent / name).read_text() for name in compiling.FILES if name != "device.cuh")
+        kernel = "\n".join(
+            (Path(compiling.__file__).parent / name).read_text()
+            for name in compiling.FILES
+            if name != "device.cuh"
+        )
         kernel = kernel.replace("extern __shared__ __align__(128) u8 memory[];", "")
         source = "".join(f"#define {name} {value}\n" for name, value in macros.items())
         source += (_HERE / "device.h").read_text() + kernel + (_HERE / "launch.h").read_text()

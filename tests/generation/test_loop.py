@@ -35,7 +35,14 @@ def test_a_beginning_goes_on_as_it_went_on_before(run, kept):
 def test_redecode_gives_the_runs_own_codes(run, decoder, keep):
     loop = run([1, 2])
     steps = []
-    again = redecode(DepthSampler(decoder), loop.hidden, loop.codes, keep=keep, progress=lambda *p: steps.append(p), at_once=33)
+    again = redecode(
+        DepthSampler(decoder),
+        loop.hidden,
+        loop.codes,
+        keep=keep,
+        progress=lambda *p: steps.append(p),
+        at_once=33,
+    )
     assert torch.equal(again.tensor, loop.codes.tensor)
     assert steps == [(33, 80), (66, 80), (80, 80)]
 
@@ -50,8 +57,13 @@ def test_redecode_with_other_numbers_keeps_what_it_is_told(run, decoder):
 
 def test_redecode_from_a_frame_on(run, decoder):
     loop = run([1, 2])
-    whole, late = (redecode(DepthSampler(decoder), loop.hidden, loop.codes, start=start, seeds=[98, 99]) for start in (0, 25))
-    assert torch.equal(late.tensor[:, :, :25], loop.codes.tensor[:, :, :25]) and torch.equal(late.tensor[:, :, 25:], whole.tensor[:, :, 25:])
+    whole, late = (
+        redecode(DepthSampler(decoder), loop.hidden, loop.codes, start=start, seeds=[98, 99])
+        for start in (0, 25)
+    )
+    assert torch.equal(late.tensor[:, :, :25], loop.codes.tensor[:, :, :25]) and torch.equal(
+        late.tensor[:, :, 25:], whole.tensor[:, :, 25:]
+    )
     with pytest.raises(MisoError, match="start is 41"):
         redecode(DepthSampler(decoder), loop.hidden, loop.codes, start=41)
 
@@ -61,7 +73,11 @@ def test_redecode_refuses_what_does_not_belong_together(run, decoder):
     with pytest.raises(MisoError, match="one run"):
         redecode(DepthSampler(decoder), loop.hidden, short.codes)
     with pytest.raises(MisoError, match="another checkpoint"):
-        redecode(DepthSampler(decoder), type(loop.hidden)(loop.hidden.tensor, loop.hidden.lengths, "other"), loop.codes)
+        redecode(
+            DepthSampler(decoder),
+            type(loop.hidden)(loop.hidden.tensor, loop.hidden.lengths, "other"),
+            loop.codes,
+        )
     with pytest.raises(MisoError, match="keep is 0"):
         redecode(DepthSampler(decoder), loop.hidden, loop.codes, keep=0)
 
@@ -83,7 +99,13 @@ class Scripted:
     """A depth decoder that ends take b after ``ends[b]`` frames."""
 
     def __init__(self, sampler, ends):
-        self.decoder, self.codebooks, self.sampling, self.ends, self.frame = sampler.decoder, sampler.codebooks, sampler.sampling, ends, -1
+        self.decoder, self.codebooks, self.sampling, self.ends, self.frame = (
+            sampler.decoder,
+            sampler.codebooks,
+            sampler.sampling,
+            ends,
+            -1,
+        )
 
     def __call__(self, hidden, codes, u):
         self.frame += 1
@@ -118,7 +140,11 @@ def test_log_probabilities_are_the_models_own(run, backbone, prompt):
 
 def test_an_immediate_end_is_no_crash(run, decoder):
     loop = run([1], 10, depth=Scripted(DepthSampler(decoder), [0]))
-    assert loop.codes.tensor.shape == (1, 32, 0) and loop.codes.takes[0].stop == "eos" and loop.codes.takes[0].spans == ()
+    assert (
+        loop.codes.tensor.shape == (1, 32, 0)
+        and loop.codes.takes[0].stop == "eos"
+        and loop.codes.takes[0].spans == ()
+    )
     assert loop.codes.takes[0].log_probability is None
     assert loop.hidden.tensor.shape[:2] == (1, 0)
     assert redecode(DepthSampler(decoder), loop.hidden, loop.codes).frames == 0
@@ -131,10 +157,14 @@ def test_stopping_early_keeps_what_was_made(backbone, decoder, prompt, run):
         if frame.index == 9:
             break
     assert [t.stop for t in loop.codes.takes] == ["interrupted", "interrupted"] and loop.codes.frames == 10
-    assert torch.equal(loop.codes.tensor, run([8, 9], 30).codes.tensor[:, :, :10]) and loop.hidden.tensor.shape[:2] == (2, 10)
+    assert torch.equal(
+        loop.codes.tensor, run([8, 9], 30).codes.tensor[:, :, :10]
+    ) and loop.hidden.tensor.shape[:2] == (2, 10)
     for _ in loop:  # and it can go on
         pass
-    assert torch.equal(loop.codes.tensor, run([8, 9], 30).codes.tensor) and loop.codes.takes[0].stop == "limit"
+    assert (
+        torch.equal(loop.codes.tensor, run([8, 9], 30).codes.tensor) and loop.codes.takes[0].stop == "limit"
+    )
 
 
 def test_inference_mode_does_not_leak_to_the_consumer(backbone, decoder, prompt):
@@ -148,19 +178,46 @@ def test_reserved_ids_are_never_drawn(backbone, decoder, prompt, monkeypatch):
 
     for part in (backbone, decoder):
         monkeypatch.setattr(part, "config", replace(part.config, codebook_size=9))
-    loop = FrameLoop(backbone, DepthSampler(decoder, Sampling(3.0, 0)), prompt, seeds=[1, 2, 3], max_frames=20, sampling=Sampling(3.0, 0))
+    loop = FrameLoop(
+        backbone,
+        DepthSampler(decoder, Sampling(3.0, 0)),
+        prompt,
+        seeds=[1, 2, 3],
+        max_frames=20,
+        sampling=Sampling(3.0, 0),
+    )
     list(loop)
     assert loop.codes.tensor.max() == 8
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"seeds": []}, "no takes"),
-    ({"max_frames": 0}, "at least one frame"),
-    ({"max_frames": 1405}, "2049 rows"),
-    ({"prefix": Codes(torch.zeros(1, 8, 3, dtype=torch.int64), [3], "mimi-e351c8d8", codebook_size=67)}, "8 codebooks"),
-    ({"prefix": Codes(torch.zeros(1, 32, 3, dtype=torch.int64), [3], "nano", codebook_size=67)}, "codec 'nano'"),
-    ({"prefix": Codes(torch.zeros(2, 32, 3, dtype=torch.int64), [3, 3], "mimi-e351c8d8", codebook_size=67)}, "2 takes"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"seeds": []}, "no takes"),
+        ({"max_frames": 0}, "at least one frame"),
+        ({"max_frames": 1405}, "2049 rows"),
+        (
+            {
+                "prefix": Codes(
+                    torch.zeros(1, 8, 3, dtype=torch.int64), [3], "mimi-e351c8d8", codebook_size=67
+                )
+            },
+            "8 codebooks",
+        ),
+        (
+            {"prefix": Codes(torch.zeros(1, 32, 3, dtype=torch.int64), [3], "nano", codebook_size=67)},
+            "codec 'nano'",
+        ),
+        (
+            {
+                "prefix": Codes(
+                    torch.zeros(2, 32, 3, dtype=torch.int64), [3, 3], "mimi-e351c8d8", codebook_size=67
+                )
+            },
+            "2 takes",
+        ),
+    ],
+)
 def test_bad_requests_are_explained(backbone, decoder, prompt, options, words):
     with pytest.raises(MisoError, match=words):
         FrameLoop(backbone, DepthSampler(decoder), prompt, **{"seeds": [1], "max_frames": 5, **options})
@@ -172,7 +229,15 @@ def test_the_last_position_can_be_used(backbone, decoder, prompt):
     assert len(list(FrameLoop(backbone, DepthSampler(decoder), long, seeds=[1], max_frames=5))) == 5
 
 
-@pytest.mark.parametrize("path, words", [("graph", "needs CUDA"), ("persistent", "needs CUDA"), ("fused", "no path 'fused'"), ("warp", "no path 'warp'")])
+@pytest.mark.parametrize(
+    "path, words",
+    [
+        ("graph", "needs CUDA"),
+        ("persistent", "needs CUDA"),
+        ("fused", "no path 'fused'"),
+        ("warp", "no path 'warp'"),
+    ],
+)
 def test_a_path_that_cannot_be_taken_says_why(backbone, decoder, prompt, path, words):
     with pytest.raises(MisoError, match=words):
         FrameLoop(backbone, DepthSampler(decoder), prompt, seeds=[1], max_frames=5, path=path)
@@ -187,13 +252,23 @@ def on_cuda(checkpoint):
 @pytest.mark.parametrize("path", ["plain", "graph"])
 def test_on_cuda_seeds_mean_the_same(on_cuda, prompt, run, path):
     model, depth = on_cuda
-    for seeds, length in (([1, 2], 20), ([3, 4], 12), ([5], 20)):  # the second runs what the first recorded, the third has another shape
-        loop = FrameLoop(model, DepthSampler(depth), prompt, seeds=seeds, max_frames=length, path=path, keep_hidden=True)
+    for seeds, length in (
+        ([1, 2], 20),
+        ([3, 4], 12),
+        ([5], 20),
+    ):  # the second runs what the first recorded, the third has another shape
+        loop = FrameLoop(
+            model, DepthSampler(depth), prompt, seeds=seeds, max_frames=length, path=path, keep_hidden=True
+        )
         list(loop)
         same = run(seeds, length)
         assert (loop.codes.tensor == same.codes.tensor).float().mean() > 0.99
-        assert (loop.hidden.tensor[:, 0] - same.hidden.tensor[:, 0]).norm() < 1e-3 * same.hidden.tensor[:, 0].norm()
-        assert loop.codes.takes[0].log_probability == pytest.approx(same.codes.takes[0].log_probability, abs=1e-2)
+        assert (loop.hidden.tensor[:, 0] - same.hidden.tensor[:, 0]).norm() < 1e-3 * same.hidden.tensor[
+            :, 0
+        ].norm()
+        assert loop.codes.takes[0].log_probability == pytest.approx(
+            same.codes.takes[0].log_probability, abs=1e-2
+        )
     begun = same.codes.like(same.codes.tensor[:, :, :7])
     again = FrameLoop(model, DepthSampler(depth), prompt, seeds=[5], max_frames=13, path=path, prefix=begun)
     list(again)

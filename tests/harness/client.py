@@ -21,9 +21,13 @@ ENDS = ("execution_success", "execution_error", "execution_interrupted")
 class Client:
     def __init__(self, url: str):
         self.url = url
-        self._thread = ThreadPoolExecutor(1, "client")  # the test's own thread may hold Playwright's event loop
+        self._thread = ThreadPoolExecutor(
+            1, "client"
+        )  # the test's own thread may hold Playwright's event loop
 
-    def run(self, prompt: dict, on_event: Callable[[str, dict], Any] | None = None, seconds: float = 120) -> Run:
+    def run(
+        self, prompt: dict, on_event: Callable[[str, dict], Any] | None = None, seconds: float = 120
+    ) -> Run:
         """Queue a prompt in API format and follow it to its end. ``on_event(type, data)`` sees each event as it comes."""
         return self._in_thread(self._run(prompt, on_event or (lambda event, data: None), seconds))
 
@@ -42,7 +46,9 @@ class Client:
     def upload(self, path: Path) -> str:
         """Put a file into ComfyUI's input folder; the name it has there."""
         form = aiohttp.FormData()
-        form.add_field("image", path.read_bytes(), filename=path.name)  # the field's name, whatever the file is
+        form.add_field(
+            "image", path.read_bytes(), filename=path.name
+        )  # the field's name, whatever the file is
         return json.loads(self._in_thread(self._request("POST", "/upload/image", data=form)))["name"]
 
     def _in_thread(self, work) -> Any:
@@ -56,8 +62,13 @@ class Client:
     async def _run(self, prompt: dict, on_event: Callable[[str, dict], Any], seconds: float) -> Run:
         client, run = uuid.uuid4().hex, Run("", {})
         deadline = time.monotonic() + seconds
-        async with aiohttp.ClientSession(self.url) as session, session.ws_connect(f"/ws?clientId={client}", max_msg_size=0) as ws:
-            await ws.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})  # must come first
+        async with (
+            aiohttp.ClientSession(self.url) as session,
+            session.ws_connect(f"/ws?clientId={client}", max_msg_size=0) as ws,
+        ):
+            await ws.send_json(
+                {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
+            )  # must come first
             async with session.post("/prompt", json={"prompt": prompt, "client_id": client}) as reply:
                 body = await reply.json()
                 if reply.status != 200:
@@ -92,4 +103,4 @@ class Client:
 def _take_preview(data: bytes, run: Run) -> None:
     kind, length = struct.unpack_from(">II", data)
     if kind == 4:  # an image with metadata
-        run.previews.append((json.loads(data[8:8 + length]), data[8 + length:]))
+        run.previews.append((json.loads(data[8 : 8 + length]), data[8 + length :]))

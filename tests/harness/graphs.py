@@ -4,12 +4,31 @@
 def graph(**changes) -> dict:
     """model (1) -> text (2) -> sampler (3) -> decode (5, vocoder 4) -> save (6) and codes (7); ``changes`` by 'node__input'."""
     prompt = {
-        "1": {"class_type": "MisoLoadModel", "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"}},
-        "2": {"class_type": "MisoEncodeText", "inputs": {"text_encoder": ["1", 2], "text": "Hello there.", "speaker": 0}},
-        "3": {"class_type": "MisoBackboneSampler", "inputs": {
-            "backbone": ["1", 0], "depth": ["1", 1], "conditioning": ["2", 0], "seed": 3, "takes": 2, "max_seconds": 0.8,
-            "temperature": 0.9, "top_k": 50}},
-        "4": {"class_type": "MisoLoadVocoder", "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"}},
+        "1": {
+            "class_type": "MisoLoadModel",
+            "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"},
+        },
+        "2": {
+            "class_type": "MisoEncodeText",
+            "inputs": {"text_encoder": ["1", 2], "text": "Hello there.", "speaker": 0},
+        },
+        "3": {
+            "class_type": "MisoBackboneSampler",
+            "inputs": {
+                "backbone": ["1", 0],
+                "depth": ["1", 1],
+                "conditioning": ["2", 0],
+                "seed": 3,
+                "takes": 2,
+                "max_seconds": 0.8,
+                "temperature": 0.9,
+                "top_k": 50,
+            },
+        },
+        "4": {
+            "class_type": "MisoLoadVocoder",
+            "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"},
+        },
         "5": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["3", 0], "vocoder": ["4", 0]}},
         "6": {"class_type": "SaveAudio", "inputs": {"audio": ["5", 0], "filename_prefix": "miso"}},
         "7": {"class_type": "MisoSaveCodes", "inputs": {"codes": ["3", 0], "filename_prefix": "codes/test"}},

@@ -21,7 +21,9 @@ from .run import Run
 class InProcess:
     def __init__(self, comfyui: Path, base: Path, pack: Path):
         self.base, self._pack, self._thread = base, pack, ThreadPoolExecutor(1, "comfyui")
-        self.on_progress: Callable[[int, int], None] = lambda value, total: None  # called at each step of a ProgressBar
+        self.on_progress: Callable[[int, int], None] = lambda value, total: (
+            None
+        )  # called at each step of a ProgressBar
         self._events: list[tuple[str, dict]] = []
         self._thread.submit(self._load, comfyui).result()
 
@@ -36,7 +38,9 @@ class InProcess:
     def reset(self, cache: str = "CLASSIC", **sizes: int) -> None:
         """Forget all results. ``cache`` is one of ComfyUI's CacheType: CLASSIC, LRU (``lru=20``), NONE, RAM_PRESSURE."""
         kind = getattr(self.execution.CacheType, cache)
-        self.executor = self.execution.PromptExecutor(self.server, cache_type=kind, cache_args={"lru": 0, "ram": 0, **sizes})
+        self.executor = self.execution.PromptExecutor(
+            self.server, cache_type=kind, cache_args={"lru": 0, "ram": 0, **sizes}
+        )
 
     def module(self, name: str = "") -> ModuleType:
         """A module of the pack as ComfyUI has loaded it, such as ``miso.codes``: another copy than the test's own imports."""
@@ -46,7 +50,9 @@ class InProcess:
     @property
     def object_info(self) -> dict:
         """Declared inputs of all loaded blocks, shaped as ``/object_info`` gives them."""
-        return {name: {"input": block.INPUT_TYPES()} for name, block in self.nodes.NODE_CLASS_MAPPINGS.items()}
+        return {
+            name: {"input": block.INPUT_TYPES()} for name, block in self.nodes.NODE_CLASS_MAPPINGS.items()
+        }
 
     def _load(self, comfyui: Path) -> None:
         sys.path.insert(0, str(comfyui))
@@ -54,7 +60,9 @@ class InProcess:
 
         # before folder_paths is imported, which acts on it; a front_end_root spares the frontend package
         args.cpu, args.base_directory, args.front_end_root = True, str(self.base), str(self.base)
-        importlib.import_module("utils.install_util")  # before nodes, which puts a folder with another utils in front
+        importlib.import_module(
+            "utils.install_util"
+        )  # before nodes, which puts a folder with another utils in front
         import comfy.model_management
         import comfy.utils
         import execution
@@ -75,7 +83,9 @@ class InProcess:
         await self.nodes.init_public_apis()
         audio = comfyui / "comfy_extras" / "nodes_audio.py"
         assert await self.nodes.load_custom_node(str(audio), module_parent="comfy_extras")
-        assert await self.nodes.load_custom_node(str(self._pack)), "the pack does not load in ComfyUI: its log says why"
+        assert await self.nodes.load_custom_node(str(self._pack)), (
+            "the pack does not load in ComfyUI: its log says why"
+        )
 
     def _progress(self, value, total, preview, prompt_id=None, node_id=None) -> None:
         self.model_management.throw_exception_if_processing_interrupted()
@@ -85,12 +95,22 @@ class InProcess:
     def _run(self, prompt: dict) -> Run:
         prompt_id = uuid.uuid4().hex
         self._events.clear()
-        valid, error, targets, node_errors = asyncio.run(self.execution.validate_prompt(prompt_id, prompt, None))
+        valid, error, targets, node_errors = asyncio.run(
+            self.execution.validate_prompt(prompt_id, prompt, None)
+        )
         if not valid:
             return Run("rejected", {"error": error, "node_errors": node_errors})
         self.executor.execute(prompt, prompt_id, {"client_id": "test"}, targets)
         end, detail = self.executor.status_messages[-1]
-        cached = next((data["nodes"] for event, data in self.executor.status_messages if event == "execution_cached"), [])
-        return Run(end, detail, cached=list(cached), events=list(self._events),
-                   ran=[data["node"] for event, data in self._events if event == "executing" and data["node"]],
-                   outputs={data["node"]: data["output"] for event, data in self._events if event == "executed"})
+        cached = next(
+            (data["nodes"] for event, data in self.executor.status_messages if event == "execution_cached"),
+            [],
+        )
+        return Run(
+            end,
+            detail,
+            cached=list(cached),
+            events=list(self._events),
+            ran=[data["node"] for event, data in self._events if event == "executing" and data["node"]],
+            outputs={data["node"]: data["output"] for event, data in self._events if event == "executed"},
+        )

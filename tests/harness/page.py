@@ -11,8 +11,16 @@ from playwright.sync_api import TimeoutError
 from miso.tools.bootstrap.comfyui import PACK
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
 # acting while the start-up mask is up leaves the page stuck
 STATE = """() => ({graph: !!window.app?.graph, workflow: !!window.app?.extensionManager?.workflow?.activeWorkflow,
   unmasked: !document.querySelector('.p-blockui-mask'),
@@ -29,8 +37,15 @@ ARM = """() => { window.misoTestEnd = new Promise(done => {
 TINY = """() => {
   const files = {MisoLoadModel: 'tiny.safetensors', MisoLoadVocoder: 'tiny-codec.safetensors'};
   for (const node of app.graph.nodes) if (files[node.type]) node.widgets.find(w => w.name === 'checkpoint').value = files[node.type]; }"""
-MIMES = {".json": "application/json", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".opus": "audio/ogg", ".wav": "audio/wav",
-         ".safetensors": "application/octet-stream", ".png": "image/png"}
+MIMES = {
+    ".json": "application/json",
+    ".flac": "audio/flac",
+    ".mp3": "audio/mpeg",
+    ".opus": "audio/ogg",
+    ".wav": "audio/wav",
+    ".safetensors": "application/octet-stream",
+    ".png": "image/png",
+}
 
 
 def find_browser() -> str | None:
@@ -46,12 +61,17 @@ class Page:
         page.on("console", lambda m: console.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda e: self._note(e.message, e.stack or ""))
         page.on("console", lambda m: m.type == "error" and self._note(m.text, m.location.get("url", "")))
-        page.route("**/*", lambda r: r.continue_() if r.request.url.startswith((url, "data:", "blob:")) else r.abort())
+        page.route(
+            "**/*",
+            lambda r: r.continue_() if r.request.url.startswith((url, "data:", "blob:")) else r.abort(),
+        )
         page.goto(url)
         try:
             page.wait_for_function(READY, timeout=90_000)  # 5 s on an idle machine
         except TimeoutError as e:
-            raise AssertionError("\n".join([f"the page did not become ready: {page.evaluate(STATE)}", *console])) from e
+            raise AssertionError(
+                "\n".join([f"the page did not become ready: {page.evaluate(STATE)}", *console])
+            ) from e
 
     def drop(self, path: Path, nodes: int | None = None) -> None:
         """Drop a file on the canvas; with ``nodes``, wait until the graph has that many."""
@@ -85,7 +105,9 @@ class Page:
     def run(self) -> tuple[str, dict]:
         """Press Run; the end event and its detail."""
         self.page.evaluate(ARM)
-        button = self.page.get_by_test_id("queue-button").or_(self.page.get_by_role("button", name="Run", exact=True))
+        button = self.page.get_by_test_id("queue-button").or_(
+            self.page.get_by_role("button", name="Run", exact=True)
+        )
         button.first.click()
         return tuple(self.page.evaluate("() => window.misoTestEnd"))
 

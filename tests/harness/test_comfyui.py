@@ -1,7 +1,9 @@
 """The harness itself, on ComfyUI's own blocks: what the pack's tests stand on."""
 
-SILENCE = {"1": {"class_type": "EmptyAudio", "inputs": {"duration": 0.5, "sample_rate": 24000, "channels": 1}},
-           "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "harness"}}}
+SILENCE = {
+    "1": {"class_type": "EmptyAudio", "inputs": {"duration": 0.5, "sample_rate": 24000, "channels": 1}},
+    "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "harness"}},
+}
 
 
 def test_in_process(comfy):
@@ -14,7 +16,10 @@ def test_in_process(comfy):
 
 
 def test_in_process_refusal(comfy):
-    backwards = {"class_type": "EmptyAudio", "inputs": {"duration": -1.0, "sample_rate": 24000, "channels": 1}}
+    backwards = {
+        "class_type": "EmptyAudio",
+        "inputs": {"duration": -1.0, "sample_rate": 24000, "channels": 1},
+    }
     refused = comfy.run({**SILENCE, "1": backwards})
     assert not refused.ok and "duration" in refused.error
 

@@ -18,7 +18,9 @@ def reference(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return torch.softmax(logits.double() / sampling.temperature, -1)
 
 
-@pytest.mark.parametrize("sampling", [Sampling(0.9, 50), Sampling(1.3, 5), Sampling(0.6, 0), Sampling(1.0, 2), Sampling(0.9, 5000)])
+@pytest.mark.parametrize(
+    "sampling", [Sampling(0.9, 50), Sampling(1.3, 5), Sampling(0.6, 0), Sampling(1.0, 2), Sampling(0.9, 5000)]
+)
 def test_draws_follow_the_filtered_softmax(sampling):
     logits = torch.randn(120, generator=torch.Generator().manual_seed(3)) * 2
     u = uniforms([7], DRAWS, 1)[0, :, 0]
@@ -36,7 +38,10 @@ def test_draws_follow_the_filtered_softmax(sampling):
 def test_greedy_takes_the_lowest_of_the_likeliest():
     logits = torch.tensor([[0.0, 3.0, 1.0, 3.0, 9.0], [2.0, 2.0, 2.0, 2.0, 9.0]])
     for sampling in (Sampling(0, 50), Sampling(0.9, 1), Sampling(0, 0)):
-        assert draw(logits, torch.tensor([0.99, 0.99]), sampling, 4).tolist() == [1, 0]  # id 4 is none of the codec's
+        assert draw(logits, torch.tensor([0.99, 0.99]), sampling, 4).tolist() == [
+            1,
+            0,
+        ]  # id 4 is none of the codec's
 
 
 def test_ties_with_the_kth_stay_in():
@@ -46,8 +51,12 @@ def test_ties_with_the_kth_stay_in():
     assert set(ids.tolist()) == {1, 2, 3}
 
 
-@given(st.lists(st.floats(-40, 40), min_size=1, max_size=40), st.floats(0.01, 5), st.integers(0, 45),
-       st.sampled_from([0.0, 2**-23, 0.5, 1 - 2**-23]))
+@given(
+    st.lists(st.floats(-40, 40), min_size=1, max_size=40),
+    st.floats(0.01, 5),
+    st.integers(0, 45),
+    st.sampled_from([0.0, 2**-23, 0.5, 1 - 2**-23]),
+)
 def test_never_an_id_without_probability(values, temperature, top_k, u):
     logits = torch.tensor(values)
     sampling = Sampling(temperature, top_k)
@@ -62,7 +71,9 @@ def test_never_an_id_without_probability(values, temperature, top_k, u):
 @pytest.mark.parametrize("temperature", [1e-30, 1e-6, 100.0])
 def test_extreme_temperatures_are_finite(temperature):
     logits = torch.tensor([[5.0, 60.0, -80.0]])
-    assert int(draw(logits, torch.tensor([0.3]), Sampling(temperature, 0), 3)) in ({1} if temperature < 1 else {0, 1, 2})
+    assert int(draw(logits, torch.tensor([0.3]), Sampling(temperature, 0), 3)) in (
+        {1} if temperature < 1 else {0, 1, 2}
+    )
 
 
 def test_numbers_depend_on_seed_frame_and_codebook_alone():

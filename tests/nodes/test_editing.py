@@ -15,15 +15,40 @@ def delete(start, end):
 def graph(edits=(), vocoder=True, **changes) -> dict:
     """model (1), text (2), sampler (3), vocoder (4), other codes (8) -> editor (9) -> save (10); ``changes`` by 'n9__input'."""
     prompt = {
-        "1": {"class_type": "MisoLoadModel", "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"}},
-        "2": {"class_type": "MisoEncodeText", "inputs": {"text_encoder": ["1", 2], "text": "Hello there.", "speaker": 0}},
-        "3": {"class_type": "MisoBackboneSampler", "inputs": {
-            "backbone": ["1", 0], "depth": ["1", 1], "conditioning": ["2", 0], "seed": 3, "takes": 1, "max_seconds": 0.8, "temperature": 0.9,
-            "top_k": 50}},
-        "4": {"class_type": "MisoLoadVocoder", "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"}},
+        "1": {
+            "class_type": "MisoLoadModel",
+            "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"},
+        },
+        "2": {
+            "class_type": "MisoEncodeText",
+            "inputs": {"text_encoder": ["1", 2], "text": "Hello there.", "speaker": 0},
+        },
+        "3": {
+            "class_type": "MisoBackboneSampler",
+            "inputs": {
+                "backbone": ["1", 0],
+                "depth": ["1", 1],
+                "conditioning": ["2", 0],
+                "seed": 3,
+                "takes": 1,
+                "max_seconds": 0.8,
+                "temperature": 0.9,
+                "top_k": 50,
+            },
+        },
+        "4": {
+            "class_type": "MisoLoadVocoder",
+            "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"},
+        },
         "8": {"class_type": "MisoLoadCodes", "inputs": {"file": "edit_other.safetensors"}},
-        "9": {"class_type": "MisoCodeEditor", "inputs": {"codes": ["3", 0], "other": ["8", 0], "edits": json.dumps(list(edits))}},
-        "10": {"class_type": "MisoSaveCodes", "inputs": {"codes": ["9", 0], "filename_prefix": "codes/edited"}},
+        "9": {
+            "class_type": "MisoCodeEditor",
+            "inputs": {"codes": ["3", 0], "other": ["8", 0], "edits": json.dumps(list(edits))},
+        },
+        "10": {
+            "class_type": "MisoSaveCodes",
+            "inputs": {"codes": ["9", 0], "filename_prefix": "codes/edited"},
+        },
     }
     if vocoder:
         prompt["9"]["inputs"]["vocoder"] = ["4", 0]
@@ -36,7 +61,12 @@ def graph(edits=(), vocoder=True, **changes) -> dict:
 def small(kind: str, inputs: dict) -> dict:
     """other codes (8) -> a block (9) -> save (10)."""
     prompt = graph()
-    return {"4": prompt["4"], "8": prompt["8"], "9": {"class_type": kind, "inputs": {"codes": ["8", 0], **inputs}}, "10": prompt["10"]}
+    return {
+        "4": prompt["4"],
+        "8": prompt["8"],
+        "9": {"class_type": kind, "inputs": {"codes": ["8", 0], **inputs}},
+        "10": prompt["10"],
+    }
 
 
 @pytest.fixture
@@ -50,15 +80,27 @@ def other(fresh):
     """A file of codes in ComfyUI's input folder: what ``graph`` and ``small`` load."""
     codes = fresh.module("miso.codes")
     tensor = torch.randint(0, 64, (1, 8, 12), generator=torch.Generator().manual_seed(1))
-    made = codes.Codes(tensor, [12], "tiny", codebook_size=64, takes=(codes.Take(5, "eos", (codes.Span(0, 12, "Another line.", 1),)),))
+    made = codes.Codes(
+        tensor,
+        [12],
+        "tiny",
+        codebook_size=64,
+        takes=(codes.Take(5, "eos", (codes.Span(0, 12, "Another line.", 1),)),),
+    )
     made.save(fresh.base / "input" / "edit_other.safetensors")
     return made
 
 
-ALL = [delete(2, 4), {"op": "insert_silence", "at": 3, "frames": 2}, {"op": "copy", "start": 0, "end": 2, "to": 5},
-       {"op": "move", "start": 0, "end": 1, "to": 4}, {"op": "repeat", "start": 1, "end": 2, "times": 3},
-       {"op": "insert", "at": 4, "start": 2, "end": 9}, {"op": "replace_codebooks", "start": 0, "end": 5, "first": 2, "from": 1},
-       {"op": "keep_codebooks", "count": 6}]
+ALL = [
+    delete(2, 4),
+    {"op": "insert_silence", "at": 3, "frames": 2},
+    {"op": "copy", "start": 0, "end": 2, "to": 5},
+    {"op": "move", "start": 0, "end": 1, "to": 4},
+    {"op": "repeat", "start": 1, "end": 2, "times": 3},
+    {"op": "insert", "at": 4, "start": 2, "end": 9},
+    {"op": "replace_codebooks", "start": 0, "end": 5, "first": 2, "from": 1},
+    {"op": "keep_codebooks", "count": 6},
+]
 
 
 def test_edits_replay_bit_by_bit(fresh, other):
@@ -88,10 +130,16 @@ def test_the_browser_gets_the_codes_before_the_edits(fresh, other):
     done = fresh.run(graph([delete(3, 7)], n3__takes=2))
     assert done.ok, done.error
     shown = done.outputs["9"]["miso_codes"]
-    assert [(s["input"], s["take"], s["frames"]) for s in shown] == [("codes", 0, 10), ("codes", 1, 10), ("other", 0, 12)]
+    assert [(s["input"], s["take"], s["frames"]) for s in shown] == [
+        ("codes", 0, 10),
+        ("codes", 1, 10),
+        ("other", 0, 12),
+    ]
     made = [fresh.value(3).take(0), fresh.value(3).take(1), fresh.value(8)]
     for entry, codes in zip(shown, made):
-        ids = np.frombuffer(base64.b64decode(entry["codes"]), "<i2").reshape(entry["codebooks"], entry["frames"])
+        ids = np.frombuffer(base64.b64decode(entry["codes"]), "<i2").reshape(
+            entry["codebooks"], entry["frames"]
+        )
         assert (ids == codes.tensor[0].numpy()).all()
         assert (entry["codebook_size"], entry["frame_rate"], entry["codec"]) == (64, 12.5, "tiny")
         assert entry["sound"]["type"] == "temp" and entry["sound"]["filename"].endswith(".flac")
@@ -111,7 +159,11 @@ def test_the_sound_is_that_of_the_take_and_decoded_once(fresh, other):
     assert rate == 24000 and len(wave) == 19200 and (wave - expected.clamp(-1, 1)).abs().max() < 1e-4
     before = path.stat().st_mtime_ns
     done = fresh.run(graph([delete(0, 1)]))
-    assert done.ran == ["9", "10"] and done.outputs["9"]["miso_codes"][0]["sound"] == sound and path.stat().st_mtime_ns == before
+    assert (
+        done.ran == ["9", "10"]
+        and done.outputs["9"]["miso_codes"][0]["sound"] == sound
+        and path.stat().st_mtime_ns == before
+    )
 
 
 def test_without_a_vocoder_there_is_no_sound(fresh, other):
@@ -122,14 +174,26 @@ def test_without_a_vocoder_there_is_no_sound(fresh, other):
 def test_very_much_is_shown_in_part(fresh, other, monkeypatch):
     monkeypatch.setattr(fresh.module("nodes.editor"), "MOST_FRAMES", 15)
     shown = fresh.run(graph()).outputs["9"]["miso_codes"]
-    assert shown[0]["codes"] and shown[0]["sound"] and shown[1]["codes"] is None and shown[1]["sound"] is None and shown[1]["frames"] == 12
+    assert (
+        shown[0]["codes"]
+        and shown[0]["sound"]
+        and shown[1]["codes"] is None
+        and shown[1]["sound"] is None
+        and shown[1]["frames"] == 12
+    )
 
 
 def test_resample_from_here_continues_and_without_the_mark_nothing_is_sampled(fresh, other):
     def prompt(edits):
         prompt = graph(edits)
-        prompt["11"] = {"class_type": "MisoBackboneSampler", "inputs": {**prompt["3"]["inputs"], "seed": 8, "prefix": ["9", 1]}}
-        prompt["12"] = {"class_type": "MisoSaveCodes", "inputs": {"codes": ["11", 0], "filename_prefix": "codes/resampled"}}
+        prompt["11"] = {
+            "class_type": "MisoBackboneSampler",
+            "inputs": {**prompt["3"]["inputs"], "seed": 8, "prefix": ["9", 1]},
+        }
+        prompt["12"] = {
+            "class_type": "MisoSaveCodes",
+            "inputs": {"codes": ["11", 0], "filename_prefix": "codes/resampled"},
+        }
         return prompt
 
     done = fresh.run(prompt([]))
@@ -137,7 +201,11 @@ def test_resample_from_here_continues_and_without_the_mark_nothing_is_sampled(fr
     done = fresh.run(prompt([delete(0, 2), {"op": "resample_from", "frame": 5}]))
     assert done.ok, done.error
     kept, resampled = fresh.value(3).tensor[:, :, 2:7], fresh.value(11)
-    assert resampled.tensor.shape == (1, 8, 15) and resampled.tensor[:, :, :5].equal(kept) and "3" not in done.ran
+    assert (
+        resampled.tensor.shape == (1, 8, 15)
+        and resampled.tensor[:, :, :5].equal(kept)
+        and "3" not in done.ran
+    )
 
 
 def test_redecode_from_here_is_handed_on(fresh, other):
@@ -146,11 +214,20 @@ def test_redecode_from_here_is_handed_on(fresh, other):
     assert fresh.run(graph()).ok and fresh.value(9, 2) == 0
 
 
-@pytest.mark.parametrize("edits, words", [
-    ([delete(0, 2), delete(0, 20)], ["Code Editor, edits", "Operation 2 (delete)", "end is 20", "8 frames"]),
-    ([{"op": "insert", "at": 0, "start": 0, "end": 13}], ["Operation 1 (insert)", "end is 13", "12 frames"]),
-    ([{"op": "reverse"}], ["Code Editor, edits", "Operation 1 (reverse)"]),
-])
+@pytest.mark.parametrize(
+    "edits, words",
+    [
+        (
+            [delete(0, 2), delete(0, 20)],
+            ["Code Editor, edits", "Operation 2 (delete)", "end is 20", "8 frames"],
+        ),
+        (
+            [{"op": "insert", "at": 0, "start": 0, "end": 13}],
+            ["Operation 1 (insert)", "end is 13", "12 frames"],
+        ),
+        ([{"op": "reverse"}], ["Code Editor, edits", "Operation 1 (reverse)"]),
+    ],
+)
 def test_an_operation_that_doesnt_fit_is_blamed(fresh, other, edits, words):
     done = fresh.run(graph(edits))
     assert not done.ok and all(word in done.error for word in words), done.error
@@ -158,7 +235,9 @@ def test_an_operation_that_doesnt_fit_is_blamed(fresh, other, edits, words):
 
 
 def test_what_is_not_connected_is_named(fresh, other):
-    assert "vocoder" in fresh.run(graph([{"op": "insert_silence", "at": 0, "frames": 2}], vocoder=False)).error
+    assert (
+        "vocoder" in fresh.run(graph([{"op": "insert_silence", "at": 0, "frames": 2}], vocoder=False)).error
+    )
     prompt = graph([{"op": "insert", "at": 0, "start": 0, "end": 2}])
     del prompt["9"]["inputs"]["other"]
     assert "second codes" in fresh.run(prompt).error
@@ -168,16 +247,31 @@ def test_what_is_not_connected_is_named(fresh, other):
 
 # the small blocks
 
-@pytest.mark.parametrize("kind, inputs, expected", [
-    ("MisoDeleteCodes", {"start": 2, "frames": 3}, lambda x: torch.cat((x[:, :2], x[:, 5:]), 1)),
-    ("MisoDeleteCodes", {"start": -3, "frames": 3}, lambda x: x[:, :9]),
-    ("MisoRepeatCodes", {"start": -4, "frames": 2, "times": 2}, lambda x: torch.cat((x[:, :10], x[:, 8:10], x[:, 8:10], x[:, 10:]), 1)),
-    ("MisoReplaceCodebooks", {"other": ["8", 0], "start": 0, "frames": 4, "first": 3, "other_start": -4},
-     lambda x: torch.cat((torch.cat((x[:3, :4], x[3:, 8:])), x[:, 4:]), 1)),
-    ("MisoPrefix", {"frames": 5}, lambda x: x[:, :5]),
-    ("MisoPrefix", {"frames": -5}, lambda x: x[:, :7]),
-    ("MisoInsertSilence", {"at": 3, "frames": 20, "silence": ["8", 0]}, lambda x: torch.cat((x[:, :3], x, x[:, :8], x[:, 3:]), 1)),
-])
+
+@pytest.mark.parametrize(
+    "kind, inputs, expected",
+    [
+        ("MisoDeleteCodes", {"start": 2, "frames": 3}, lambda x: torch.cat((x[:, :2], x[:, 5:]), 1)),
+        ("MisoDeleteCodes", {"start": -3, "frames": 3}, lambda x: x[:, :9]),
+        (
+            "MisoRepeatCodes",
+            {"start": -4, "frames": 2, "times": 2},
+            lambda x: torch.cat((x[:, :10], x[:, 8:10], x[:, 8:10], x[:, 10:]), 1),
+        ),
+        (
+            "MisoReplaceCodebooks",
+            {"other": ["8", 0], "start": 0, "frames": 4, "first": 3, "other_start": -4},
+            lambda x: torch.cat((torch.cat((x[:3, :4], x[3:, 8:])), x[:, 4:]), 1),
+        ),
+        ("MisoPrefix", {"frames": 5}, lambda x: x[:, :5]),
+        ("MisoPrefix", {"frames": -5}, lambda x: x[:, :7]),
+        (
+            "MisoInsertSilence",
+            {"at": 3, "frames": 20, "silence": ["8", 0]},
+            lambda x: torch.cat((x[:, :3], x, x[:, :8], x[:, 3:]), 1),
+        ),
+    ],
+)
 def test_small_blocks(fresh, other, kind, inputs, expected):
     done = fresh.run(small(kind, inputs))
     assert done.ok, done.error
@@ -192,21 +286,29 @@ def test_insert_silence_makes_it_with_a_vocoder(fresh, other):
     assert edited.tensor[:, :, :12].equal(other.tensor) and edited.tensor[:, :, 12:].equal(silence.tensor)
 
 
-@pytest.mark.parametrize("kind, inputs, words", [
-    ("MisoDeleteCodes", {"start": 10, "frames": 3}, ["Delete Codes, end", "13", "12 frames"]),
-    ("MisoDeleteCodes", {"start": -2, "frames": 3}, ["Delete Codes, frames", "at most 2"]),
-    ("MisoRepeatCodes", {"start": 0, "frames": 13, "times": 1}, ["Repeat Codes", "13"]),
-    ("MisoInsertSilence", {"at": 0, "frames": 3}, ["Insert Silence", "vocoder"]),
-    ("MisoInsertSilence", {"at": 13, "frames": 3, "vocoder": ["4", 0]}, ["Insert Silence, at", "13"]),
-    ("MisoPrefix", {"frames": 13}, ["Prefix, frames", "13", "12 frames"]),
-    ("MisoReplaceCodebooks", {"other": ["8", 0], "start": 0, "frames": 4, "first": 8, "other_start": 0}, ["Replace Codebooks, first", "8"]),
-])
+@pytest.mark.parametrize(
+    "kind, inputs, words",
+    [
+        ("MisoDeleteCodes", {"start": 10, "frames": 3}, ["Delete Codes, end", "13", "12 frames"]),
+        ("MisoDeleteCodes", {"start": -2, "frames": 3}, ["Delete Codes, frames", "at most 2"]),
+        ("MisoRepeatCodes", {"start": 0, "frames": 13, "times": 1}, ["Repeat Codes", "13"]),
+        ("MisoInsertSilence", {"at": 0, "frames": 3}, ["Insert Silence", "vocoder"]),
+        ("MisoInsertSilence", {"at": 13, "frames": 3, "vocoder": ["4", 0]}, ["Insert Silence, at", "13"]),
+        ("MisoPrefix", {"frames": 13}, ["Prefix, frames", "13", "12 frames"]),
+        (
+            "MisoReplaceCodebooks",
+            {"other": ["8", 0], "start": 0, "frames": 4, "first": 8, "other_start": 0},
+            ["Replace Codebooks, first", "8"],
+        ),
+    ],
+)
 def test_small_blocks_explain_what_doesnt_fit(fresh, other, kind, inputs, words):
     done = fresh.run(small(kind, inputs))
     assert not done.ok and all(word in done.error for word in words), done.error
 
 
 # kept codes
+
 
 def test_kept_codes_are_chosen_by_what_they_say(fresh, other):
     nodes = fresh.module("nodes.store")
@@ -219,8 +321,10 @@ def test_kept_codes_are_chosen_by_what_they_say(fresh, other):
     assert set(choices) == {f"Another line. | 1.0 s, seed 5 | {key * 12}" for key in "ab"}
 
     def prompt(choice):
-        return {"1": {"class_type": "MisoStoredCodes", "inputs": {"kept": choice}},
-                "2": {"class_type": "MisoPreviewCodes", "inputs": {"codes": ["1", 0]}}}
+        return {
+            "1": {"class_type": "MisoStoredCodes", "inputs": {"kept": choice}},
+            "2": {"class_type": "MisoPreviewCodes", "inputs": {"codes": ["1", 0]}},
+        }
 
     done = fresh.run(prompt(sorted(choices)[0]))
     assert done.ok, done.error

@@ -7,10 +7,33 @@ from harness.graphs import graph
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-NODES = {"MisoLoadModel", "MisoLoadVocoder", "MisoEncodeText", "MisoVoicePrompt", "MisoAddSegment", "MisoEncodeAudio", "MisoDepthDecoder",
-         "MisoBackboneSampler", "MisoDepthRedecode", "MisoSaveCodes", "MisoLoadCodes", "MisoPreviewCodes", "MisoPickTake", "MisoTrimCodes",
-         "MisoSpliceCodes", "MisoKeepCodebooks", "MisoVocoderDecode", "MisoCodeEditor", "MisoDeleteCodes", "MisoInsertSilence", "MisoRepeatCodes",
-         "MisoReplaceCodebooks", "MisoPrefix", "MisoStoredCodes", "MisoTakePicker"}
+NODES = {
+    "MisoLoadModel",
+    "MisoLoadVocoder",
+    "MisoEncodeText",
+    "MisoVoicePrompt",
+    "MisoAddSegment",
+    "MisoEncodeAudio",
+    "MisoDepthDecoder",
+    "MisoBackboneSampler",
+    "MisoDepthRedecode",
+    "MisoSaveCodes",
+    "MisoLoadCodes",
+    "MisoPreviewCodes",
+    "MisoPickTake",
+    "MisoTrimCodes",
+    "MisoSpliceCodes",
+    "MisoKeepCodebooks",
+    "MisoVocoderDecode",
+    "MisoCodeEditor",
+    "MisoDeleteCodes",
+    "MisoInsertSilence",
+    "MisoRepeatCodes",
+    "MisoReplaceCodebooks",
+    "MisoPrefix",
+    "MisoStoredCodes",
+    "MisoTakePicker",
+}
 
 # for a server's Python: names of opened .safetensors files, one a line
 NOTE_OPENED = """
@@ -42,7 +65,10 @@ def test_chain(fresh):
     assert audio["waveform"].shape == (2, 1, 10 * 1920) and audio["sample_rate"] == 24000
     assert audio["waveform"].abs().max() > 0.01
     steps = [d for e, d in done.events if e == "progress" and d["max"] == 10]
-    assert [s["value"] for s in steps] == [*range(11), 10]  # the sampler's frames, then the vocoder's one chunk
+    assert [s["value"] for s in steps] == [
+        *range(11),
+        10,
+    ]  # the sampler's frames, then the vocoder's one chunk
 
 
 def test_same_seed_same_codes(fresh):
@@ -57,7 +83,9 @@ def test_only_what_follows_a_change_runs_again(fresh):
     assert fresh.run(graph()).ok
     assert set(fresh.run(graph(n4__backend="moshi")).ran) == {"4", "5", "6"}
     assert set(fresh.run(graph(n4__backend="moshi", n3__seed=4)).ran) == {"3", "5", "6", "7"}
-    assert set(fresh.run(graph(n4__backend="moshi", n3__seed=4, n7__filename_prefix="codes/other")).ran) == {"7"}
+    assert set(fresh.run(graph(n4__backend="moshi", n3__seed=4, n7__filename_prefix="codes/other")).ran) == {
+        "7"
+    }
 
 
 def test_saved_codes_carry_the_workflow_and_load_again(fresh):
@@ -71,8 +99,10 @@ def test_saved_codes_carry_the_workflow_and_load_again(fresh):
         node.pop("is_changed", None)  # ComfyUI's own note
     assert saved == prompt
     made = fresh.value(3)
-    loaded = {"1": {"class_type": "MisoLoadCodes", "inputs": {"file": f"codes/{entry['filename']} [output]"}},
-              "2": {"class_type": "MisoPreviewCodes", "inputs": {"codes": ["1", 0]}}}
+    loaded = {
+        "1": {"class_type": "MisoLoadCodes", "inputs": {"file": f"codes/{entry['filename']} [output]"}},
+        "2": {"class_type": "MisoPreviewCodes", "inputs": {"codes": ["1", 0]}},
+    }
     done = fresh.run(loaded)
     assert done.ok, done.error
     assert fresh.value(1).tensor.equal(made.tensor) and fresh.value(1).takes == made.takes
@@ -84,28 +114,63 @@ def test_saved_codes_carry_the_workflow_and_load_again(fresh):
 def test_voice_prompt_history_and_depth_settings(fresh):
     prompt = graph(n3__conditioning=["11", 0], n3__depth=["12", 0], n3__takes=1)
     prompt |= {
-        "10": {"class_type": "MisoBackboneSampler", "inputs": {**prompt["3"]["inputs"], "conditioning": ["2", 0], "depth": ["1", 1], "seed": 9}},
-        "13": {"class_type": "MisoEncodeText", "inputs": {
-            "text_encoder": ["1", 2], "text": "And then?", "speaker": 1, "history": ["2", 0], "history_codes": ["10", 0]}},
-        "14": {"class_type": "MisoEncodeAudio", "inputs": {"audio": ["15", 0], "vocoder": ["4", 0], "transcript": "Hello there.", "speaker": 1}},
+        "10": {
+            "class_type": "MisoBackboneSampler",
+            "inputs": {**prompt["3"]["inputs"], "conditioning": ["2", 0], "depth": ["1", 1], "seed": 9},
+        },
+        "13": {
+            "class_type": "MisoEncodeText",
+            "inputs": {
+                "text_encoder": ["1", 2],
+                "text": "And then?",
+                "speaker": 1,
+                "history": ["2", 0],
+                "history_codes": ["10", 0],
+            },
+        },
+        "14": {
+            "class_type": "MisoEncodeAudio",
+            "inputs": {"audio": ["15", 0], "vocoder": ["4", 0], "transcript": "Hello there.", "speaker": 1},
+        },
         "15": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["10", 0], "vocoder": ["4", 0]}},
-        "11": {"class_type": "MisoVoicePrompt", "inputs": {"conditioning": ["13", 0], "codes": ["14", 0], "transcript": "", "speaker": 1}},
-        "12": {"class_type": "MisoDepthDecoder", "inputs": {"depth": ["1", 1], "temperature": 0.5, "top_k": 5, "codebooks": 8}},
+        "11": {
+            "class_type": "MisoVoicePrompt",
+            "inputs": {"conditioning": ["13", 0], "codes": ["14", 0], "transcript": "", "speaker": 1},
+        },
+        "12": {
+            "class_type": "MisoDepthDecoder",
+            "inputs": {"depth": ["1", 1], "temperature": 0.5, "top_k": 5, "codebooks": 8},
+        },
     }
     done = fresh.run(prompt)
     assert done.ok, done.error
     voice, said, line = fresh.value(11).segments
     assert (voice.voice, voice.text, voice.codes.frames) == (True, "Hello there.", 10)
-    assert (said.voice, said.text, said.speaker) == (False, "Hello there.", 0) and said.codes.tensor.equal(fresh.value(10).tensor)
+    assert (said.voice, said.text, said.speaker) == (False, "Hello there.", 0) and said.codes.tensor.equal(
+        fresh.value(10).tensor
+    )
     assert (line.text, line.codes) == ("And then?", None)
     assert fresh.value(3).source["depth_sampling"] == {"temperature": 0.5, "top_k": 5}
 
 
 def test_redecode_gives_the_runs_own_codes_and_needs_no_backbone(fresh):
     prompt = graph()
-    prompt["8"] = {"class_type": "MisoDepthRedecode", "inputs": {
-        "depth": ["1", 1], "hidden": ["3", 1], "codes": ["3", 0], "seed": 3, "keep": 1, "temperature": 0.9, "top_k": 50}}
-    prompt["9"] = {"class_type": "MisoSaveCodes", "inputs": {"codes": ["8", 0], "filename_prefix": "codes/again"}}
+    prompt["8"] = {
+        "class_type": "MisoDepthRedecode",
+        "inputs": {
+            "depth": ["1", 1],
+            "hidden": ["3", 1],
+            "codes": ["3", 0],
+            "seed": 3,
+            "keep": 1,
+            "temperature": 0.9,
+            "top_k": 50,
+        },
+    }
+    prompt["9"] = {
+        "class_type": "MisoSaveCodes",
+        "inputs": {"codes": ["8", 0], "filename_prefix": "codes/again"},
+    }
     assert fresh.run(prompt).ok
     assert fresh.value(8).tensor.equal(fresh.value(3).tensor)
     prompt["8"]["inputs"]["seed"] = 77
@@ -121,12 +186,20 @@ def test_editing_blocks(fresh):
         "9": {"class_type": "MisoTrimCodes", "inputs": {"codes": ["8", 0], "start": 2, "frames": 3}},
         "10": {"class_type": "MisoSpliceCodes", "inputs": {"codes": ["8", 0], "other": ["9", 0], "at": 4}},
         "11": {"class_type": "MisoKeepCodebooks", "inputs": {"codes": ["10", 0], "count": 2}},
-        "12": {"class_type": "MisoSaveCodes", "inputs": {"codes": ["11", 0], "filename_prefix": "codes/edited"}},
+        "12": {
+            "class_type": "MisoSaveCodes",
+            "inputs": {"codes": ["11", 0], "filename_prefix": "codes/edited"},
+        },
     }
     done = fresh.run(prompt)
     assert done.ok, done.error
     take, edited = fresh.value(3).tensor[1], fresh.value(11).tensor[0]
-    assert edited.shape == (2, 13) and edited[:, 4:7].equal(take[:2, 2:5]) and edited[:, :4].equal(take[:2, :4]) and edited[:, 7:].equal(take[:2, 4:])
+    assert (
+        edited.shape == (2, 13)
+        and edited[:, 4:7].equal(take[:2, 2:5])
+        and edited[:, :4].equal(take[:2, :4])
+        and edited[:, 7:].equal(take[:2, 4:])
+    )
 
 
 def test_interrupt_stops_within_a_frame_and_hands_on_what_was_made(fresh):
@@ -161,11 +234,17 @@ def test_a_backbone_with_layers_on_the_cpu_is_unloaded_and_runs_again(fresh):
     assert fresh.run(graph(n3__keep=False)).ok
     before, whole = fresh.value(3).tensor, fresh.value(1)
     checkpoint = fresh.module("miso.checkpoints").Checkpoint(fresh.base / "models/miso/tiny.safetensors")
-    part = fresh.module("nodes.memory").Part(lambda progress: checkpoint.load_backbone("cpu", progress=progress, on_cpu=1),
-                                             fingerprint=whole.fingerprint, precision=whole.precision)
+    part = fresh.module("nodes.memory").Part(
+        lambda progress: checkpoint.load_backbone("cpu", progress=progress, on_cpu=1),
+        fingerprint=whole.fingerprint,
+        precision=whole.precision,
+    )
     assert part.get_ram_usage() == 0
     size = part.patcher().model_size()
-    assert size + part.loaded.bytes_on_cpu == whole.patcher().model_size() == part.get_ram_usage() and part.loaded.bytes_on_cpu > 0
+    assert (
+        size + part.loaded.bytes_on_cpu == whole.patcher().model_size() == part.get_ram_usage()
+        and part.loaded.bytes_on_cpu > 0
+    )
     # the same graph with this part in the place of the loader's
     fresh.executor.caches.outputs.get("1").outputs[0][0] = part
     for seed in (4, 3):
@@ -177,16 +256,22 @@ def test_a_backbone_with_layers_on_the_cpu_is_unloaded_and_runs_again(fresh):
     assert fresh.value(3).tensor.equal(before)
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"n2__text": "   "}, ["Encode Text, text", "empty"]),
-    ({"n2__text": "word " * 500}, ["Backbone Sampler, max_seconds", "2048 positions"]),
-    ({"n1__checkpoint": "gone.safetensors"}, ["Load Miso Model, checkpoint", "gone.safetensors"]),
-    ({"n1__checkpoint": "../../../etc/passwd"}, ["Load Miso Model, checkpoint"]),
-    ({"n1__checkpoint": "tiny-codec.safetensors"}, ["Load Miso Model", "tiny-codec.safetensors"]),
-    ({"n4__backend": "wavenet"}, ["Load Vocoder", "wavenet", "mimi"]),
-    ({"n3__temperature": 5.0, "n3__top_k": 0, "n3__max_seconds": 163.0}, ["Backbone Sampler, max_seconds"]),
-    ({"n7__filename_prefix": "../outside"}, ["outside the output folder"]),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"n2__text": "   "}, ["Encode Text, text", "empty"]),
+        ({"n2__text": "word " * 500}, ["Backbone Sampler, max_seconds", "2048 positions"]),
+        ({"n1__checkpoint": "gone.safetensors"}, ["Load Miso Model, checkpoint", "gone.safetensors"]),
+        ({"n1__checkpoint": "../../../etc/passwd"}, ["Load Miso Model, checkpoint"]),
+        ({"n1__checkpoint": "tiny-codec.safetensors"}, ["Load Miso Model", "tiny-codec.safetensors"]),
+        ({"n4__backend": "wavenet"}, ["Load Vocoder", "wavenet", "mimi"]),
+        (
+            {"n3__temperature": 5.0, "n3__top_k": 0, "n3__max_seconds": 163.0},
+            ["Backbone Sampler, max_seconds"],
+        ),
+        ({"n7__filename_prefix": "../outside"}, ["outside the output folder"]),
+    ],
+)
 def test_bad_input_is_explained(fresh, change, words):
     done = fresh.run(graph(**change))
     assert not done.ok
@@ -202,7 +287,9 @@ def test_codes_of_another_codec_are_refused(fresh):
     prompt = graph(n5__codes=["8", 0])
     prompt["8"] = {"class_type": "MisoLoadCodes", "inputs": {"file": "other.safetensors"}}
     done = fresh.run(prompt)
-    assert not done.ok and all(w in done.error for w in ("Vocoder Decode", "mimi-e351c8d8", "tiny")), done.error
+    assert not done.ok and all(w in done.error for w in ("Vocoder Decode", "mimi-e351c8d8", "tiny")), (
+        done.error
+    )
     prompt["8"]["inputs"]["file"] = "../models/miso/tiny.safetensors"
     assert "outside" in fresh.run(prompt).error
 
@@ -215,7 +302,12 @@ def test_folders_of_extra_model_paths_count(fresh, tmp_path):
 
     copy(fresh.base / "models" / "miso" / "tiny.safetensors", tmp_path / "elsewhere.safetensors")
     folder_paths.add_model_folder_path("miso", str(tmp_path))
-    assert "elsewhere.safetensors" in fresh.nodes.NODE_CLASS_MAPPINGS["MisoLoadModel"].INPUT_TYPES()["required"]["checkpoint"][1]["options"]
+    assert (
+        "elsewhere.safetensors"
+        in fresh.nodes.NODE_CLASS_MAPPINGS["MisoLoadModel"].INPUT_TYPES()["required"]["checkpoint"][1][
+            "options"
+        ]
+    )
     done = fresh.run(graph(n1__checkpoint="elsewhere.safetensors"))
     assert done.ok, done.error
 
@@ -232,11 +324,23 @@ def test_what_was_sampled_before_a_restart_loads_no_model(fresh):
     fresh.reset()  # as a restart does, this leaves the disk alone
     again = fresh.run(graph())
     assert again.ok and "3" in again.ran and _kept(again)
-    assert not [d for e, d in again.events if e == "progress" and d["value"] < d["max"]]  # only the vocoder's one chunk
-    assert fresh.value(3).tensor.equal(codes.tensor) and fresh.value(3).takes == codes.takes and fresh.value(3, 1).tensor.equal(hidden.tensor)
+    assert not [
+        d for e, d in again.events if e == "progress" and d["value"] < d["max"]
+    ]  # only the vocoder's one chunk
+    assert (
+        fresh.value(3).tensor.equal(codes.tensor)
+        and fresh.value(3).takes == codes.takes
+        and fresh.value(3, 1).tensor.equal(hidden.tensor)
+    )
     assert fresh.value(1).loaded is None and fresh.value(1, 1).part.loaded is None
-    for change in ({"n3__seed": 4}, {"n2__text": "Another line."}, {"n3__temperature": 0.8}, {"n3__max_seconds": 0.72}, {"n1__precision": "bf16"},
-                   {"n3__keep": False}):
+    for change in (
+        {"n3__seed": 4},
+        {"n2__text": "Another line."},
+        {"n3__temperature": 0.8},
+        {"n3__max_seconds": 0.72},
+        {"n1__precision": "bf16"},
+        {"n3__keep": False},
+    ):
         fresh.reset()
         assert not _kept(fresh.run(graph(**change))), change
 
@@ -244,7 +348,9 @@ def test_what_was_sampled_before_a_restart_loads_no_model(fresh):
 def test_damaged_codes_are_sampled_again(fresh):
     assert fresh.run(graph()).ok
     codes = fresh.value(3)
-    entry = next(p for p in (fresh.base / "user" / "miso_store").glob("*.safetensors") if "hidden" not in p.name)
+    entry = next(
+        p for p in (fresh.base / "user" / "miso_store").glob("*.safetensors") if "hidden" not in p.name
+    )
     content = bytearray(entry.read_bytes())
     content[-30] ^= 1
     entry.write_bytes(content)

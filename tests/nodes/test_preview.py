@@ -36,7 +36,11 @@ def test_a_continued_take_is_heard_whole(watched):
     done = watched.run(prompt)
     assert done.ok, done.error
     chunks = [data for event, data in done.events if event == "miso.preview.audio"]
-    assert {c["given"] for c in chunks} == {10 * 1920} and chunks[0]["start"] == 0 and chunks[-1]["end"] == 20 * 1920
+    assert (
+        {c["given"] for c in chunks} == {10 * 1920}
+        and chunks[0]["start"] == 0
+        and chunks[-1]["end"] == 20 * 1920
+    )
     heard = np.concatenate([np.frombuffer(base64.b64decode(c["pcm"]), "<i2") for c in chunks]) / 32767
     assert np.abs(heard - watched.value(5)["waveform"][0, 0].numpy()).max() < 1e-3
     counts = [data for event, data in done.events if event == "miso.preview" and data["node"] == "3"]
@@ -49,8 +53,16 @@ def test_a_kept_run_is_heard_too(watched):
     watched.reset()
     done = watched.run(prompt)
     assert done.ok and tuple(done.outputs["3"]["miso_kept"]) == (True,), done.error
-    heard, before = (np.concatenate([np.frombuffer(base64.b64decode(data["pcm"]), "<i2") for event, data in run.events
-                                     if event == "miso.preview.audio"]) for run in (done, first))
+    heard, before = (
+        np.concatenate(
+            [
+                np.frombuffer(base64.b64decode(data["pcm"]), "<i2")
+                for event, data in run.events
+                if event == "miso.preview.audio"
+            ]
+        )
+        for run in (done, first)
+    )
     assert np.abs(heard - before.astype(int)).max() <= 1  # other chunks, the same sound
     last = [data for event, data in done.events if event == "miso.preview"][-1]
     assert last["speed"] is None and last["stops"] == ["limit", "limit"]
@@ -59,25 +71,53 @@ def test_a_kept_run_is_heard_too(watched):
 def test_two_alike_are_both_seen_and_sampled_once(watched):
     prompt = graph(n3__preview=["4", 0], n3__seed=79)
     prompt["8"] = json.loads(json.dumps(prompt["3"]))
-    prompt["9"] = {"class_type": "MisoSaveCodes", "inputs": {"codes": ["8", 0], "filename_prefix": "codes/twin"}}
+    prompt["9"] = {
+        "class_type": "MisoSaveCodes",
+        "inputs": {"codes": ["8", 0], "filename_prefix": "codes/twin"},
+    }
     done = watched.run(prompt)
     assert done.ok and {"3", "8"} <= set(done.ran), done.error
-    counts = {node: [d for e, d in done.events if e == "miso.preview" and d["node"] == node] for node in ("3", "8")}
-    assert sorted(seen[-1]["speed"] is None for seen in counts.values()) == [False, True]  # one of them found what the other had kept
-    ends = {node: [d["end"] for e, d in done.events if e == "miso.preview.audio" and d["node"] == node][-1] for node in ("3", "8")}
+    counts = {
+        node: [d for e, d in done.events if e == "miso.preview" and d["node"] == node] for node in ("3", "8")
+    }
+    assert sorted(seen[-1]["speed"] is None for seen in counts.values()) == [
+        False,
+        True,
+    ]  # one of them found what the other had kept
+    ends = {
+        node: [d["end"] for e, d in done.events if e == "miso.preview.audio" and d["node"] == node][-1]
+        for node in ("3", "8")
+    }
     assert set(ends.values()) == {10 * 1920} and watched.value(3).tensor.equal(watched.value(8).tensor)
     assert watched.run(prompt).ran == []  # each has a result of its own, which stays
 
 
 def test_chosen_kept_codes_are_heard(watched):
     assert watched.run(graph(n3__seed=78)).ok
-    codes, choices = watched.value(3), watched.object_info["MisoStoredCodes"]["input"]["required"]["kept"][1]["options"]
-    done = watched.run({"1": {"class_type": "MisoStoredCodes", "inputs": {"kept": choices[0], "preview": ["4", 0]}},
-                        "4": graph()["4"], "5": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["1", 0], "vocoder": ["4", 0]}},
-                        "6": graph()["6"]})
+    codes, choices = (
+        watched.value(3),
+        watched.object_info["MisoStoredCodes"]["input"]["required"]["kept"][1]["options"],
+    )
+    done = watched.run(
+        {
+            "1": {"class_type": "MisoStoredCodes", "inputs": {"kept": choices[0], "preview": ["4", 0]}},
+            "4": graph()["4"],
+            "5": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["1", 0], "vocoder": ["4", 0]}},
+            "6": graph()["6"],
+        }
+    )
     assert done.ok, done.error
     assert watched.value(1).tensor.equal(codes.tensor)
-    heard = np.concatenate([np.frombuffer(base64.b64decode(d["pcm"]), "<i2") for e, d in done.events if e == "miso.preview.audio"]) / 32767
+    heard = (
+        np.concatenate(
+            [
+                np.frombuffer(base64.b64decode(d["pcm"]), "<i2")
+                for e, d in done.events
+                if e == "miso.preview.audio"
+            ]
+        )
+        / 32767
+    )
     assert np.abs(heard - watched.value(5)["waveform"][0, 0].numpy()).max() < 1e-3
     last = [d for e, d in done.events if e == "miso.preview" and d["node"] == "1"][-1]
     assert last["frame"] == last["frames_max"] == 10 and last["speed"] is None

@@ -15,9 +15,20 @@ socket.getaddrinfo = socket.socket.connect = socket.create_connection = refuse
 
 def test_start_is_quick_and_offline(comfyui, base, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(GUARD)
-    command = [sys.executable, "main.py", "--cpu", "--base-directory", str(base), "--database-url", "sqlite:///:memory:", "--disable-api-nodes",
-               "--quick-test-for-ci"]
-    done = subprocess.run(command, cwd=comfyui, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    command = [
+        sys.executable,
+        "main.py",
+        "--cpu",
+        "--base-directory",
+        str(base),
+        "--database-url",
+        "sqlite:///:memory:",
+        "--disable-api-nodes",
+        "--quick-test-for-ci",
+    ]
+    done = subprocess.run(
+        command, cwd=comfyui, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
     log = done.stdout + done.stderr
     assert done.returncode == 0 and "IMPORT FAILED" not in log and "NETWORK AT START" not in log, log
     seconds = float(re.search(r"([\d.]+) seconds: .*miso-codes", log)[1])

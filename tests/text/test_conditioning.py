@@ -34,7 +34,14 @@ def encoder() -> TextEncoder:
 
 def test_ids_as_published(llama):
     rows, mask = TextEncoder(PRESETS["8b"], Llama3Tokenizer(llama)).rows(Segment("  Hello"))
-    assert rows[:, -1].tolist() == [128000, 58, 15, 60, 22691, 128001]  # a trace of the published program: speaker 0, "Hello"
+    assert rows[:, -1].tolist() == [
+        128000,
+        58,
+        15,
+        60,
+        22691,
+        128001,
+    ]  # a trace of the published program: speaker 0, "Hello"
     assert mask[:, -1].all() and not mask[:, :-1].any() and not rows[:, :-1].any()
     csm, _ = TextEncoder(PRESETS["csm-1b"], Llama3Tokenizer(llama)).rows(Segment("Hello"))
     assert csm[:, -1].tolist() == [128000, 58, 15, 60, 9906, 128001]  # no space
@@ -47,7 +54,9 @@ def test_sounds():
     assert bytes(ids[1:5]) == b"[1] " and ids[0] == 256 and ids[-1] == 257
     assert "".join(SYMBOLS[i - 258] for i in ids[5:-1]) == phonemes("Hello, 2 cats!") == "həlˈO, tˈu kˈæts!"
     assert max(ids) < PhonemeTokenizer.vocab <= NANO.text_vocab and len(set(SYMBOLS)) == len(SYMBOLS)
-    assert encoder.rows(Segment("one"))[0].equal(encoder.rows(Segment("won"))[0]) and phonemes("café") == phonemes("cafe")
+    assert encoder.rows(Segment("one"))[0].equal(encoder.rows(Segment("won"))[0]) and phonemes(
+        "café"
+    ) == phonemes("cafe")
 
 
 def test_what_has_no_sounds_is_read_by_its_letters(monkeypatch, caplog):
@@ -67,7 +76,9 @@ def test_rows_of_a_segment_with_codes(encoder):
     rows, mask = encoder.rows(Segment("hi", 1, codes(4)))
     text = len("[1] hi") + 2
     assert len(rows) == text + 4 + 1
-    assert rows[text:-1, :-1].eq(7).all() and rows[-1].eq(0).all()  # the frames, then the all-zero frame that ends them
+    assert (
+        rows[text:-1, :-1].eq(7).all() and rows[-1].eq(0).all()
+    )  # the frames, then the all-zero frame that ends them
     assert mask[text:, :-1].all() and not mask[text:, -1].any()
     few, few_mask = encoder.rows(Segment("hi", 1, codes(4, codebooks=3)))
     assert few_mask[text:, :3].all() and not few_mask[text:, 3:].any() and few.shape == rows.shape
@@ -79,7 +90,14 @@ def test_budget_drops_the_oldest_history_and_says_so(encoder, caplog):
     conditioning = encoder.conditioning([line])
     for segment in [history[0], voice, *history[1:]]:
         conditioning = conditioning.with_segment(segment)
-    assert [s.text for s in conditioning.segments] == ["a voice", "number 0", "number 1", "number 2", "number 3", "the line"]
+    assert [s.text for s in conditioning.segments] == [
+        "a voice",
+        "number 0",
+        "number 1",
+        "number 2",
+        "number 3",
+        "the line",
+    ]
     with caplog.at_level(logging.WARNING):
         prompt = conditioning.prompt(300)
     assert [s.text for s in prompt.dropped] == ["number 0"] and "1 of 4 history segments" in caplog.text
@@ -88,7 +106,9 @@ def test_budget_drops_the_oldest_history_and_says_so(encoder, caplog):
 
 
 def test_a_voice_prompt_is_never_dropped(encoder):
-    conditioning = encoder.conditioning([Segment("the line")]).with_segment(Segment("voice", 0, codes(1500), voice=True))
+    conditioning = encoder.conditioning([Segment("the line")]).with_segment(
+        Segment("voice", 0, codes(1500), voice=True)
+    )
     with pytest.raises(MisoError) as e:
         conditioning.prompt(600)
     used = (len("[0] the line") + 2) + (len("[0] voice") + 2 + 1500 + 1)
@@ -106,12 +126,19 @@ def test_what_was_said_becomes_history(encoder):
         encoder.conditioning(first.said(codes(5))).prompt(5)
 
 
-@pytest.mark.parametrize("segment, words", [
-    (Segment(" \n"), "empty"), (Segment("a", -1), "speaker is -1"),
-    (Segment("a", 0, codes(3, value=1, codebooks=9)), "9 codebooks"),
-    (Segment("a", 0, Codes(torch.zeros(1, 8, 3, dtype=torch.int64), [3], "mimi-e351c8d8")), "codec 'mimi-e351c8d8'"),
-    (Segment("a", 0, Codes(torch.zeros(2, 8, 3, dtype=torch.int64), [3, 3], "nano")), "2 takes"),
-])
+@pytest.mark.parametrize(
+    "segment, words",
+    [
+        (Segment(" \n"), "empty"),
+        (Segment("a", -1), "speaker is -1"),
+        (Segment("a", 0, codes(3, value=1, codebooks=9)), "9 codebooks"),
+        (
+            Segment("a", 0, Codes(torch.zeros(1, 8, 3, dtype=torch.int64), [3], "mimi-e351c8d8")),
+            "codec 'mimi-e351c8d8'",
+        ),
+        (Segment("a", 0, Codes(torch.zeros(2, 8, 3, dtype=torch.int64), [3, 3], "nano")), "2 takes"),
+    ],
+)
 def test_bad_segments_are_explained(encoder, segment, words):
     with pytest.raises(MisoError, match=words):
         encoder.rows(segment)

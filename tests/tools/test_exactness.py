@@ -9,13 +9,27 @@ from miso.checkpoints.devices import Precision
 from miso.model.config import PRESETS, StackConfig
 from miso.tools.exactness import exactness
 
-SMALL = replace(PRESETS["nano"], backbone=StackConfig(4, 4, 2, 512, 1024), depth=StackConfig(3, 4, 2, 256, 512), audio_vocab=259, codebooks=6,
-                codebook_size=256, positions=512, text_vocab=40)
+SMALL = replace(
+    PRESETS["nano"],
+    backbone=StackConfig(4, 4, 2, 512, 1024),
+    depth=StackConfig(3, 4, 2, 256, 512),
+    audio_vocab=259,
+    codebooks=6,
+    codebook_size=256,
+    positions=512,
+    text_vocab=40,
+)
 
 
-@pytest.mark.parametrize("precision, least, most", [
-    (Precision(), 0, 1e-5), (Precision(torch.bfloat16), 1e-3, 1e-2), (Precision(torch.bfloat16, "int8"), 4e-3, 3e-2),
-    (Precision(torch.bfloat16, "int4"), 4e-3, 0.3)])
+@pytest.mark.parametrize(
+    "precision, least, most",
+    [
+        (Precision(), 0, 1e-5),
+        (Precision(torch.bfloat16), 1e-3, 1e-2),
+        (Precision(torch.bfloat16, "int8"), 4e-3, 3e-2),
+        (Precision(torch.bfloat16, "int4"), 4e-3, 0.3),
+    ],
+)
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_frames_stay_close_to_fp32(device, precision, least, most):
     errors = exactness(SMALL, torch.device(device), precision)

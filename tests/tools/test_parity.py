@@ -16,7 +16,10 @@ from miso.tools.parity import parity
 def test_golden(golden_paths):
     result = parity(*golden_paths)
     assert result.within(1e-4), result
-    assert result.codes == 32 * 16 and {"backbone_hidden", "c0_logits", "depth_logits", "train_loss"} <= result.differences.keys()
+    assert (
+        result.codes == 32 * 16
+        and {"backbone_hidden", "c0_logits", "depth_logits", "train_loss"} <= result.differences.keys()
+    )
 
 
 def test_command_fails_beyond_its_tolerance(golden_paths, tmp_path, capsys):
@@ -58,16 +61,63 @@ def hugging_face(tmp_path_factory):
     from transformers import CsmConfig, CsmForConditionalGeneration
 
     rope = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0}
-    depth = {"num_codebooks": 8, "backbone_hidden_size": 64, "vocab_size": 67, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2,
-             "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 12, "max_position_embeddings": 9, "pad_token_id": None,
-             "rope_parameters": {**rope, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}
-    config = CsmConfig(num_codebooks=8, vocab_size=67, text_vocab_size=300, hidden_size=64, intermediate_size=160, num_hidden_layers=2,
-                       num_attention_heads=4, num_key_value_heads=2, head_dim=16, depth_decoder_config=depth, pad_token_id=0, bos_token_id=1,
-                       audio_token_id=2, audio_eos_token_id=3, codebook_pad_token_id=66,
-                       rope_parameters={**rope, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
-                       codec_config={"num_filters": 4, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
-                                     "intermediate_size": 32, "codebook_dim": 8, "codebook_size": 64, "num_quantizers": 8, "head_dim": 16,
-                                     "vector_quantization_hidden_dimension": 8, "upsample_groups": 32, "upsampling_ratios": [8, 6, 5, 4]})
+    depth = {
+        "num_codebooks": 8,
+        "backbone_hidden_size": 64,
+        "vocab_size": 67,
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 12,
+        "max_position_embeddings": 9,
+        "pad_token_id": None,
+        "rope_parameters": {
+            **rope,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+    }
+    config = CsmConfig(
+        num_codebooks=8,
+        vocab_size=67,
+        text_vocab_size=300,
+        hidden_size=64,
+        intermediate_size=160,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        depth_decoder_config=depth,
+        pad_token_id=0,
+        bos_token_id=1,
+        audio_token_id=2,
+        audio_eos_token_id=3,
+        codebook_pad_token_id=66,
+        rope_parameters={
+            **rope,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+        codec_config={
+            "num_filters": 4,
+            "hidden_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "intermediate_size": 32,
+            "codebook_dim": 8,
+            "codebook_size": 64,
+            "num_quantizers": 8,
+            "head_dim": 16,
+            "vector_quantization_hidden_dimension": 8,
+            "upsample_groups": 32,
+            "upsampling_ratios": [8, 6, 5, 4],
+        },
+    )
     torch.manual_seed(0)
     model = CsmForConditionalGeneration(config).eval()
     folder = tmp_path_factory.mktemp("csm")
@@ -93,5 +143,7 @@ def test_hugging_face_layout_computes_what_transformers_does(hugging_face):
     frame = codes[0, :5]
     ours = depth.teacher_forced(hidden[0, :5], frame)
     ids = torch.nn.functional.pad(frame[:, :-1], (1, 0))
-    logits = model.depth_decoder(input_ids=ids, backbone_last_hidden_state=hidden[0, :5], use_cache=False).logits
+    logits = model.depth_decoder(
+        input_ids=ids, backbone_last_hidden_state=hidden[0, :5], use_cache=False
+    ).logits
     assert (ours - logits).abs().max() < 1e-4

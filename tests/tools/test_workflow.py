@@ -6,9 +6,17 @@ from miso.errors import MisoError
 from miso.tools.bootstrap.workflow import to_prompt
 
 INFO = {
-    "Draw": {"input": {
-        "required": {"seed": ["INT", {"default": 0}], "model": ["MODEL"], "kind": [["a", "b"]], "curve": ["CURVE", {}]},
-        "optional": {"note": ["STRING", {"forceInput": True}], "rate": ["FLOAT", {"default": 0.5}]}}},
+    "Draw": {
+        "input": {
+            "required": {
+                "seed": ["INT", {"default": 0}],
+                "model": ["MODEL"],
+                "kind": [["a", "b"]],
+                "curve": ["CURVE", {}],
+            },
+            "optional": {"note": ["STRING", {"forceInput": True}], "rate": ["FLOAT", {"default": 0.5}]},
+        }
+    },
     "Make": {"input": {"required": {}}},
 }
 
@@ -18,8 +26,16 @@ def graph(*nodes, links=()):
 
 
 def draw(**more):
-    return {"id": 1, "type": "Draw", "widgets_values": [7, "fixed", "b", "0,1"],
-            "inputs": [{"name": "model", "link": 5}, {"name": "curve", "widget": {"name": "curve"}, "link": None}], **more}
+    return {
+        "id": 1,
+        "type": "Draw",
+        "widgets_values": [7, "fixed", "b", "0,1"],
+        "inputs": [
+            {"name": "model", "link": 5},
+            {"name": "curve", "widget": {"name": "curve"}, "link": None},
+        ],
+        **more,
+    }
 
 
 def test_widgets_by_name():
@@ -31,7 +47,9 @@ def test_widgets_by_name():
 
 def test_a_linked_widget_keeps_its_place():
     node = draw(inputs=[{"name": "seed", "widget": {"name": "seed"}, "link": 5}])
-    inputs = to_prompt(graph(node, {"id": 2, "type": "Make"}, links=[(5, 2, 1, 1, 0, "INT")]), INFO)["1"]["inputs"]
+    inputs = to_prompt(graph(node, {"id": 2, "type": "Make"}, links=[(5, 2, 1, 1, 0, "INT")]), INFO)["1"][
+        "inputs"
+    ]
     assert inputs["seed"] == ["2", 1] and inputs["kind"] == "b"
 
 
@@ -41,13 +59,17 @@ def test_reroutes_are_looked_through_and_primitives_leave_the_widget():
     node = draw()
     node["inputs"].append({"name": "seed", "widget": {"name": "seed"}, "link": 7})
     links = [(5, 3, 0, 1, 0, "*"), (6, 2, 0, 3, 0, "*"), (7, 4, 0, 1, 2, "INT")]
-    inputs = to_prompt(graph(node, {"id": 2, "type": "Make"}, reroute, primitive, links=links), INFO)["1"]["inputs"]
+    inputs = to_prompt(graph(node, {"id": 2, "type": "Make"}, reroute, primitive, links=links), INFO)["1"][
+        "inputs"
+    ]
     assert inputs["model"] == ["2", 0] and inputs["seed"] == 7
 
 
 @pytest.mark.parametrize("mode", [2, 4])
 def test_what_is_off_is_left_out(mode):
-    prompt = to_prompt(graph(draw(), {"id": 2, "type": "Make", "mode": mode}, links=[(5, 2, 0, 1, 0, "MODEL")]), INFO)
+    prompt = to_prompt(
+        graph(draw(), {"id": 2, "type": "Make", "mode": mode}, links=[(5, 2, 0, 1, 0, "MODEL")]), INFO
+    )
     assert set(prompt) == {"1"} and "model" not in prompt["1"]["inputs"]
 
 

@@ -10,7 +10,12 @@ from miso.training.data import RATE
 
 def sound(text: str, pitch: float = 1.0) -> np.ndarray:
     """80 ms of tone a letter, between silences: int16 samples."""
-    tones = [np.sin(2 * np.pi * pitch * (300 + 60 * (ord(c) - ord("a"))) * np.arange(1920) / RATE) if c != " " else np.zeros(1920) for c in text]
+    tones = [
+        np.sin(2 * np.pi * pitch * (300 + 60 * (ord(c) - ord("a"))) * np.arange(1920) / RATE)
+        if c != " "
+        else np.zeros(1920)
+        for c in text
+    ]
     edge = np.zeros(1200)
     return (8000 * np.concatenate([edge, *tones, edge])).astype(np.int16)
 

@@ -42,22 +42,31 @@ def test_bottleneck_gives_what_inference_gives(quantizer):
     out = bottleneck(latent, kept, bypassed, learn=False)
     assert torch.equal(out.codes, quantizer.encode(latent, 4))
     for b, n in enumerate(kept):
-        assert torch.allclose(out.latent[b:b + 1], quantizer.decode(out.codes[b:b + 1, :n]), atol=1e-5)
+        assert torch.allclose(out.latent[b : b + 1], quantizer.decode(out.codes[b : b + 1, :n]), atol=1e-5)
     assert torch.allclose(out.content, quantizer.decode(out.codes[:, :1]), atol=1e-5)
     through = bottleneck(latent, kept, torch.tensor([True] * 3), learn=False)
     around, content, _ = bottleneck.around(latent)
-    assert torch.allclose(through.latent, around, atol=1e-5) and torch.equal(through.codes, out.codes) and torch.equal(through.content, out.content)
+    assert (
+        torch.allclose(through.latent, around, atol=1e-5)
+        and torch.equal(through.codes, out.codes)
+        and torch.equal(through.content, out.content)
+    )
     assert torch.allclose(content, quantizer.semantic.output_proj(quantizer.semantic.input_proj(latent)))
     # a louder latent in louder tables is as far off as before
     quantizer.semantic.tables.mul_(3), quantizer.acoustic.tables.mul_(3)
-    assert bottleneck(3 * latent, kept, bypassed, learn=False).commitment.item() == pytest.approx(out.commitment.item(), rel=1e-4)
+    assert bottleneck(3 * latent, kept, bypassed, learn=False).commitment.item() == pytest.approx(
+        out.commitment.item(), rel=1e-4
+    )
 
 
 def test_gradients_pass_straight_and_commit(quantizer):
     bottleneck, latent = Bottleneck(quantizer, 0.9, 0.0), torch.randn(2, 32, 10, requires_grad=True)
     out = bottleneck(latent, torch.tensor([4, 2]), torch.tensor([False, False]), learn=False)
-    g, = torch.autograd.grad(out.latent.sum(), latent, retain_graph=True)
-    want, = torch.autograd.grad(sum(p.output_proj(p.input_proj(latent)) for p in (quantizer.semantic, quantizer.acoustic)).sum(), latent)
+    (g,) = torch.autograd.grad(out.latent.sum(), latent, retain_graph=True)
+    (want,) = torch.autograd.grad(
+        sum(p.output_proj(p.input_proj(latent)) for p in (quantizer.semantic, quantizer.acoustic)).sum(),
+        latent,
+    )
     assert torch.allclose(g, want, atol=1e-6)  # as if nothing had been quantized
     assert torch.autograd.grad(out.commitment, latent)[0].abs().sum() > 0
     assert not quantizer.acoustic.tables.requires_grad
@@ -65,7 +74,9 @@ def test_gradients_pass_straight_and_commit(quantizer):
 
 def test_tables_move_to_their_vectors_and_dead_entries_restart(quantizer):
     bottleneck, centres = Bottleneck(quantizer, 0.5, 0.05), 5 * torch.randn(6, 32)
-    latent = centres[torch.randint(0, 6, (8 * 50,))].view(8, 50, 32).transpose(1, 2) + 0.01 * torch.randn(8, 32, 50)
+    latent = centres[torch.randint(0, 6, (8 * 50,))].view(8, 50, 32).transpose(1, 2) + 0.01 * torch.randn(
+        8, 32, 50
+    )
     keep = draw_kept(8, 4, 0.0, 0.0, CPU)
     first = bottleneck(latent, *keep)
     for _ in range(30):
@@ -74,9 +85,15 @@ def test_tables_move_to_their_vectors_and_dead_entries_restart(quantizer):
     error = (x - torch.nn.functional.embedding(out.codes[:, 0], quantizer.semantic.tables[0])).square().mean()
     assert error < 1e-3 * x.var() and out.commitment <= first.commitment
     lost = quantizer.semantic.tables[0, 7].clone().fill_(1e3)
-    quantizer.semantic.tables[0, 7], bottleneck.sums[0][0, 7], bottleneck.counts[0][0, 7] = lost, lost * 1e-4, 1e-4
+    quantizer.semantic.tables[0, 7], bottleneck.sums[0][0, 7], bottleneck.counts[0][0, 7] = (
+        lost,
+        lost * 1e-4,
+        1e-4,
+    )
     bottleneck(latent, *keep)
-    assert (quantizer.semantic.tables[0, 7] - x.flatten(0, 1)).norm(dim=1).min() < 1e-4  # one of the batch's own vectors
+    assert (quantizer.semantic.tables[0, 7] - x.flatten(0, 1)).norm(
+        dim=1
+    ).min() < 1e-4  # one of the batch's own vectors
 
 
 def test_tables_follow_what_shifts_together(quantizer):
@@ -86,12 +103,17 @@ def test_tables_follow_what_shifts_together(quantizer):
         settled = bottleneck(latent, *keep)
     ahead = torch.randn(32, 1)
     for step in range(1, 60):
-        moved = bottleneck(latent + step * ahead, *keep)  # further each step than the latents are from each other
+        moved = bottleneck(
+            latent + step * ahead, *keep
+        )  # further each step than the latents are from each other
 
     def distance(bottled, x):
         return (bottled.latent - bottleneck.around(x)[0]).square().mean()
 
-    assert distance(moved, latent + 59 * ahead) < 3 * distance(settled, latent) + 0.5 * bottleneck.around(latent)[0].var()
+    assert (
+        distance(moved, latent + 59 * ahead)
+        < 3 * distance(settled, latent) + 0.5 * bottleneck.around(latent)[0].var()
+    )
 
 
 def test_dropout_of_codebooks_and_use():
@@ -114,17 +136,29 @@ def test_crops_are_pieces_of_their_clips(speech):
     short = Crops(samples, clips, 48_000).cut(torch.tensor([0, 0]), torch.tensor([0.0, 0.999999]))
     n = clips[0].samples
     wave = torch.from_numpy(speech.wave(clips[0]))
-    assert torch.equal(short.wave[0, 0, :n], wave) and torch.equal(short.wave[1, 0, -n:], wave) and not short.wave[0, 0, n:].any()
+    assert (
+        torch.equal(short.wave[0, 0, :n], wave)
+        and torch.equal(short.wave[1, 0, -n:], wave)
+        and not short.wave[0, 0, n:].any()
+    )
 
 
 def test_mel_bands_and_distance():
     for window, bands in ((32, 5), (512, 80), (2048, 320)):
         m = mel_bands(24_000, window, bands)
-        assert m.shape == (bands, window // 2 + 1) and torch.allclose(m.sum(1), torch.ones(bands)) and (m >= 0).all()
+        assert (
+            m.shape == (bands, window // 2 + 1)
+            and torch.allclose(m.sum(1), torch.ones(bands))
+            and (m >= 0).all()
+        )
     loss, wave = MelLoss(24_000), 0.1 * torch.randn(2, 1, 9600, generator=torch.Generator().manual_seed(0))
-    assert loss(wave, wave) == 0 and loss(wave, 10 * wave) == pytest.approx(1, abs=0.03)  # ten times the magnitude is one in log10
+    assert loss(wave, wave) == 0 and loss(wave, 10 * wave) == pytest.approx(
+        1, abs=0.03
+    )  # ten times the magnitude is one in log10
     sine = torch.sin(torch.arange(24_000) * 0.3)[None, None]
-    assert 10 ** loss._log_mel(sine, 2048).max() == pytest.approx(1, abs=0.4)  # a full-scale sine fills about one band
+    assert 10 ** loss._log_mel(sine, 2048).max() == pytest.approx(
+        1, abs=0.4
+    )  # a full-scale sine fills about one band
     silent = torch.zeros(1, 1, 9600, requires_grad=True)
     loss(silent, wave[:1]).backward()
     assert silent.grad.isfinite().all()
@@ -134,7 +168,7 @@ def test_symbols(speech):
     assert "".join(LETTERS[i - 1] for i in spell("Don't stop, Anna!")) == "don't stop anna"
     assert "".join(PHONES[i - 1] for i in spell("My brother, is.", "mˌI bɹˈʌðəɹ, ˈIz.")) == "mI bɹʌðəɹ Iz"
     words = Words(speech.clips[:2], CPU)
-    assert words.targets[0, :words.lengths[0]].tolist() == spell(speech.clips[0].text) and not words.phonemes
+    assert words.targets[0, : words.lengths[0]].tolist() == spell(speech.clips[0].text) and not words.phonemes
 
 
 def test_content_head_learns_to_read():
@@ -179,22 +213,30 @@ def coder(speech, tmp_path_factory):
 def test_coder_learns_and_resumes_to_the_bit(speech, coder, tmp_path):
     path, run = coder
     mels = [row["mel"] for row in run.record["history"] if "mel" in row]
-    assert mels[-1] < 0.8 * mels[0] and {"held_out_mel_plain", "held_out_rank"} <= run.record["figures"].keys()
+    assert (
+        mels[-1] < 0.8 * mels[0] and {"held_out_mel_plain", "held_out_rank"} <= run.record["figures"].keys()
+    )
     setting = settings("coder", "tiny")
     parts, _ = resumed(lambda run: train_coder(speech, run, setting, CPU), tmp_path, setting, 40)
     a, b = run.load(), parts.load()
     assert parts.step == 40 and a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
-    assert torch.equal(MelCoder.load(path, CPU).quantizer.acoustic.tables, a["coder.coder.quantizer.acoustic.tables"])
+    assert torch.equal(
+        MelCoder.load(path, CPU).quantizer.acoustic.tables, a["coder.coder.quantizer.acoustic.tables"]
+    )
 
 
 def test_coder_sees_nothing_later(speech, coder):
     coder = MelCoder.load(coder[0], CPU)
-    wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None, :6 * 1920]
-    later = torch.cat((wave[..., :4 * 1920], torch.randn(1, 1, 2 * 1920)), -1)
+    wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None, : 6 * 1920]
+    later = torch.cat((wave[..., : 4 * 1920], torch.randn(1, 1, 2 * 1920)), -1)
     a, b = coder.analyse(wave), coder.analyse(later)
     assert torch.equal(a[..., :4], b[..., :4]) and not torch.equal(a[..., 4:], b[..., 4:])
-    assert torch.equal(coder.synthesise(a)[:, :4], coder.synthesise(b)[:, :4]) and coder.synthesise(a).shape == (1, 6, 640)
-    assert (coder.spectrum(10 * later) - coder.spectrum(later))[:, 34:].mean() == pytest.approx(1, abs=0.01)  # log10 of magnitudes
+    assert torch.equal(coder.synthesise(a)[:, :4], coder.synthesise(b)[:, :4]) and coder.synthesise(
+        a
+    ).shape == (1, 6, 640)
+    assert (coder.spectrum(10 * later) - coder.spectrum(later))[:, 34:].mean() == pytest.approx(
+        1, abs=0.01
+    )  # log10 of magnitudes
 
 
 def test_codec_learns_the_coders_codes_and_resumes_to_the_bit(speech, coder, tmp_path):
@@ -222,19 +264,31 @@ def test_a_codec_by_itself_keeps_its_codes(speech, coder, tmp_path):
     second = train_codec(speech, quiet_run(tmp_path / "second", setting, steps=4), setting, CPU, start=first)
     a, b = load_mimi(first), load_mimi(second)
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
-    assert torch.equal(a.encode(wave), b.encode(wave)) and not torch.equal(a.decoder.model[0].conv.weight, b.decoder.model[0].conv.weight)
+    assert torch.equal(a.encode(wave), b.encode(wave)) and not torch.equal(
+        a.decoder.model[0].conv.weight, b.decoder.model[0].conv.weight
+    )
     with pytest.raises(MisoError, match="codes that are there already"):
         train_codec(speech, quiet_run(tmp_path / "third", setting, steps=1), setting, CPU)
     with pytest.raises(MisoError, match="holds no mel coder"):
         train_codec(speech, quiet_run(tmp_path / "fourth", setting, steps=1), setting, CPU, coder=first)
     save_mimi(tmp_path / "other.safetensors", random_mimi(replace(TINY_CODEC, filters=2), 0, "tiny"))
     with pytest.raises(MisoError, match="other sizes"):
-        train_codec(speech, quiet_run(tmp_path / "fifth", setting, steps=1), setting, CPU, coder=coder[0], start=tmp_path / "other.safetensors")
+        train_codec(
+            speech,
+            quiet_run(tmp_path / "fifth", setting, steps=1),
+            setting,
+            CPU,
+            coder=coder[0],
+            start=tmp_path / "other.safetensors",
+        )
 
 
 def test_vocoder_learns_and_resumes_to_the_bit(speech, tmp_path):
     save_mimi(codec := tmp_path / "codec.safetensors", random_mimi(TINY_CODEC, 1, "tiny"))
-    coded, setting = encode_speech(speech, codec, tmp_path / "codes.safetensors", CPU), settings("vocoder", "tiny")
+    coded, setting = (
+        encode_speech(speech, codec, tmp_path / "codes.safetensors", CPU),
+        settings("vocoder", "tiny"),
+    )
 
     def train(run):
         return train_vocoder(speech, coded, codec, run, setting, CPU)
@@ -247,13 +301,19 @@ def test_vocoder_learns_and_resumes_to_the_bit(speech, tmp_path):
     a, b = whole.load(), parts.load()
     assert parts.step == 40 and a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
     vocoder, tables = load_vocoder("auto", path), load_mimi(codec).quantizer.acoustic.tables
-    assert vocoder.codec == "tiny" and torch.equal(vocoder.module.quantizer.acoustic.tables, tables)  # the codes mean what they meant
+    assert vocoder.codec == "tiny" and torch.equal(
+        vocoder.module.quantizer.acoustic.tables, tables
+    )  # the codes mean what they meant
     further = quiet_run(tmp_path / "further", setting, steps=1)
     train_vocoder(speech, coded, codec, further, setting, CPU, start=path)
-    assert further.record["figures"]["held_out_mel"] < 1.05 * whole.record["figures"]["held_out_mel"]  # it goes on from there
+    assert (
+        further.record["figures"]["held_out_mel"] < 1.05 * whole.record["figures"]["held_out_mel"]
+    )  # it goes on from there
     other = replace(setting, sizes=replace(setting.sizes, width=24))
     with pytest.raises(MisoError, match="other sizes"):
-        train_vocoder(speech, coded, codec, quiet_run(tmp_path / "wide", other, steps=1), other, CPU, start=path)
+        train_vocoder(
+            speech, coded, codec, quiet_run(tmp_path / "wide", other, steps=1), other, CPU, start=path
+        )
     save_mimi(codec, random_mimi(TINY_CODEC, 1, "other"))
     with pytest.raises(MisoError, match="codes are of the codec 'tiny'.*'other'"):
         train(quiet_run(tmp_path / "other", setting, steps=1))

@@ -29,8 +29,15 @@ def made(speech, tmp_path_factory):
     """A codec, codes and a vocoder of them."""
     folder = tmp_path_factory.mktemp("made")
     save_mimi(codec := folder / "codec.safetensors", random_mimi(TINY_CODEC, 1, "tiny"))
-    coded, setting = encode_speech(speech, codec, folder / "codes.safetensors", CPU), settings("vocoder", "tiny")
-    return codec, coded, train_vocoder(speech, coded, codec, quiet_run(folder / "vocoder", setting, steps=30), setting, CPU)
+    coded, setting = (
+        encode_speech(speech, codec, folder / "codes.safetensors", CPU),
+        settings("vocoder", "tiny"),
+    )
+    return (
+        codec,
+        coded,
+        train_vocoder(speech, coded, codec, quiet_run(folder / "vocoder", setting, steps=30), setting, CPU),
+    )
 
 
 def test_listener_learns_and_resumes_to_the_bit(speech, listener, tmp_path):
@@ -42,7 +49,11 @@ def test_listener_learns_and_resumes_to_the_bit(speech, listener, tmp_path):
     assert a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
     read = Listener.load(path, CPU)(wave)
-    assert read.shape[0] == 1 and abs(read.shape[1] - wave.shape[-1] / 480) <= 1 and torch.allclose(read.exp().sum(-1), torch.ones(read.shape[:2]))
+    assert (
+        read.shape[0] == 1
+        and abs(read.shape[1] - wave.shape[-1] / 480) <= 1
+        and torch.allclose(read.exp().sum(-1), torch.ones(read.shape[:2]))
+    )
 
 
 def test_sounds_are_as_far_apart_as_they_differ(speech, listener):
@@ -72,7 +83,9 @@ def test_encoder_learns_to_be_understood_and_resumes_to_the_bit(speech, listener
     assert (before.config.paths, after.config.paths) == (1, 8)
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
     codes = before.encode(wave)
-    assert not torch.equal(after.encode(wave), codes) and torch.equal(after.decode(codes), before.decode(codes))  # codes mean what they meant
+    assert not torch.equal(after.encode(wave), codes) and torch.equal(
+        after.decode(codes), before.decode(codes)
+    )  # codes mean what they meant
 
 
 def test_vocoder_may_have_a_listener(speech, listener, made, tmp_path):
@@ -87,7 +100,11 @@ def test_files_of_another_kind_are_refused(speech, listener, made, tmp_path):
     codec, _, vocoder = made
     setting = settings("encoder", "tiny")
     with pytest.raises(MisoError, match="holds no listener"):
-        train_encoder(speech, codec, vocoder, codec, quiet_run(tmp_path / "a", setting, steps=1), setting, CPU)
+        train_encoder(
+            speech, codec, vocoder, codec, quiet_run(tmp_path / "a", setting, steps=1), setting, CPU
+        )
     save_mimi(other := tmp_path / "other.safetensors", random_mimi(replace(TINY_CODEC, filters=2), 0, "tiny"))
     with pytest.raises(MisoError, match="codes of another codec"):
-        train_encoder(speech, other, vocoder, listener[0], quiet_run(tmp_path / "b", setting, steps=1), setting, CPU)
+        train_encoder(
+            speech, other, vocoder, listener[0], quiet_run(tmp_path / "b", setting, steps=1), setting, CPU
+        )

@@ -41,9 +41,21 @@ def coded(path, texts, voices=("a", "b"), extra=(), first=0):
     said = [(text, voice, "validation" if i % 20 == 7 else "train") for i, (text, voice) in enumerate(pairs)]
     frames = [spell(text, first + everyone.index(voice)) for text, voice in pairs]
     lengths = torch.tensor([len(f) for f in frames])
-    about = {"codec": "tiny", "codebook_size": 32, "frame_rate": 12.5, "voices": list(voices), "utterances": said}
-    write_tensors(path, {"codes": torch.cat(frames).to(torch.int16), "places": torch.stack((lengths.cumsum(0) - lengths, lengths), 1)},
-                  {"format": FORMAT, "about": json.dumps(about)})
+    about = {
+        "codec": "tiny",
+        "codebook_size": 32,
+        "frame_rate": 12.5,
+        "voices": list(voices),
+        "utterances": said,
+    }
+    write_tensors(
+        path,
+        {
+            "codes": torch.cat(frames).to(torch.int16),
+            "places": torch.stack((lengths.cumsum(0) - lengths, lengths), 1),
+        },
+        {"format": FORMAT, "about": json.dumps(about)},
+    )
     return CodedSpeech(path)
 
 
@@ -78,7 +90,9 @@ def setting():
 
 
 def deal(data, setting, **changes):
-    return Conversations(data, data.split("train"), TINY_MODEL, ByteTokenizer(), replace(setting, **changes), seed=5)
+    return Conversations(
+        data, data.split("train"), TINY_MODEL, ByteTokenizer(), replace(setting, **changes), seed=5
+    )
 
 
 def test_rows_are_those_of_inference(data, setting):
@@ -86,17 +100,32 @@ def test_rows_are_those_of_inference(data, setting):
     lines = [Line(one, 0, one.text), Line(two, 1, two.text)]
     batch = deal(data, setting).build([lines, lines[:1]])
     encoder = TextEncoder(TINY_MODEL, ByteTokenizer())
-    parts = [encoder.rows(Segment(x.text, x.speaker, Codes(data.of(x.utterance).T[None].long(), [x.utterance.frames], "tiny", codebook_size=32)))
-             for x in lines]
+    parts = [
+        encoder.rows(
+            Segment(
+                x.text,
+                x.speaker,
+                Codes(data.of(x.utterance).T[None].long(), [x.utterance.frames], "tiny", codebook_size=32),
+            )
+        )
+        for x in lines
+    ]
     rows, mask = (torch.cat(p) for p in zip(*parts))
     whole = len(rows)
-    assert torch.equal(batch.rows[0, :whole], rows) and torch.equal(batch.mask[0, :whole], mask) and not batch.mask[0, whole:].any()
+    assert (
+        torch.equal(batch.rows[0, :whole], rows)
+        and torch.equal(batch.mask[0, :whole], mask)
+        and not batch.mask[0, whole:].any()
+    )
     n = len(parts[0][0])
     assert torch.equal(batch.rows[1, :n], parts[0][0]) and not batch.mask[1, n:].any()
     # targets: the next row's codes wherever that is a frame, the last of them the all-zero end
     frames = mask[:, 0].nonzero()[:, 0]
     assert torch.equal(batch.targets_mask[0, :, 0].nonzero()[:, 0], frames - 1)
-    assert torch.equal(batch.targets[0, frames - 1], rows[frames, :4]) and not batch.targets[0, frames[-1] - 1].any()
+    assert (
+        torch.equal(batch.targets[0, frames - 1], rows[frames, :4])
+        and not batch.targets[0, frames[-1] - 1].any()
+    )
     assert batch.targets_mask[0].gather(0, batch.picked[0, :, None]).all()
 
 
@@ -118,13 +147,23 @@ def test_epochs_deal_every_utterance_once(data, setting):
 
 
 def test_speakers_and_texts_left_out(texts, setting, tmp_path):
-    deck = deal(coded(tmp_path / "c.safetensors", texts, extra=("a@1.1",)), setting, anonymous=0.5, no_text=0.2)
+    deck = deal(
+        coded(tmp_path / "c.safetensors", texts, extra=("a@1.1",)), setting, anonymous=0.5, no_text=0.2
+    )
     conversations = [c for number in range(4) for batch in deck.epoch(number) for c in batch]
     lines = [line for c in conversations for line in c]
-    assert {x.speaker for x in lines if x.utterance.voice == "a@1.1"} <= set(range(2, 10))  # no number of its own
+    assert {x.speaker for x in lines if x.utterance.voice == "a@1.1"} <= set(
+        range(2, 10)
+    )  # no number of its own
     named = [x for x in lines if x.speaker < 2]
-    assert all(x.speaker == "ab".index(x.utterance.voice) for x in named) and 0.2 < len(named) / len(lines) < 0.5
-    assert all(len({x.speaker for x in c if x.utterance.voice == v}) <= 1 for c in conversations for v in ("a", "b", "a@1.1"))
+    assert (
+        all(x.speaker == "ab".index(x.utterance.voice) for x in named) and 0.2 < len(named) / len(lines) < 0.5
+    )
+    assert all(
+        len({x.speaker for x in c if x.utterance.voice == v}) <= 1
+        for c in conversations
+        for v in ("a", "b", "a@1.1")
+    )
     assert 0.12 < sum(not x.text for x in lines) / len(lines) < 0.28
     assert deck._ids(next(x for x in lines if not x.text))[-2:] == [ord(" "), 257]
 
@@ -134,19 +173,33 @@ def test_some_frames_are_not_seen_but_learnt(data, setting):
     whole, parts = (deal(data, setting, unseen=share) for share in (0.0, 0.4))
     conversations = whole.epoch(0)[0]
     a, b = whole.build(conversations, "x"), parts.build(conversations, "x")
-    assert all(torch.equal(getattr(a, n), getattr(b, n)) for n in ("rows", "targets", "targets_mask", "picked"))
+    assert all(
+        torch.equal(getattr(a, n), getattr(b, n)) for n in ("rows", "targets", "targets_mask", "picked")
+    )
     frames, ends = a.rows[..., :4].any(2), a.mask[..., 0] & ~a.rows[..., :4].any(2)
-    assert torch.equal(a.mask[..., 4], b.mask[..., 4]) and b.mask[ends][:, :4].all() and (b.mask[..., :4].all(2) == b.mask[..., :4].any(2)).all()
+    assert (
+        torch.equal(a.mask[..., 4], b.mask[..., 4])
+        and b.mask[ends][:, :4].all()
+        and (b.mask[..., :4].all(2) == b.mask[..., :4].any(2)).all()
+    )
     assert 0.25 < 1 - b.mask[frames][:, 0].float().mean() < 0.55
 
 
 def test_most_texts_are_read_by_their_sounds(data, setting):
     """As inference spells them, but for a share that is left in letters."""
-    tokenizer, config = PhonemeTokenizer(), replace(TINY_MODEL, family="nano", text_vocab=PhonemeTokenizer.vocab)
-    deck = Conversations(data, data.split("train"), config, tokenizer, replace(setting, letters=0.25, no_text=0.0), seed=5)
+    tokenizer, config = (
+        PhonemeTokenizer(),
+        replace(TINY_MODEL, family="nano", text_vocab=PhonemeTokenizer.vocab),
+    )
+    deck = Conversations(
+        data, data.split("train"), config, tokenizer, replace(setting, letters=0.25, no_text=0.0), seed=5
+    )
     lines = [line for number in range(4) for batch in deck.epoch(number) for c in batch for line in c]
     spelt = [line for line in lines if line.text == tokenizer.spell(line.utterance.text)]
-    assert all(line.text == line.utterance.text for line in lines if line not in spelt) and 0.65 < len(spelt) / len(lines) < 0.85
+    assert (
+        all(line.text == line.utterance.text for line in lines if line not in spelt)
+        and 0.65 < len(spelt) / len(lines) < 0.85
+    )
     rows = TextEncoder(config, tokenizer).rows(Segment(spelt[0].utterance.text, spelt[0].speaker))[0]
     assert deck._ids(spelt[0]) == rows[:, -1].tolist()
 
@@ -157,7 +210,10 @@ def test_the_table_passes_gradients_to_what_it_is_made_of(data, setting):
     batch = next(deal(data, setting).batches(0, 0))[2]
     value = model(batch).total
     value.backward()
-    for name, parameter in (("embeddings", model.backbone.audio_embeddings.weight), ("projection", model.depth.projection.weight)):
+    for name, parameter in (
+        ("embeddings", model.backbone.audio_embeddings.weight),
+        ("projection", model.depth.projection.weight),
+    ):
         slope = parameter.grad.norm()
         direction = parameter.grad / slope
         with torch.no_grad():
@@ -166,7 +222,9 @@ def test_the_table_passes_gradients_to_what_it_is_made_of(data, setting):
             parameter -= 2e-2 * direction
             down = model(batch).total
             parameter += 1e-2 * direction
-        assert float(up - down) / 2e-2 == pytest.approx(float(slope), rel=1e-2), name  # some of the model computes in fp32 always
+        assert float(up - down) / 2e-2 == pytest.approx(float(slope), rel=1e-2), (
+            name
+        )  # some of the model computes in fp32 always
 
 
 def test_saved_model_computes_what_was_trained(data, setting, tmp_path):
@@ -176,7 +234,9 @@ def test_saved_model_computes_what_was_trained(data, setting, tmp_path):
     model.save(tmp_path / "m.safetensors", {})
     checkpoint = Checkpoint(tmp_path / "m.safetensors")
     with torch.no_grad():
-        assert torch.equal(loss(checkpoint.load_backbone(), checkpoint.load_depth(), *batch).total, model(batch).total)
+        assert torch.equal(
+            loss(checkpoint.load_backbone(), checkpoint.load_depth(), *batch).total, model(batch).total
+        )
     again = TrainedModel.load(checkpoint, CPU)
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters()))
 
@@ -225,11 +285,17 @@ def test_resumes_to_the_bit(data, setting, tmp_path, changes):
 def test_muon_turns_gradients_into_rotations():
     torch.manual_seed(0)
     wide, tall = (torch.nn.Parameter(torch.zeros(s)) for s in ((16, 48), (48, 16)))
-    wide.grad = torch.randn(16, 4) @ torch.randn(4, 48) + 0.05 * torch.randn(16, 48)  # of a few directions mostly
+    wide.grad = torch.randn(16, 4) @ torch.randn(4, 48) + 0.05 * torch.randn(
+        16, 48
+    )  # of a few directions mostly
     tall.grad = wide.grad.T.clone()
     Muon([wide, tall], lr=0.1, decay=0.0).step()
     values = torch.linalg.svdvals(-wide.detach()) / (0.1 * 0.2 * 48**0.5)
-    assert values.min() > 0.3 and values.max() < 1.3 and (torch.linalg.svdvals(wide.grad)[4] < 0.1 * torch.linalg.svdvals(wide.grad)[0])
+    assert (
+        values.min() > 0.3
+        and values.max() < 1.3
+        and (torch.linalg.svdvals(wide.grad)[4] < 0.1 * torch.linalg.svdvals(wide.grad)[0])
+    )
     assert torch.equal(wide.T, tall) and (wide * wide.grad).sum() < 0
     assert 0.05 < wide.square().mean().sqrt() / 0.1 < 0.3  # about AdamW's
     # one by one as all together
@@ -267,7 +333,9 @@ def test_lora_changes_what_it_should_and_merges(data, setting, tmp_path):
     changed = {n for n in before if not torch.equal(before[n], after[n])}
     assert after.keys() == before.keys() and changed == {n for n in before if ".attn." in n or ".mlp." in n}
     whole = TrainedModel.load(Checkpoint(base), CPU)
-    whole.load_state_dict({n: after[next(p for p, q in zip(before, whole.state_dict()) if q == n)] for n in whole.state_dict()})
+    whole.load_state_dict(
+        {n: after[next(p for p, q in zip(before, whole.state_dict()) if q == n)] for n in whole.state_dict()}
+    )
     with torch.no_grad():
         assert whole(batch).total.item() == pytest.approx(model(batch).total.item(), abs=1e-5) != plain
 
@@ -280,7 +348,11 @@ def test_finetunes_a_new_voice(data, setting, tmp_path, texts, rank):
     run = run_of(tmp_path / "tuned", tuned_setting, 25)
     path = finetune(base, new, run, tuned_setting, CPU, speaker=2)
     tuned = Checkpoint(path)
-    assert tuned.metadata["base"] == base.fingerprint and tuned.config == base.config and tuned.fingerprint != base.fingerprint
+    assert (
+        tuned.metadata["base"] == base.fingerprint
+        and tuned.config == base.config
+        and tuned.fingerprint != base.fingerprint
+    )
     losses = [row["loss"] for row in run.record["history"] if "loss" in row]
     assert losses[-1] < 0.7 * losses[0]
     if rank:
@@ -295,4 +367,6 @@ def test_sizes_and_codecs_must_fit(data, tmp_path, texts):
     golden_like.save(tmp_path / "other.safetensors", {})
     setting = settings("finetune", "tiny")
     with pytest.raises(MisoError, match="speaks 'other'"):
-        finetune(Checkpoint(tmp_path / "other.safetensors"), data, run_of(tmp_path / "r", setting, 1), setting, CPU)
+        finetune(
+            Checkpoint(tmp_path / "other.safetensors"), data, run_of(tmp_path / "r", setting, 1), setting, CPU
+        )

@@ -23,7 +23,13 @@ def _learnt(device, replayed):
     learn, losses = Replayed(step, device) if replayed else lambda kind, *inputs: step(*kind, *inputs), []
     for i in range(12):
         set_rate(optimizer, 1e-2 / (i + 1))
-        losses.append(float(learn((1 + i % 2,), torch.randn(4, 8, generator=torch.Generator().manual_seed(i)).to(device))["loss"]))
+        losses.append(
+            float(
+                learn((1 + i % 2,), torch.randn(4, 8, generator=torch.Generator().manual_seed(i)).to(device))[
+                    "loss"
+                ]
+            )
+        )
     return [p.detach().cpu() for p in net.parameters()], losses
 
 
@@ -31,4 +37,6 @@ def _learnt(device, replayed):
 def test_a_replayed_step_learns_what_a_called_one_does(device):
     device = torch.device(device)
     (weights, losses), (others, theirs) = _learnt(device, True), _learnt(device, False)
-    assert losses == pytest.approx(theirs, rel=1e-5) and all(torch.allclose(a, b, atol=1e-6) for a, b in zip(weights, others))
+    assert losses == pytest.approx(theirs, rel=1e-5) and all(
+        torch.allclose(a, b, atol=1e-6) for a, b in zip(weights, others)
+    )

@@ -6,8 +6,18 @@ torch = pytest.importorskip("torch")
 
 from miso.vocoders.mimi import MimiConfig, random_mimi, save_mimi  # noqa: E402
 
-SMALL = MimiConfig(filters=8, dim=64, heads=2, encoder_layers=2, decoder_layers=2, ff=96, window=20, codebooks=8,
-                   codebook_size=64, codebook_dim=16)
+SMALL = MimiConfig(
+    filters=8,
+    dim=64,
+    heads=2,
+    encoder_layers=2,
+    decoder_layers=2,
+    ff=96,
+    window=20,
+    codebooks=8,
+    codebook_size=64,
+    codebook_dim=16,
+)
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def test_streams_and_whole_decodes_do_not_disturb_one_another(small, draw):
     states, parts = [None, None], [[], []]
     for t in range(40):
         for i, codes in enumerate((first, second)):
-            wave, states[i] = small.decode_step(codes[..., t:t + 1], states[i])
+            wave, states[i] = small.decode_step(codes[..., t : t + 1], states[i])
             parts[i].append(wave)
         if t == 20:
             small.decode(first)
@@ -106,7 +106,7 @@ def test_a_batch_is_its_takes(small, draw):
     codes = draw(small, 30, batch=3)
     together = small.decode(codes)
     for i in range(3):
-        assert (small.decode(codes[i:i + 1]) - together[i]).abs().max() <= TOLERANCE
+        assert (small.decode(codes[i : i + 1]) - together[i]).abs().max() <= TOLERANCE
 
 
 def test_decoding_is_causal_and_exact_in_length(small, draw):
@@ -115,15 +115,15 @@ def test_decoding_is_causal_and_exact_in_length(small, draw):
     changed[..., 20:] = (changed[..., 20:] + 1) % 64
     one, other = small.decode(codes), small.decode(changed)
     assert one.shape[-1] == 30 * 1920
-    assert torch.equal(one[..., :20 * 1920], other[..., :20 * 1920])  # nothing looks ahead
-    assert (one[..., 20 * 1920:21 * 1920] != other[..., 20 * 1920:21 * 1920]).any()
+    assert torch.equal(one[..., : 20 * 1920], other[..., : 20 * 1920])  # nothing looks ahead
+    assert (one[..., 20 * 1920 : 21 * 1920] != other[..., 20 * 1920 : 21 * 1920]).any()
 
 
 def test_encoding_a_beginning_gives_the_beginning_of_the_codes(small):
     wave = torch.randn(1, 1, 50 * 1920 + 700, generator=torch.Generator().manual_seed(2))
     codes = small.encode(wave)
     assert codes.shape == (1, 8, 51)
-    assert torch.equal(small.encode(wave[..., :17 * 1920]), codes[..., :17])
+    assert torch.equal(small.encode(wave[..., : 17 * 1920]), codes[..., :17])
     assert torch.equal(small.encode(wave, codebooks=3), codes[:, :3])
 
 
@@ -156,9 +156,13 @@ for work, axes in ((mimi.decode, (1, 4, 1)), (mimi.encode, (1, 1, 1920))):
 def test_memory_does_not_grow_with_length():
     """Ten minutes take no more than one, beyond the sound itself. One pass would take 900 MB more at this size."""
     # not from getrusage: its peak would begin with that of this process
-    result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT)
+    result = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     decode_1, decode_10, encode_1, encode_10 = map(float, result.stdout.split())
     sound = 9 * 60 * 24_000 * 4 / 2**20  # MB by which ten minutes of samples exceed one
-    print(f"\npeak MB: decoding {decode_1:.0f}, {decode_10:.0f}, encoding {encode_1:.0f}, {encode_10:.0f}; the sound {sound:.0f}")
+    print(
+        f"\npeak MB: decoding {decode_1:.0f}, {decode_10:.0f}, encoding {encode_1:.0f}, {encode_10:.0f}; the sound {sound:.0f}"
+    )
     assert decode_10 - decode_1 < sound + 16
     assert encode_10 - decode_1 < 2 * sound + 16  # a padded copy may stand beside it

@@ -60,14 +60,18 @@ def test_a_few_steps_lower_the_loss(small):
 
 def test_a_search_along_all_paths_finds_the_nearest_codes():
     torch.manual_seed(0)
-    part = ResidualQuantizer(MimiConfig(dim=16, codebook_dim=4, codebook_size=10), 2, True).requires_grad_(False)
+    part = ResidualQuantizer(MimiConfig(dim=16, codebook_dim=4, codebook_size=10), 2, True).requires_grad_(
+        False
+    )
     torch.nn.init.normal_(part.tables)
     latent = torch.randn(2, 16, 20)
     x = part.input_proj(latent).transpose(1, 2)  # [B, T, C]
     sums = (part.tables[0][:, None] + part.tables[1]).flatten(0, 1)
     best = torch.cdist(x, sums).argmin(2)
     found = part.encode(latent, 2, paths=10)
-    assert torch.equal(found, torch.stack((best // 10, best % 10), 1)) and torch.equal(part.encode(latent, 1, paths=10), found[:, :1])
+    assert torch.equal(found, torch.stack((best // 10, best % 10), 1)) and torch.equal(
+        part.encode(latent, 1, paths=10), found[:, :1]
+    )
 
     def off(codes):
         return (x - part.tables[0][codes[:, 0]] - part.tables[1][codes[:, 1]]).square().mean()
@@ -79,7 +83,16 @@ def test_a_codec_that_searches_is_of_the_same_sizes(small, tmp_path):
     searching = Mimi(replace(small.config, paths=8))
     searching.load_state_dict(small.state_dict())
     save_mimi(tmp_path / "codec.safetensors", searching, "small")
-    loaded, wave = load_mimi(tmp_path / "codec.safetensors"), 0.1 * torch.randn(1, 1, 30 * 1920, generator=torch.Generator().manual_seed(2))
+    loaded, wave = (
+        load_mimi(tmp_path / "codec.safetensors"),
+        0.1 * torch.randn(1, 1, 30 * 1920, generator=torch.Generator().manual_seed(2)),
+    )
     ours, theirs = loaded.encode(wave), small.encode(wave)
-    assert loaded.config == small.config and loaded.config.paths == 8  # what is made for the codes of one serves the other
-    assert torch.equal(ours[:, 0], theirs[:, 0]) and not torch.equal(ours, theirs) and torch.equal(loaded.decode(theirs), small.decode(theirs))
+    assert (
+        loaded.config == small.config and loaded.config.paths == 8
+    )  # what is made for the codes of one serves the other
+    assert (
+        torch.equal(ours[:, 0], theirs[:, 0])
+        and not torch.equal(ours, theirs)
+        and torch.equal(loaded.decode(theirs), small.decode(theirs))
+    )

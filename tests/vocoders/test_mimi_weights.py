@@ -12,7 +12,9 @@ from miso.files import read_header
 from miso.vocoders.mimi import Mimi, MimiConfig, load_mimi, random_mimi, save_mimi
 from miso.vocoders.mimi.layouts import to_hugging_face, to_published
 
-NANO = MimiConfig(filters=24, dim=192, heads=3, encoder_layers=2, decoder_layers=2, ff=768, codebooks=8, codebook_dim=64)
+NANO = MimiConfig(
+    filters=24, dim=192, heads=3, encoder_layers=2, decoder_layers=2, ff=768, codebooks=8, codebook_dim=64
+)
 
 
 def same(a, b):
@@ -25,7 +27,9 @@ def test_layouts_round_trip_bit_for_bit(small_file, small):
     back = to_published(theirs, small.config.heads)
     assert back.keys() == published.keys()
     assert all(torch.equal(back[name], published[name]) for name in published)
-    assert any(name.endswith("q_proj.weight") for name in theirs) and not any("in_proj_weight" in name for name in theirs)
+    assert any(name.endswith("q_proj.weight") for name in theirs) and not any(
+        "in_proj_weight" in name for name in theirs
+    )
 
 
 def test_counts_of_the_published_files(full_file):
@@ -50,9 +54,25 @@ def test_sizes_are_read_off_the_tensors(tmp_path):
     for name in ("bare", "model"):
         loaded = load_mimi(tmp_path / f"{name}.safetensors")
         assert loaded.config == NANO and same(loaded, nano)
-    other = MimiConfig(filters=4, ratios=(4, 3), dim=32, heads=1, residual_layers=2, residual_kernel=5, kernel=5, last_kernel=7,
-                       compress=4, encoder_layers=1, decoder_layers=3, ff=40, stride=3, codebooks=5, semantic=2, codebook_size=10,
-                       codebook_dim=6)
+    other = MimiConfig(
+        filters=4,
+        ratios=(4, 3),
+        dim=32,
+        heads=1,
+        residual_layers=2,
+        residual_kernel=5,
+        kernel=5,
+        last_kernel=7,
+        compress=4,
+        encoder_layers=1,
+        decoder_layers=3,
+        ff=40,
+        stride=3,
+        codebooks=5,
+        semantic=2,
+        codebook_size=10,
+        codebook_dim=6,
+    )
     codec = random_mimi(other)
     save_mimi(tmp_path / "other.safetensors", codec)
     save_file(load_file(tmp_path / "other.safetensors"), tmp_path / "bare.safetensors")
@@ -78,10 +98,18 @@ def test_codebooks_are_divided_in_fp32(small, small_file, tmp_path):
 def test_names_as_transformers_has_them_in_memory(small, small_file, tmp_path, nested):
     tensors = to_hugging_face(load_file(small_file), 2)
     if nested:
-        tensors = {re.sub(r"^(en|de)coder\.layers", r"\1coder.\1coder_seanet.layers", name): t for name, t in tensors.items()}
-        tensors = {re.sub(r"^((en|de)coder)_transformer", r"\1.\1_transformer", name): t for name, t in tensors.items()}
-        tensors = {name.replace("downsample", "encoder.downsample").replace("upsample", "decoder.upsample"): t
-                   for name, t in tensors.items()}
+        tensors = {
+            re.sub(r"^(en|de)coder\.layers", r"\1coder.\1coder_seanet.layers", name): t
+            for name, t in tensors.items()
+        }
+        tensors = {
+            re.sub(r"^((en|de)coder)_transformer", r"\1.\1_transformer", name): t
+            for name, t in tensors.items()
+        }
+        tensors = {
+            name.replace("downsample", "encoder.downsample").replace("upsample", "decoder.upsample"): t
+            for name, t in tensors.items()
+        }
     save_file(tensors, tmp_path / "model.safetensors", read_header(small_file)[0])
     assert same(load_mimi(tmp_path / "model.safetensors"), small)
 
@@ -90,7 +118,9 @@ def test_a_file_with_a_decoder_only_decodes_and_says_so(small, small_file, tmp_p
     encoder = ("encoder.", "encoder_transformer.", "downsample.")
     kept = {name: t for name, t in load_file(small_file).items() if not name.startswith(encoder)}
     save_file(kept, tmp_path / "decoder.safetensors", read_header(small_file)[0])
-    assert not load_mimi(tmp_path / "decoder.safetensors").can_encode  # the quantizer's own projections are no encoder
+    assert not load_mimi(
+        tmp_path / "decoder.safetensors"
+    ).can_encode  # the quantizer's own projections are no encoder
     kept = {name: t for name, t in kept.items() if "input_proj" not in name}
     save_file(kept, tmp_path / "decoder.safetensors", read_header(small_file)[0])
     mimi = load_mimi(tmp_path / "decoder.safetensors")
@@ -110,8 +140,14 @@ def test_faults_are_listed_together(small_file, tmp_path):
     save_file(tensors, tmp_path / "bad.safetensors", metadata)
     with pytest.raises(MisoError) as error:
         load_mimi(tmp_path / "bad.safetensors")
-    for part in ("bad.safetensors", "2 missing", "decoder.model.5.convtr.convtr.bias", "encoder.model.0.conv.conv.weight",
-                 "1 unknown (decoder.model.99.strange)", "decoder.model.0.conv.conv.bias is [3], not [128]"):
+    for part in (
+        "bad.safetensors",
+        "2 missing",
+        "decoder.model.5.convtr.convtr.bias",
+        "encoder.model.0.conv.conv.weight",
+        "1 unknown (decoder.model.99.strange)",
+        "decoder.model.0.conv.conv.bias is [3], not [128]",
+    ):
         assert part in str(error.value)
 
 
@@ -119,7 +155,9 @@ def test_a_key_without_its_query_is_missing_in_words(small_file, tmp_path):
     tensors = to_hugging_face(load_file(small_file), 2)
     del tensors["decoder_transformer.layers.1.self_attn.k_proj.weight"]
     save_file(tensors, tmp_path / "bad.safetensors", read_header(small_file)[0])
-    with pytest.raises(MisoError, match=r"1 missing \(decoder_transformer.layers.1.self_attn.k_proj.weight\)"):
+    with pytest.raises(
+        MisoError, match=r"1 missing \(decoder_transformer.layers.1.self_attn.k_proj.weight\)"
+    ):
         load_mimi(tmp_path / "bad.safetensors")
 
 
@@ -147,14 +185,23 @@ def test_other_files_are_refused_by_their_content(small_file, tmp_path):
 def test_the_codec_id_is_in_a_published_name(small_file, tmp_path):
     metadata = {**read_header(small_file)[0]}
     del metadata["codec"]
-    for name, codec in (("tokenizer-e351c8d8-checkpoint125", "mimi-e351c8d8"), ("mimi-pytorch-dbaa9758@125", "mimi-dbaa9758"),
-                        ("model", "mimi-e351c8d8")):
+    for name, codec in (
+        ("tokenizer-e351c8d8-checkpoint125", "mimi-e351c8d8"),
+        ("mimi-pytorch-dbaa9758@125", "mimi-dbaa9758"),
+        ("model", "mimi-e351c8d8"),
+    ):
         save_file(load_file(small_file), tmp_path / f"{name}.safetensors", metadata)
         assert load_mimi(tmp_path / f"{name}.safetensors").codec == codec
 
 
 def test_impossible_sizes_are_refused():
-    for sizes in ({"dim": 65}, {"codebooks": 0}, {"ratios": ()}, {"semantic": 9, "codebooks": 8}, {"filters": 1.5}):
+    for sizes in (
+        {"dim": 65},
+        {"codebooks": 0},
+        {"ratios": ()},
+        {"semantic": 9, "codebooks": 8},
+        {"filters": 1.5},
+    ):
         with pytest.raises(MisoError):
             MimiConfig(**sizes)
     assert MimiConfig.from_json(NANO.to_json()) == NANO
@@ -167,7 +214,9 @@ def test_casting_and_moving_take_everything_along(small, draw):
     mimi = Mimi(small.config, "mimi-small")
     mimi.load_state_dict(small.state_dict())
     mimi.decode(codes)  # nothing it has worked out may stay behind
-    assert not list(mimi.buffers()) and {p.dtype for p in mimi.to(torch.float64).parameters()} == {torch.float64}
+    assert not list(mimi.buffers()) and {p.dtype for p in mimi.to(torch.float64).parameters()} == {
+        torch.float64
+    }
     assert (mimi.decode(codes) - expected).abs().max() < 1e-4
     mimi.to(torch.bfloat16)
     assert mimi.decode(codes).dtype == torch.float32

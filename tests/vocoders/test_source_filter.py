@@ -11,7 +11,13 @@ from miso.errors import MisoError
 from miso.files import open_tensors, read_header, write_tensors
 from miso.tools.info import info
 from miso.vocoders import decode_codes, load_vocoder
-from miso.vocoders.source_filter import SourceFilter, SourceFilterConfig, _minimum_phase, load_source_filter, save_source_filter
+from miso.vocoders.source_filter import (
+    SourceFilter,
+    SourceFilterConfig,
+    _minimum_phase,
+    load_source_filter,
+    save_source_filter,
+)
 
 HOP = 1920 // 8
 SIZES = SourceFilterConfig(width=24, inner=32, frame_blocks=1, hop_blocks=2)
@@ -21,7 +27,9 @@ SIZES = SourceFilterConfig(width=24, inner=32, frame_blocks=1, hop_blocks=2)
 def file(small, tmp_path_factory):
     torch.manual_seed(0)
     net = SourceFilter(small.config, SIZES, small.codec)
-    net.quantizer.load_state_dict({n: t for n, t in small.quantizer.state_dict().items() if "input_proj" not in n})
+    net.quantizer.load_state_dict(
+        {n: t for n, t in small.quantizer.state_dict().items() if "input_proj" not in n}
+    )
     path = tmp_path_factory.mktemp("source-filter") / "vocoder.safetensors"
     save_source_filter(path, net)
     return path
@@ -40,11 +48,15 @@ def test_a_stream_gives_what_decoding_gives(vocoder, small, cuts):
     for part in codes.split(cuts, 2):
         parts.append(stream.push(part))
         sent += part.shape[2]
-        assert sum(p.shape[2] for p in parts) == sent * 1920 - vocoder.look_ahead  # it says what it holds back
+        assert (
+            sum(p.shape[2] for p in parts) == sent * 1920 - vocoder.look_ahead
+        )  # it says what it holds back
     wave = torch.cat((*parts, stream.flush()), 2)
     assert vocoder.exact_streaming and wave.shape == whole.shape == (2, 1, frames * 1920)
     assert torch.equal(wave, whole) and stream.flush().shape == (2, 1, 0)
-    assert torch.equal(stream.push(codes[:, :, :1]), whole[..., :1920 - vocoder.look_ahead])  # after a flush, a new sound
+    assert torch.equal(
+        stream.push(codes[:, :, :1]), whole[..., : 1920 - vocoder.look_ahead]
+    )  # after a flush, a new sound
 
 
 def test_what_is_trained_is_what_speaks(vocoder):
@@ -72,7 +84,9 @@ def test_it_hears_nothing_later_than_it_says(vocoder):
     other[..., 6:] = 5
     a, b = vocoder.decode(codes), vocoder.decode(other)
     settled = 6 * 1920 - vocoder.look_ahead
-    assert torch.equal(a[..., :settled], b[..., :settled]) and not torch.allclose(a[..., settled:], b[..., settled:])
+    assert torch.equal(a[..., :settled], b[..., :settled]) and not torch.allclose(
+        a[..., settled:], b[..., settled:]
+    )
 
 
 def test_an_open_filter_lets_its_source_through(small):
@@ -82,7 +96,7 @@ def test_an_open_filter_lets_its_source_through(small):
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
     bins = len(net.filters.bias) // 3
-    torch.nn.init.constant_(net.filters.bias[bins:2 * bins], -20)  # no noise
+    torch.nn.init.constant_(net.filters.bias[bins : 2 * bins], -20)  # no noise
     with torch.inference_mode():
         wave, octaves = net(torch.zeros(1, 8, 5, dtype=torch.int64), torch.full((1, 40), 240.0))
         source, _ = net._source(torch.full((1, 40), 240.0), net.start(1))
@@ -104,13 +118,22 @@ def test_filters_ring_only_afterwards():
 
 
 def test_the_file_says_what_it_is(file, small_file, vocoder, small, tmp_path, draw):
-    assert load_vocoder("auto", file).name == "source-filter" and load_vocoder("auto", small_file).name == "mimi"
-    assert (vocoder.codec, vocoder.frame_size, vocoder.codebooks, vocoder.look_ahead) == ("mimi-small", 1920, 8, 3 * HOP)
+    assert (
+        load_vocoder("auto", file).name == "source-filter" and load_vocoder("auto", small_file).name == "mimi"
+    )
+    assert (vocoder.codec, vocoder.frame_size, vocoder.codebooks, vocoder.look_ahead) == (
+        "mimi-small",
+        1920,
+        8,
+        3 * HOP,
+    )
     assert "source-filter vocoder for codes of 'mimi-small'" in info(file)
     codes = draw(small, 6)
     save_source_filter(tmp_path / "half.safetensors", vocoder.module, torch.bfloat16)
     half = load_vocoder("source-filter", tmp_path / "half.safetensors")
-    assert half.decode(codes).norm() / vocoder.decode(codes).norm() == pytest.approx(1, abs=0.02)  # rounded pitch: not sample for sample
+    assert half.decode(codes).norm() / vocoder.decode(codes).norm() == pytest.approx(
+        1, abs=0.02
+    )  # rounded pitch: not sample for sample
     assert half.decode(codes[:, :3]).shape == (1, 1, 6 * 1920)
     with pytest.raises(MisoError, match="can't encode"):
         vocoder.encode(torch.zeros(1, 1, 1920))
@@ -138,4 +161,7 @@ def test_other_files_are_refused(file, small_file, tmp_path):
     with pytest.raises(MisoError, match="sizes in odd.safetensors can't be read"):
         load_source_filter(tmp_path / "odd.safetensors")
     with pytest.raises(MisoError, match="codec 'other'"):
-        decode_codes(load_vocoder("source-filter", file), Codes(torch.zeros(1, 8, 3, dtype=torch.int64), [3], "other", codebook_size=64))
+        decode_codes(
+            load_vocoder("source-filter", file),
+            Codes(torch.zeros(1, 8, 3, dtype=torch.int64), [3], "other", codebook_size=64),
+        )

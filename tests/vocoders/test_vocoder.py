@@ -33,7 +33,12 @@ def test_importing_needs_no_torch():
 
 def test_a_vocoder_says_what_it_is(vocoder):
     assert (vocoder.name, vocoder.codec, vocoder.sample_rate, vocoder.frame_rate, vocoder.frame_size) == (
-        "mimi", "mimi-small", 24_000, 12.5, 1920)
+        "mimi",
+        "mimi-small",
+        24_000,
+        12.5,
+        1920,
+    )
     assert (vocoder.codebooks, vocoder.codebook_size, vocoder.look_ahead) == (8, 64, 0)
     assert vocoder.exact_streaming and vocoder.can_encode and isinstance(vocoder.module, torch.nn.Module)
 
@@ -52,7 +57,9 @@ def test_all_backends_agree_on_the_same_file(name, vocoder, small, small_file, t
         seen = {}
         sound = candidate.decode(codes, seen.__setitem__)  # progress(done, total)
         assert (sound - expected).abs().max() <= 1e-4 and sound.dtype == torch.float32 and seen[40] == 40
-        assert (candidate.decode(codes[:, :3].to(torch.int16)) - vocoder.decode(codes[:, :3])).abs().max() <= 1e-4
+        assert (
+            candidate.decode(codes[:, :3].to(torch.int16)) - vocoder.decode(codes[:, :3])
+        ).abs().max() <= 1e-4
         assert torch.equal(candidate.encode(wave), vocoder.encode(wave))
         assert torch.equal(candidate.encode(wave, 3), vocoder.encode(wave)[:, :3])
         assert (candidate.codec, candidate.codebooks, candidate.frame_size) == ("mimi-small", 8, 1920)
@@ -66,7 +73,7 @@ def test_streams_at_once_keep_to_themselves(name, small, small_file, vocoder, dr
     one, other = candidate.stream(2), candidate.stream()
     waves = []
     for t in range(frames):
-        waves.append((one.push(first[..., t:t + 1]), other.push(second[..., t:t + 1])))
+        waves.append((one.push(first[..., t : t + 1]), other.push(second[..., t : t + 1])))
         candidate.decode(first)
     ends = one.flush(), other.flush()
     for i, codes in enumerate((first, second)):
@@ -80,8 +87,8 @@ def test_moshis_stream_does_not_claim_to_be_exact(small, small_file, vocoder, dr
     assert not candidate.exact_streaming
     codes = draw(small, 40)
     stream, ours = candidate.stream(), vocoder.stream()
-    theirs = torch.cat([stream.push(codes[..., t:t + 1]) for t in range(40)], -1)
-    exact = torch.cat([ours.push(codes[..., t:t + 1]) for t in range(40)], -1)
+    theirs = torch.cat([stream.push(codes[..., t : t + 1]) for t in range(40)], -1)
+    exact = torch.cat([ours.push(codes[..., t : t + 1]) for t in range(40)], -1)
     assert (exact - vocoder.decode(codes)).abs().max() <= 1e-4 < (theirs - exact).abs().max()
 
 
@@ -117,7 +124,9 @@ def test_optional_packages_are_asked_for_in_words(monkeypatch, small_file):
 
 def test_the_registry_knows_its_names_and_takes_more(small_file, vocoder):
     assert list(backends())[:5] == ["auto", "mimi", "source-filter", "moshi", "transformers"]
-    with pytest.raises(MisoError, match="no vocoder backend 'wavenet'.*auto, mimi, source-filter, moshi, transformers") as error:
+    with pytest.raises(
+        MisoError, match="no vocoder backend 'wavenet'.*auto, mimi, source-filter, moshi, transformers"
+    ) as error:
         load_vocoder("wavenet", small_file)
     assert error.value.input == "backend"
     with pytest.raises(MisoError, match="built in"):
@@ -126,16 +135,23 @@ def test_the_registry_knows_its_names_and_takes_more(small_file, vocoder):
     assert load_vocoder("mine", small_file) is vocoder
 
 
-@pytest.mark.parametrize(("codes", "words"), [
-    (torch.zeros(8, 10, dtype=torch.int64), r"\[takes, codebooks, frames\].*\[8, 10\]"),
-    (torch.zeros(1, 8, 0, dtype=torch.int64), "none of them 0"),
-    (torch.zeros(1, 0, 5, dtype=torch.int64), "none of them 0"),
-    (torch.zeros(1, 8, 5), "integers; these are float32"),
-    (torch.zeros(1, 8, 5, dtype=torch.bool), "integers; these are bool"),
-    (torch.zeros(1, 9, 5, dtype=torch.int64), "9 codebooks.*at most 8"),
-])
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (torch.zeros(8, 10, dtype=torch.int64), r"\[takes, codebooks, frames\].*\[8, 10\]"),
+        (torch.zeros(1, 8, 0, dtype=torch.int64), "none of them 0"),
+        (torch.zeros(1, 0, 5, dtype=torch.int64), "none of them 0"),
+        (torch.zeros(1, 8, 5), "integers; these are float32"),
+        (torch.zeros(1, 8, 5, dtype=torch.bool), "integers; these are bool"),
+        (torch.zeros(1, 9, 5, dtype=torch.int64), "9 codebooks.*at most 8"),
+    ],
+)
 def test_codes_of_a_wrong_shape_or_kind_are_refused(vocoder, codes, words):
-    for attempt in (lambda: check_codes(vocoder, codes), lambda: vocoder.decode(codes), lambda: vocoder.stream().push(codes)):
+    for attempt in (
+        lambda: check_codes(vocoder, codes),
+        lambda: vocoder.decode(codes),
+        lambda: vocoder.stream().push(codes),
+    ):
         with pytest.raises(MisoError, match=words):
             attempt()
 
@@ -144,7 +160,9 @@ def test_codes_of_a_wrong_shape_or_kind_are_refused(vocoder, codes, words):
 def test_ids_out_of_range_are_named(vocoder, draw, small, bad):
     codes = draw(small, 6, batch=2)
     codes[1, 3, 4] = codes[1, 5, 1] = bad
-    with pytest.raises(MisoError, match=f"Take 1, codebook 3, frame 4 .*holds the id {bad}; ids of 'mimi-small' are 0 to 63"):
+    with pytest.raises(
+        MisoError, match=f"Take 1, codebook 3, frame 4 .*holds the id {bad}; ids of 'mimi-small' are 0 to 63"
+    ):
         vocoder.decode(codes)
 
 
@@ -164,9 +182,9 @@ def test_takes_end_where_they_end(vocoder, small, draw):
     codes = Codes(tensor, [30, 12, 0], "mimi-small", codebook_size=64)
     wave, samples = decode_codes(vocoder, codes)
     assert wave.shape == (3, 1, 30 * 1920) and samples == [30 * 1920, 12 * 1920, 0]
-    assert not wave[1, :, 12 * 1920:].any() and not wave[2].any()
+    assert not wave[1, :, 12 * 1920 :].any() and not wave[2].any()
     alone = vocoder.decode(tensor[1:2, :, :12])
-    assert (wave[1:2, :, :12 * 1920] - alone).abs().max() <= 1e-4
+    assert (wave[1:2, :, : 12 * 1920] - alone).abs().max() <= 1e-4
     assert wave[1, 0, 12 * 1920 - 1] != 0  # to the last sample
 
 
@@ -174,17 +192,25 @@ def test_padding_may_hold_anything(vocoder, small, draw):
     """A container made elsewhere: what lies beyond a take's end is no code of it."""
     tensor = draw(small, 10, batch=2)
     tensor[1, :, 4:] = 2050
-    codes = SimpleNamespace(tensor=tensor, lengths=torch.tensor([10, 4]), codec="mimi-small", frame_rate=12.5, codebook_size=64)
+    codes = SimpleNamespace(
+        tensor=tensor, lengths=torch.tensor([10, 4]), codec="mimi-small", frame_rate=12.5, codebook_size=64
+    )
     assert decode_codes(vocoder, codes).samples == [19200, 7680]
     codes.lengths[1] = 5
     with pytest.raises(MisoError, match="Take 1, codebook 0, frame 4"):
         decode_codes(vocoder, codes)
 
 
-@pytest.mark.parametrize(("wave", "words"), [
-    (torch.zeros(1, 2, 1920), "mono"), (torch.zeros(1920), "mono"), (torch.zeros(1, 1, 1920, dtype=torch.int16), "mono"),
-    (torch.zeros(1, 1, 0), "no samples"), (torch.full((1, 1, 1920), float("nan")), "not numbers"),
-])
+@pytest.mark.parametrize(
+    ("wave", "words"),
+    [
+        (torch.zeros(1, 2, 1920), "mono"),
+        (torch.zeros(1920), "mono"),
+        (torch.zeros(1, 1, 1920, dtype=torch.int16), "mono"),
+        (torch.zeros(1, 1, 0), "no samples"),
+        (torch.full((1, 1, 1920), float("nan")), "not numbers"),
+    ],
+)
 def test_sound_that_cannot_be_encoded_is_refused(vocoder, wave, words):
     with pytest.raises(MisoError, match=words):
         vocoder.encode(wave)

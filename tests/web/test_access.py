@@ -4,7 +4,11 @@ import pytest
 
 from miso.tools.bootstrap import ROOT
 
-VIEWS = {"Live playback": "MisoBackboneSampler", "Take picker": "MisoTakePicker", "Code editor": "MisoCodeEditor"}
+VIEWS = {
+    "Live playback": "MisoBackboneSampler",
+    "Take picker": "MisoTakePicker",
+    "Code editor": "MisoCodeEditor",
+}
 # short takes, never sampled before, and a second clip, so that all the editor's controls are there
 BUILD = """() => {
   const of = type => app.graph.nodes.find(n => n.type === type), editor = of('MisoCodeEditor');
@@ -15,7 +19,17 @@ SHOW = """type => { const n = app.graph.nodes.find(n => n.type === type);
   app.canvas.ds.scale = 1; app.canvas.ds.offset = [-n.pos[0] + 300, -n.pos[1] + 250]; app.canvas.draw(true, true); }"""
 CONTROLS = """root => [...root.querySelectorAll('button, input, select, summary, [tabindex]')].filter(e => e.checkVisibility() && !e.disabled)"""
 PLACE = f"root => ({CONTROLS})(root).indexOf(document.activeElement)"
-SAID = {"button", "checkbox", "combobox", "spinbutton", "application", "image", "group", "dialog", "DisclosureTriangle"}
+SAID = {
+    "button",
+    "checkbox",
+    "combobox",
+    "spinbutton",
+    "application",
+    "image",
+    "group",
+    "dialog",
+    "DisclosureTriangle",
+}
 
 
 @pytest.fixture(params=[False, True], ids=["classic", "vue"])
@@ -30,9 +44,19 @@ def page(browser_page, request):
         page.evaluate(BUILD)
         assert browser_page.run()[0] == "execution_success"
         page.evaluate(SHOW, "MisoCodeEditor")
-        page.wait_for_function("() => / of [0-9]+ /.test(document.querySelector('.miso-editor [role=status]').textContent)")
+        page.wait_for_function(
+            "() => / of [0-9]+ /.test(document.querySelector('.miso-editor [role=status]').textContent)"
+        )
         page.locator("canvas.miso-timeline").first.focus()
-        for key in ("Home", "Shift+ArrowRight", "Control+c", "Control+v", "Control+z", "Home", "Shift+ArrowRight"):
+        for key in (
+            "Home",
+            "Shift+ArrowRight",
+            "Control+c",
+            "Control+v",
+            "Control+z",
+            "Home",
+            "Shift+ArrowRight",
+        ):
             page.keyboard.press(key)
         yield page
         assert not browser_page.errors
@@ -47,7 +71,11 @@ def said(page, root) -> list[tuple[str, str]]:
     found = session.send("Runtime.evaluate", {"expression": "window.misoRoot"})["result"]["objectId"]
     nodes = session.send("Accessibility.queryAXTree", {"objectId": found})["nodes"]
     session.detach()
-    return [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
+    return [
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in nodes
+        if not node["ignored"]
+    ]
 
 
 def check(page, root, least: int) -> None:
@@ -80,12 +108,16 @@ def test_the_keyboard_works_them(page):
     enlarge = editor.get_by_role("button", name="Enlarge the editor, or put it back into the node")
     enlarge.focus()
     page.keyboard.press("Enter")
-    assert editor.locator("canvas").first.evaluate("e => e === document.activeElement && !!e.closest('dialog')")
+    assert editor.locator("canvas").first.evaluate(
+        "e => e === document.activeElement && !!e.closest('dialog')"
+    )
     check(page, editor, 20)
     enlarge.focus()
     page.keyboard.press("Escape")
     page.wait_for_function("() => !document.querySelector('dialog.miso-dialog')")
-    page.wait_for_function("() => document.activeElement === document.querySelector('.miso-editor canvas')")  # keys are still the editor's
+    page.wait_for_function(
+        "() => document.activeElement === document.querySelector('.miso-editor canvas')"
+    )  # keys are still the editor's
 
 
 def test_what_happens_is_said(page):

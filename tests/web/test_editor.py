@@ -46,14 +46,19 @@ class Hands:
         end, detail = self.browser.run()
         assert end == "execution_success", detail
         self.page.wait_for_function("() => window.misoSaved.length > 0")
-        self.page.wait_for_function("() => / of [0-9]+ /.test(document.querySelector('.miso-editor [role=status]').textContent)")
+        self.page.wait_for_function(
+            "() => / of [0-9]+ /.test(document.querySelector('.miso-editor [role=status]').textContent)"
+        )
         self.page.evaluate(LOOK)
         return Codes.load(self.server.file(self.page.evaluate("() => window.misoSaved[0]")))
 
     @property
     def edits(self) -> list[dict]:
-        return json.loads(self.page.evaluate(
-            "() => app.graph.nodes.find(n => n.type === 'MisoCodeEditor').widgets.find(w => w.name === 'edits').value"))
+        return json.loads(
+            self.page.evaluate(
+                "() => app.graph.nodes.find(n => n.type === 'MisoCodeEditor').widgets.find(w => w.name === 'edits').value"
+            )
+        )
 
     @property
     def status(self) -> str:
@@ -96,17 +101,25 @@ def test_a_dragged_selection_is_deleted_and_the_edit_outlives_the_page(hands):
     hands.press("Delete")
     assert hands.edits == [{"op": "delete", "start": 10, "end": 25}] and "of 35 (2.80 s)" in hands.status
     after = hands.run()
-    assert after.frames == 35 and after.tensor.equal(torch.cat((before.tensor[..., :10], before.tensor[..., 25:]), 2))
-    assert "MisoBackboneSampler" not in hands.page.evaluate("() => window.misoRan")  # only the editor and what follows ran
+    assert after.frames == 35 and after.tensor.equal(
+        torch.cat((before.tensor[..., :10], before.tensor[..., 25:]), 2)
+    )
+    assert "MisoBackboneSampler" not in hands.page.evaluate(
+        "() => window.misoRan"
+    )  # only the editor and what follows ran
     assert "MisoCodeEditor" in hands.page.evaluate("() => window.misoRan")
 
     saved = json.loads(hands.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
     hands.page.reload()
-    hands.page.wait_for_function("() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100")
+    hands.page.wait_for_function(
+        "() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100"
+    )
     hands.browser.load(saved)
     hands.page.evaluate(COLLECT)
     assert hands.edits == [{"op": "delete", "start": 10, "end": 25}] and "1 edit" in hands.status
-    hands.page.evaluate("() => { app.graph.nodes.find(n => n.type === 'MisoSaveCodes').widgets[0].value = 'codes/again' }")
+    hands.page.evaluate(
+        "() => { app.graph.nodes.find(n => n.type === 'MisoSaveCodes').widgets[0].value = 'codes/again' }"
+    )
     again = hands.run()
     assert again.tensor.equal(after.tensor) and "of 35" in hands.status
     assert hands.page.evaluate("() => window.misoRan.filter(n => n === 'MisoBackboneSampler').length") == 0
@@ -126,8 +139,10 @@ def test_the_keyboard_alone_edits(hands):
     hands.press("Control+y", "Control+y")
     assert hands.edits == [{"op": "move", "start": 4, "end": 10, "to": 50}]
     hands.press("Home", "Shift+ArrowRight", "Shift+ArrowRight", "r", "Control+c", "End", "Control+v")
-    assert hands.edits[1:] == [{"op": "repeat", "start": 0, "end": 2, "times": 1},
-                               {"op": "copy", "start": 0, "end": 2, "to": 52}]  # the first of two alike
+    assert hands.edits[1:] == [
+        {"op": "repeat", "start": 0, "end": 2, "times": 1},
+        {"op": "copy", "start": 0, "end": 2, "to": 52},
+    ]  # the first of two alike
     made = hands.run().tensor
     moved = torch.cat((before[..., :4], before[..., 10:], before[..., 4:10]), 2)
     assert made.equal(torch.cat((moved[..., :2], moved, moved[..., :2]), 2))
@@ -216,7 +231,9 @@ def test_the_selection_can_be_heard(hands):
     hands.run()
     hands.page.evaluate("""() => { window.misoHeard = []; const start = AudioBufferSourceNode.prototype.start;
       AudioBufferSourceNode.prototype.start = function (...when) { window.misoHeard.push(this.buffer.length); return start.apply(this, when); }; }""")
-    hands.page.wait_for_function("() => !document.querySelector('.miso-editor button[aria-keyshortcuts=Space]').disabled")
+    hands.page.wait_for_function(
+        "() => !document.querySelector('.miso-editor button[aria-keyshortcuts=Space]').disabled"
+    )
     hands.drag(0.0, 0.2)
     hands.press("Space")
     hands.page.wait_for_function("() => window.misoHeard.length === 1")
@@ -233,9 +250,15 @@ def test_works_in_vue_nodes(hands):
         hands.press("Home", "Shift+ArrowRight", "Delete")
         assert hands.edits == [{"op": "delete", "start": 0, "end": 1}]
         assert hands.run().frames == 49
-        assert hands.page.locator(".miso-editor").bounding_box()["height"] == pytest.approx(before["height"], abs=1)  # no jump
-        hands.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")  # ComfyUI's own, which makes all nodes anew
-        hands.page.wait_for_function("() => / of 50 /.test(document.querySelector('.miso-editor [role=status]').textContent)")
+        assert hands.page.locator(".miso-editor").bounding_box()["height"] == pytest.approx(
+            before["height"], abs=1
+        )  # no jump
+        hands.page.evaluate(
+            "() => app.extensionManager.workflow.activeWorkflow.changeTracker.undo()"
+        )  # ComfyUI's own, which makes all nodes anew
+        hands.page.wait_for_function(
+            "() => / of 50 /.test(document.querySelector('.miso-editor [role=status]').textContent)"
+        )
         hands.timeline.focus()
         hands.press("Home", "Shift+ArrowRight", "Delete")
         assert hands.edits == [{"op": "delete", "start": 0, "end": 1}]
@@ -245,7 +268,8 @@ def test_works_in_vue_nodes(hands):
 
 def test_three_minutes_stay_quick(browser_page):
     """2250 frames of 32 codebooks with sound, at the enlarged size: an edit and a redraw, rasterised."""
-    times = browser_page.page.evaluate("""async lib => {
+    times = browser_page.page.evaluate(
+        """async lib => {
       const [{ Timeline }, { codeMap }, { Peaks }, { strip, replay }, clips] =
         await Promise.all(['timeline', 'codemap', 'waveform', 'edits', 'clip'].map(name => import(`${lib}/${name}.js`)));
       const T = 2250, K = 32, codes = Int16Array.from({length: T * K}, (_, i) => (i * 7919) % 2048), bytes = new Uint8Array(codes.buffer);
@@ -274,7 +298,9 @@ def test_three_minutes_stay_quick(browser_page):
       }
       timeline.canvas.remove(); timeline.close();
       const median = list => list.toSorted((a, b) => a - b)[list.length >> 1];
-      return {drawn: median(drawn), edited: median(edited)}; }""", LIB)
+      return {drawn: median(drawn), edited: median(edited)}; }""",
+        LIB,
+    )
     print(times)
     assert times["drawn"] < 16 and times["edited"] < 100, times
 
@@ -289,7 +315,9 @@ def test_a_removed_editor_is_forgotten(browser, server):
     try:
         hands = prepare(page, server)
         hands.run()
-        hands.page.wait_for_function("() => !document.querySelector('.miso-editor button[aria-keyshortcuts=Space]').disabled")
+        hands.page.wait_for_function(
+            "() => !document.querySelector('.miso-editor button[aria-keyshortcuts=Space]').disabled"
+        )
         hands.timeline.focus()
         hands.press("Space")
         hands.page.wait_for_function("() => window.misoContexts.length === 1")
@@ -312,21 +340,41 @@ def test_the_page_replays_as_the_server_does(browser, server):
     """Random edits on random codes: the page draws the very codes that the server makes, and refuses what it refuses."""
     draw, context = random.Random(5), browser.new_context()
     page = context.new_page()
-    page.goto(f"{server.url}/extensions/{PACK}/miso.css")  # any page of the server's: replaying needs nothing of ComfyUI
+    page.goto(
+        f"{server.url}/extensions/{PACK}/miso.css"
+    )  # any page of the server's: replaying needs nothing of ComfyUI
     for _ in range(40):
         size = [draw.randint(0, 12), draw.randint(1, 4)]
-        codes, other = ([[[draw.randrange(64) for _ in range(n)] for _ in range(size[1])]] for n in (size[0], draw.randint(1, 9)))
+        codes, other = (
+            [[[draw.randrange(64) for _ in range(n)] for _ in range(size[1])]]
+            for n in (size[0], draw.randint(1, 9))
+        )
         edits = []
         for _ in range(draw.randint(1, 5)):
             a, b, c, d = (draw.randint(0, 10) for _ in range(4))
             start, end = min(a, b), max(a, b)
-            edits.append(draw.choice([
-                {"op": "delete", "start": start, "end": end}, {"op": "copy", "start": start, "end": end, "to": c},
-                {"op": "move", "start": start, "end": end, "to": c}, {"op": "repeat", "start": start, "end": end, "times": d % 3},
-                {"op": "insert", "at": c, "start": start, "end": end}, {"op": "keep_codebooks", "count": max(1, d % 5)},
-                {"op": "replace_codebooks", "start": start, "end": end, "first": d % 4, "from": c}]))
-        first, second = (Codes(torch.tensor(x, dtype=torch.int64).reshape(1, size[1], -1), [len(x[0][0])], "tiny", codebook_size=64)
-                         for x in (codes, other))
+            edits.append(
+                draw.choice(
+                    [
+                        {"op": "delete", "start": start, "end": end},
+                        {"op": "copy", "start": start, "end": end, "to": c},
+                        {"op": "move", "start": start, "end": end, "to": c},
+                        {"op": "repeat", "start": start, "end": end, "times": d % 3},
+                        {"op": "insert", "at": c, "start": start, "end": end},
+                        {"op": "keep_codebooks", "count": max(1, d % 5)},
+                        {"op": "replace_codebooks", "start": start, "end": end, "first": d % 4, "from": c},
+                    ]
+                )
+            )
+        first, second = (
+            Codes(
+                torch.tensor(x, dtype=torch.int64).reshape(1, size[1], -1),
+                [len(x[0][0])],
+                "tiny",
+                codebook_size=64,
+            )
+            for x in (codes, other)
+        )
         done, made = [], first
         try:
             for edit in edits:
@@ -334,13 +382,20 @@ def test_the_page_replays_as_the_server_does(browser, server):
                 done.append(edit)
         except ValueError:
             pass
-        replayed = page.evaluate("""async ([lib, codes, other, K, edits]) => {
+        replayed = page.evaluate(
+            """async ([lib, codes, other, K, edits]) => {
           const { strip, replay } = await import(`${lib}/edits.js`), of = (c, second) => strip(Int16Array.from(c[0].flat()), K, second);
           const { codes: out, error } = replay(of(codes), edits, of(other, true));
-          return {ids: [...out.ids], codebooks: out.codebooks, error}; }""", [LIB, codes, other, size[1], edits])
+          return {ids: [...out.ids], codebooks: out.codebooks, error}; }""",
+            [LIB, codes, other, size[1], edits],
+        )
         assert bool(replayed["error"]) == (len(done) < len(edits)), (edits, replayed["error"])
         if replayed["error"]:
             assert replayed["error"].startswith(f"Edit {len(done) + 1} ({edits[len(done)]['op']})")
         assert replayed["codebooks"] == made.codebooks
-        assert torch.tensor(replayed["ids"], dtype=torch.int64).reshape(-1, made.codebooks).T.equal(as_takes([made]).tensor[0])
+        assert (
+            torch.tensor(replayed["ids"], dtype=torch.int64)
+            .reshape(-1, made.codebooks)
+            .T.equal(as_takes([made]).tensor[0])
+        )
     context.close()

@@ -35,7 +35,9 @@ def picker(browser_page):
 
 
 def chosen(page):
-    return page.page.evaluate("() => app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === 'chosen').value")
+    return page.page.evaluate(
+        "() => app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === 'chosen').value"
+    )
 
 
 def test_choosing_runs_only_what_follows_and_is_saved(picker):
@@ -50,7 +52,12 @@ def test_choosing_runs_only_what_follows_and_is_saved(picker):
     page.keyboard.press("Space")
     assert chosen(picker) == "0,2"
     assert picker.run()[0] == "execution_success"
-    assert set(page.evaluate("() => window.misoRan")) == {"MisoTakePicker", "MisoVocoderDecode", "SaveAudio", "MisoSaveCodes"}
+    assert set(page.evaluate("() => window.misoRan")) == {
+        "MisoTakePicker",
+        "MisoVocoderDecode",
+        "SaveAudio",
+        "MisoSaveCodes",
+    }
     assert "MisoBackboneSampler" in page.evaluate("() => window.misoCached")
 
     page.locator(".miso-take canvas").nth(1).click()  # this one alone
@@ -60,7 +67,9 @@ def test_choosing_runs_only_what_follows_and_is_saved(picker):
 
     saved = json.loads(page.evaluate("() => JSON.stringify(app.graph.serialize())"))
     page.reload()
-    page.wait_for_function("() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100")
+    page.wait_for_function(
+        "() => window.app?.graph && Object.keys(window.LiteGraph?.registered_node_types ?? {}).length > 100"
+    )
     picker.load(saved)
     assert chosen(picker) == "1"
     page.evaluate(COLLECT)
@@ -81,14 +90,22 @@ def test_takes_can_be_heard(picker):
     page.wait_for_function("() => window.misoHeard.length === 1")
     assert page.evaluate("() => window.misoHeard[0]") == 30 * 1920
     assert play.get_attribute("aria-pressed") == "true"
-    page.wait_for_function("() => document.querySelectorAll('.miso-take button[aria-pressed=true]').length === 0")  # 2.4 s later
+    page.wait_for_function(
+        "() => document.querySelectorAll('.miso-take button[aria-pressed=true]').length === 0"
+    )  # 2.4 s later
     assert not picker.errors
 
 
 def test_a_take_that_is_not_there_is_explained(picker):
-    picker.page.evaluate("() => { app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === 'chosen').value = '5' }")
+    picker.page.evaluate(
+        "() => { app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === 'chosen').value = '5' }"
+    )
     end, detail = picker.run()
-    assert end == "execution_error" and "Take Picker, chosen" in detail["exception_message"] and "no take 5" in detail["exception_message"]
+    assert (
+        end == "execution_error"
+        and "Take Picker, chosen" in detail["exception_message"]
+        and "no take 5" in detail["exception_message"]
+    )
 
 
 def test_shown_in_vue_nodes(picker):
@@ -97,7 +114,10 @@ def test_shown_in_vue_nodes(picker):
         picker.page.wait_for_selector("[data-node-id]")
         assert picker.run()[0] == "execution_success"
         picker.page.wait_for_function("() => document.querySelectorAll('.miso-take').length === 3")
-        box, node = (picker.page.locator(at).first.bounding_box() for at in (".miso-take canvas", "[data-node-id]:has(.miso-take)"))
+        box, node = (
+            picker.page.locator(at).first.bounding_box()
+            for at in (".miso-take canvas", "[data-node-id]:has(.miso-take)")
+        )
         assert 60 < box["width"] < node["width"] and box["height"] > 8
     finally:
         picker.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")

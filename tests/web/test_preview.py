@@ -36,24 +36,39 @@ def sampler(browser_page):
 
 
 def events(page, kind: str) -> list[tuple[int, dict, float]]:
-    return [(place, data, when) for place, (name, data, when) in enumerate(page.page.evaluate("() => window.misoEvents")) if name == kind]
+    return [
+        (place, data, when)
+        for place, (name, data, when) in enumerate(page.page.evaluate("() => window.misoEvents"))
+        if name == kind
+    ]
 
 
 def test_chunks_arrive_before_the_end_and_are_the_finished_sound(sampler, server):
     assert sampler.run()[0] == "execution_success"
     chunks = [data for _, data, _ in events(sampler, "miso.preview.audio")]
-    next_node = [place for place, data, _ in events(sampler, "executing") if place > events(sampler, "miso.preview.audio")[0][0]][0]
+    next_node = [
+        place
+        for place, data, _ in events(sampler, "executing")
+        if place > events(sampler, "miso.preview.audio")[0][0]
+    ][0]
     before = [place for place, *_ in events(sampler, "miso.preview.audio") if place < next_node]
     assert len(before) == len(chunks) >= 10
     assert [c["sequence"] for c in chunks] == list(range(len(chunks)))
     assert [c["start"] for c in chunks] == [0, *(c["end"] for c in chunks[:-1])]
     heard = np.concatenate([np.frombuffer(base64.b64decode(c["pcm"]), "<i2") for c in chunks]) / 32767
-    saved = next(data["output"]["audio"][0] for _, data, _ in events(sampler, "executed") if "audio" in data["output"])
+    saved = next(
+        data["output"]["audio"][0] for _, data, _ in events(sampler, "executed") if "audio" in data["output"]
+    )
     final = read_audio(server.file(saved))[0].numpy()
     assert heard.shape == final.shape and np.abs(heard - final).max() < 1e-3 and np.abs(final).max() > 0.01
 
     counts = [data for _, data, _ in events(sampler, "miso.preview")]
-    assert counts[0]["frame"] == 1 and counts[-1]["frame"] == 80 and counts[-1]["stops"] == ["limit"] and counts[-1]["speed"] > 0
+    assert (
+        counts[0]["frame"] == 1
+        and counts[-1]["frame"] == 80
+        and counts[-1]["stops"] == ["limit"]
+        and counts[-1]["speed"] > 0
+    )
     assert "80 frames" in sampler.page.locator(".miso").first.inner_text()
     assert not sampler.errors
 
@@ -88,16 +103,28 @@ def test_sound_is_off_until_asked_for_then_starts_at_once_without_gaps(browser, 
         heard = page.page.evaluate("() => window.misoHeard")
         first = events(page, "miso.preview.audio")[0][2]
         assert (heard[0]["asked"] - first) / 1000 + heard[0]["when"] - heard[0]["now"] < 0.5
-        for one, two in zip(heard, heard[1:]):  # the next begins where the one before ends, unless it came too late for that
+        for one, two in zip(
+            heard, heard[1:]
+        ):  # the next begins where the one before ends, unless it came too late for that
             end = one["when"] + one["length"] / one["rate"]
             assert two["when"] >= two["now"] and (abs(end - two["when"]) < 1e-6 or end < two["now"] + 0.01)
         # the switch is in the workflow, and not among the widgets
         saved = json.loads(page.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
         node = next(n for n in saved["nodes"] if n["type"] == "MisoBackboneSampler")
-        widgets = page.page.evaluate("() => app.graph.nodes.find(n => n.type === 'MisoBackboneSampler').widgets.map(w => w.name)")
-        assert node["properties"]["miso_sound"] is True and len(node["widgets_values"]) == widgets.index("live") == len(widgets) - 1
+        widgets = page.page.evaluate(
+            "() => app.graph.nodes.find(n => n.type === 'MisoBackboneSampler').widgets.map(w => w.name)"
+        )
+        assert (
+            node["properties"]["miso_sound"] is True
+            and len(node["widgets_values"]) == widgets.index("live") == len(widgets) - 1
+        )
         page.load(saved)
-        assert page.page.get_by_role("button", name="Play the first take while it is made").get_attribute("aria-pressed") == "true"
+        assert (
+            page.page.get_by_role("button", name="Play the first take while it is made").get_attribute(
+                "aria-pressed"
+            )
+            == "true"
+        )
         assert not page.errors
     finally:
         context.close()
@@ -107,8 +134,11 @@ def test_joins_are_the_sound_itself(browser, server):
     """Rendered by the browser, chunks come out as the sound they were cut from: sample by sample, but for the fades at both ends."""
     context = browser.new_context()
     page = context.new_page()
-    page.goto(f"{server.url}/extensions/{PACK}/miso.css")  # any page of the server's: the player needs nothing of ComfyUI
-    rendered = page.evaluate("""async url => {
+    page.goto(
+        f"{server.url}/extensions/{PACK}/miso.css"
+    )  # any page of the server's: the player needs nothing of ComfyUI
+    rendered = page.evaluate(
+        """async url => {
       const { Player } = await import(url);
       const rate = 24000, sound = Float32Array.from({length: rate}, (_, i) => Math.sin(i / 7) * 0.5);
       const context = new OfflineAudioContext(1, 2 * rate, rate), player = new Player(rate, () => context);
@@ -121,7 +151,9 @@ def test_joins_are_the_sound_itself(browser, server):
         const fade = Math.min(1, i / 120, (rate - i) / 120);
         worst = Math.max(worst, Math.abs(out[begin + i] - sound[i] * fade));
       }
-      return worst; }""", f"/extensions/{PACK}/lib/player.js")
+      return worst; }""",
+        f"/extensions/{PACK}/lib/player.js",
+    )
     context.close()
     assert rendered < 1e-3
 
@@ -140,7 +172,9 @@ def test_interrupting_hands_on_what_was_made(sampler):
 
 def test_a_removed_node_leaves_nothing_behind(sampler):
     assert sampler.run()[0] == "execution_success"
-    sampler.page.evaluate("() => app.graph.remove(app.graph.nodes.find(n => n.type === 'MisoBackboneSampler'))")
+    sampler.page.evaluate(
+        "() => app.graph.remove(app.graph.nodes.find(n => n.type === 'MisoBackboneSampler'))"
+    )
     sampler.page.wait_for_function("() => !document.querySelector('.miso')")
     assert not sampler.errors
 
@@ -151,7 +185,10 @@ def test_shown_in_vue_nodes(sampler):
         sampler.page.wait_for_selector("[data-node-id]")
         assert sampler.run()[0] == "execution_success"
         sampler.page.wait_for_function("() => /80 frames/.test(document.querySelector('.miso')?.innerText)")
-        box, node = (sampler.page.locator(at).first.bounding_box() for at in (".miso canvas", "[data-node-id]:has(.miso)"))
+        box, node = (
+            sampler.page.locator(at).first.bounding_box()
+            for at in (".miso canvas", "[data-node-id]:has(.miso)")
+        )
         assert 100 < box["width"] < node["width"] and box["height"] > 20
     finally:
         sampler.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")

@@ -29,8 +29,11 @@ SHOW = """() => { app.canvas.ds.scale = 0.6; app.canvas.ds.offset = [-app.graph.
 
 def contrast(one: list[int], other: list[int]) -> float:
     """As the accessibility guidelines of the web (WCAG 2) define it: 1 to 21."""
+
     def luminance(rgb):
-        r, g, b = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in (v / 255 for v in rgb))
+        r, g, b = (
+            x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in (v / 255 for v in rgb)
+        )
         return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
     dark, light = sorted((luminance(one), luminance(other)))
@@ -58,4 +61,6 @@ def test_readable_in_both_themes(page):
         for view in VIEWS:
             page.wait_for_function(DRAWN, arg=[view, colours["wave"]])
         page.wait_for_function(DRAWN, arg=["MisoCodeEditor", colours["faint"]])  # the ruler
-    assert all(seen["dark"][name] != seen["light"][name] for name in ("back", "wave", "faint"))  # so it was drawn anew
+    assert all(
+        seen["dark"][name] != seen["light"][name] for name in ("back", "wave", "faint")
+    )  # so it was drawn anew

@@ -18,7 +18,10 @@ def test_it_is_small_and_says_what_it_is():
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) <= 60_000_000
     card = (BUNDLED / "README.md").read_text(encoding="utf-8")
     assert all(word in card for word in ("Kokoro", "Apache-2.0", "WordNet", "WER"))
-    assert find_codec("nano", Path("nowhere"), Path("nowhere")) == CODEC and find_vocoder("nano", Path("nowhere"), Path("nowhere")) == VOCODER
+    assert (
+        find_codec("nano", Path("nowhere"), Path("nowhere")) == CODEC
+        and find_vocoder("nano", Path("nowhere"), Path("nowhere")) == VOCODER
+    )
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,9 @@ def heard() -> dict[str, float]:
     """Figures of 20 sentences."""
     if "whisper" not in judges.installed():
         pytest.skip(f"no recogniser here: {judges.Whisper.install}")
-    return evaluate(MODEL, CODEC, vocoder=VOCODER, sentences=20, judges=["whisper"], log=lambda line: None)["figures"]["model"]
+    return evaluate(MODEL, CODEC, vocoder=VOCODER, sentences=20, judges=["whisper"], log=lambda line: None)[
+        "figures"
+    ]["model"]
 
 
 def test_a_recogniser_understands_it(heard):
@@ -39,6 +44,8 @@ def test_a_seed_gives_the_same_codes():
     """As recorded on another day. Each code is drawn from a number known beforehand, so what a processor's rounding does to the
     logits changes one only where that number falls within rounding of a boundary: one draw in about 100,000."""
     torch.set_num_threads(1)
-    loop = Miso(MODEL, device="cpu").sample([Segment("Every word you hear was first a handful of codes.")], seeds=[7], max_seconds=8)
+    loop = Miso(MODEL, device="cpu").sample(
+        [Segment("Every word you hear was first a handful of codes.")], seeds=[7], max_seconds=8
+    )
     list(loop)
     assert loop.codes.tensor[0].tolist() == json.loads(Path(__file__).with_name("seed_7.json").read_text())

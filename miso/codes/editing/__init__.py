@@ -15,5 +15,18 @@ from .operations import (
     trim,
 )
 
-__all__ = ["Edited", "apply", "copy", "delete", "insert", "insert_silence", "keep_codebooks", "move", "prefix", "repeat",
-           "replace_codebooks", "splice", "trim"]
+__all__ = [
+    "Edited",
+    "apply",
+    "copy",
+    "delete",
+    "insert",
+    "insert_silence",
+    "keep_codebooks",
+    "move",
+    "prefix",
+    "repeat",
+    "replace_codebooks",
+    "splice",
+    "trim",
+]

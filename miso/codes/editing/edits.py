@@ -59,7 +59,12 @@ class Edited:
     redecode_from: int | None = None  # the first frame to redecode
 
 
-def apply(codes: Codes, edits: Sequence[Mapping] | str, other: Codes | None = None, silence: Callable[[], Codes] | None = None) -> Edited:
+def apply(
+    codes: Codes,
+    edits: Sequence[Mapping] | str,
+    other: Codes | None = None,
+    silence: Callable[[], Codes] | None = None,
+) -> Edited:
     """Replay ``edits`` (see above), a list or its JSON. ``other`` is the second codes; ``silence()`` gives a stretch of coded
     silence (such as ``lambda: coded_silence(vocoder)``), and is called only if an operation wants it."""
     edits = _parsed(edits)
@@ -69,7 +74,9 @@ def apply(codes: Codes, edits: Sequence[Mapping] | str, other: Codes | None = No
         try:
             edited = _step(edited, _checked(operation, done), other, silence)
         except MisoError as e:
-            raise MisoError(f"Operation {number} ({name or 'no name'}): {e.problem}", e.remedy, input="edits") from e
+            raise MisoError(
+                f"Operation {number} ({name or 'no name'}): {e.problem}", e.remedy, input="edits"
+            ) from e
         done.append(name)
     return edited
 
@@ -79,20 +86,29 @@ def _parsed(edits: Sequence[Mapping] | str) -> Sequence[Mapping]:
         try:
             edits = json.loads(edits or "[]")
         except (ValueError, RecursionError) as e:
-            raise MisoError(f"The edits are no JSON ({e}).", "Empty the list in the editor, or restore the workflow.", input="edits") from e
+            raise MisoError(
+                f"The edits are no JSON ({e}).",
+                "Empty the list in the editor, or restore the workflow.",
+                input="edits",
+            ) from e
     if not isinstance(edits, Sequence) or isinstance(edits, str):
-        raise MisoError("The edits are no list of operations.", "Write them as [{\"op\": ...}, ...].", input="edits")
+        raise MisoError(
+            "The edits are no list of operations.", 'Write them as [{"op": ...}, ...].', input="edits"
+        )
     return edits
 
 
 def _checked(operation: Mapping, done: list[str]) -> Mapping:
     """The operation, if it is one, has its fields and may stand after ``done``."""
     if not isinstance(operation, Mapping) or not isinstance(name := operation.get("op"), str):
-        raise MisoError("It is no object with an \"op\".", f"The operations are {', '.join(FIELDS)}.")
+        raise MisoError('It is no object with an "op".', f"The operations are {', '.join(FIELDS)}.")
     if name not in FIELDS:
         raise MisoError("There is no such operation.", f"The operations are {', '.join(FIELDS)}.")
     if given := operation.keys() ^ {"op", *FIELDS[name]}:
-        raise MisoError(f"It has a field too few or too many: {', '.join(sorted(map(str, given)))}.", f"Its fields are {', '.join(FIELDS[name])}.")
+        raise MisoError(
+            f"It has a field too few or too many: {', '.join(sorted(map(str, given)))}.",
+            f"Its fields are {', '.join(FIELDS[name])}.",
+        )
     for field in FIELDS[name]:
         if type(operation[field]) is not int or operation[field] < 0:
             raise MisoError(f"{field} is {operation[field]!r}.", "Use a whole number, 0 or more.")
@@ -101,14 +117,21 @@ def _checked(operation: Mapping, done: list[str]) -> Mapping:
     if name in done and name in MARKS:
         raise MisoError("It is there twice.", "Keep one of them.")
     if name not in MARKS and (mark := next((d for d in done if d in MARKS), None)):
-        raise MisoError(f"It comes after the mark {mark}, whose frame would no longer be the one that was marked.", "Set marks after all edits.")
+        raise MisoError(
+            f"It comes after the mark {mark}, whose frame would no longer be the one that was marked.",
+            "Set marks after all edits.",
+        )
     if name == "redecode_from" and (edit := next((d for d in done if d not in MARKS), None)):
-        raise MisoError(f"The codes were edited before ({edit}), and hidden states fit only the codes they made.",
-                        "Redecode the unedited codes first, and edit what comes out.")
+        raise MisoError(
+            f"The codes were edited before ({edit}), and hidden states fit only the codes they made.",
+            "Redecode the unedited codes first, and edit what comes out.",
+        )
     return operation
 
 
-def _step(edited: Edited, operation: Mapping, other: Codes | None, silence: Callable[[], Codes] | None) -> Edited:
+def _step(
+    edited: Edited, operation: Mapping, other: Codes | None, silence: Callable[[], Codes] | None
+) -> Edited:
     codes, name = edited.codes, operation["op"]
     values = {field: operation[field] for field in FIELDS[name]}
     if name == "take":
@@ -127,6 +150,9 @@ def _step(edited: Edited, operation: Mapping, other: Codes | None, silence: Call
             raise MisoError("There are no second codes.", "Connect the codes it takes frames from.")
         if name == "insert":
             return Edited(do.insert(codes, other, **values))
-        return Edited(do.replace_codebooks(codes, values["start"], values["end"], values["first"], other, values["from"]))
+        return Edited(
+            do.replace_codebooks(
+                codes, values["start"], values["end"], values["first"], other, values["from"]
+            )
+        )
     return Edited(getattr(do, name)(codes, **values))
-

@@ -55,8 +55,11 @@ def move(codes: Codes, start: int, end: int, to: int) -> Codes:
     def edit(take: Codes, i: int) -> list[Piece]:
         (first, last), at = stretch(take, start, end), place(take, to, "to")
         if first < at < last:
-            raise MisoError(f"The frames {first} to {last - 1} can't be moved to before frame {at}, which is one of them.",
-                            f"Use {first} or less, or {last} or more.", input="to")
+            raise MisoError(
+                f"The frames {first} to {last - 1} can't be moved to before frame {at}, which is one of them.",
+                f"Use {first} or less, or {last} or more.",
+                input="to",
+            )
         moved = Piece(take, first, last)
         if at <= first:
             return [Piece(take, 0, at), moved, Piece(take, at, first), Piece(take, last, take.frames)]
@@ -102,11 +105,17 @@ def insert_silence(codes: Codes, at: int | None, frames: int, silence: Codes) ->
     Silence is what the codec makes of none (``coded_silence``, or a pause cut out of the codes); zeros would be a sound.
     """
     if not 0 <= frames <= MAX_FRAMES:
-        raise MisoError(f"{frames} frames of silence can't be put in.", f"Use 0 to {MAX_FRAMES}.", input="frames")
+        raise MisoError(
+            f"{frames} frames of silence can't be put in.", f"Use 0 to {MAX_FRAMES}.", input="frames"
+        )
     if silence.codebooks > codes.codebooks:  # the first codebooks of silence are silence too
         silence = keep_codebooks(silence, codes.codebooks)
     if silence.batch != 1 or not silence.frames:
-        raise MisoError(f"The silence has {silence.batch} takes of {silence.frames} frames.", "Give one take, one frame or more.", input="silence")
+        raise MisoError(
+            f"The silence has {silence.batch} takes of {silence.frames} frames.",
+            "Give one take, one frame or more.",
+            input="silence",
+        )
     codes.check_same_codec(silence, "The silence")
     whole, rest = divmod(frames, silence.frames)
 
@@ -118,25 +127,39 @@ def insert_silence(codes: Codes, at: int | None, frames: int, silence: Codes) ->
     return edit_takes(codes, edit)
 
 
-def replace_codebooks(codes: Codes, start: int, end: int | None, first_codebook: int, other: Codes, other_start: int = 0) -> Codes:
+def replace_codebooks(
+    codes: Codes, start: int, end: int | None, first_codebook: int, other: Codes, other_start: int = 0
+) -> Codes:
     """Codebooks ``first_codebook`` and above of the frames start..end-1, taken from ``other`` from its frame ``other_start`` on.
 
     Words are in codebook 0: from 1 on the spans stay, at 0 they are replaced with the frames.
     """
     if not 0 <= first_codebook < codes.codebooks:
-        raise MisoError(f"The first codebook to replace is {first_codebook}; the codes have {codes.codebooks}.",
-                        f"Use 0 to {codes.codebooks - 1}.", input="first")
+        raise MisoError(
+            f"The first codebook to replace is {first_codebook}; the codes have {codes.codebooks}.",
+            f"Use 0 to {codes.codebooks - 1}.",
+            input="first",
+        )
 
     def edit(take: Codes, i: int) -> list[Piece]:
         source = _paired(codes, other, i)
         (first, last), begin = stretch(take, start, end), place(source, other_start, "other_start")
         if begin + last - first > source.frames:
-            raise MisoError(f"{last - first} frames from frame {begin} on are wanted of the second codes, which have {source.frames}.",
-                            "Replace fewer, or begin earlier.", input="other_start")
+            raise MisoError(
+                f"{last - first} frames from frame {begin} on are wanted of the second codes, which have {source.frames}.",
+                "Replace fewer, or begin earlier.",
+                input="other_start",
+            )
         if not first_codebook or first == last:
-            return [Piece(take, 0, first), Piece(source, begin, begin + last - first), Piece(take, last, take.frames)]
+            return [
+                Piece(take, 0, first),
+                Piece(source, begin, begin + last - first),
+                Piece(take, last, take.frames),
+            ]
         tensor = take.tensor.clone()
-        tensor[:, first_codebook:, first:last] = source.tensor[:, first_codebook:, begin:begin + last - first]
+        tensor[:, first_codebook:, first:last] = source.tensor[
+            :, first_codebook:, begin : begin + last - first
+        ]
         return [Piece(take.like(tensor), 0, take.frames)]
 
     return edit_takes(codes, edit)
@@ -145,7 +168,11 @@ def replace_codebooks(codes: Codes, start: int, end: int | None, first_codebook:
 def keep_codebooks(codes: Codes, count: int) -> Codes:
     """The first ``count`` codebooks: coarser sound, or codes for a vocoder that takes fewer."""
     if not 1 <= count <= codes.codebooks:
-        raise MisoError(f"count is {count}; the codes have {codes.codebooks} codebooks.", f"Use 1 to {codes.codebooks}.", input="count")
+        raise MisoError(
+            f"count is {count}; the codes have {codes.codebooks} codebooks.",
+            f"Use 1 to {codes.codebooks}.",
+            input="count",
+        )
     return codes.like(codes.tensor[:, :count], codes.lengths)
 
 
@@ -153,5 +180,8 @@ def _paired(codes: Codes, other: Codes, i: int) -> Codes:
     """The take of ``other`` that goes with take ``i`` of ``codes``."""
     codes.check_same_codec(other, "The second input")
     if other.batch not in (1, codes.batch):
-        raise MisoError(f"{codes.batch} takes and {other.batch} takes can't be paired.", "Put Pick Take before one of them.")
+        raise MisoError(
+            f"{codes.batch} takes and {other.batch} takes can't be paired.",
+            "Put Pick Take before one of them.",
+        )
     return other.take(i % other.batch)

@@ -11,7 +11,9 @@ import torch
 from ...errors import MisoError
 from ..codes import Codes, Span, Take, as_takes
 
-MAX_FRAMES = 100_000  # 2 h 13 min: an edit that asks for more is a slip, and is caught before it takes the memory
+MAX_FRAMES = (
+    100_000  # 2 h 13 min: an edit that asks for more is a slip, and is caught before it takes the memory
+)
 
 
 class Piece(NamedTuple):
@@ -25,7 +27,9 @@ class Piece(NamedTuple):
 
 def edit_takes(codes: Codes, edit: Callable[[Codes, int], Iterable[Piece]]) -> Codes:
     """Every take made into the pieces that ``edit(take, its number)`` gives."""
-    return as_takes([arrange(take, edit(take, i)) for i, take in enumerate(codes.take(i) for i in range(codes.batch))])
+    return as_takes(
+        [arrange(take, edit(take, i)) for i, take in enumerate(codes.take(i) for i in range(codes.batch))]
+    )
 
 
 def arrange(take: Codes, pieces: Iterable[Piece]) -> Codes:
@@ -38,8 +42,10 @@ def arrange(take: Codes, pieces: Iterable[Piece]) -> Codes:
     if pieces == [(take, 0, take.frames, False)]:
         return take
     if (frames := sum(p.end - p.start for p in pieces)) > MAX_FRAMES:
-        raise MisoError(f"That would be {frames} frames; {MAX_FRAMES} are the most.", "Make it in several clips.")
-    tensor = torch.cat([take.tensor[:, :, :0], *(p.take.tensor[:, :, p.start:p.end] for p in pieces)], 2)
+        raise MisoError(
+            f"That would be {frames} frames; {MAX_FRAMES} are the most.", "Make it in several clips."
+        )
+    tensor = torch.cat([take.tensor[:, :, :0], *(p.take.tensor[:, :, p.start : p.end] for p in pieces)], 2)
     return take.like(tensor, takes=[Take(take.takes[0].seed, None, _spans(pieces))])
 
 
@@ -49,7 +55,11 @@ def place(take: Codes, frame: int | None, input: str) -> int:
         return take.frames
     place = frame + take.frames if frame < 0 else frame
     if not 0 <= place <= take.frames:
-        raise MisoError(f"{input} is {frame}, but the take has {take.frames} frames.", f"Use {-take.frames} to {take.frames}.", input=input)
+        raise MisoError(
+            f"{input} is {frame}, but the take has {take.frames} frames.",
+            f"Use {-take.frames} to {take.frames}.",
+            input=input,
+        )
     return place
 
 
@@ -57,7 +67,11 @@ def stretch(take: Codes, start: int, end: int | None) -> tuple[int, int]:
     """A range of frames, counted from the start."""
     first, last = place(take, start, "start"), place(take, end, "end")
     if first > last:
-        raise MisoError(f"The range ends at frame {last}, before its start, frame {first}.", "Let it end after its start.", input="end")
+        raise MisoError(
+            f"The range ends at frame {last}, before its start, frame {first}.",
+            "Let it end after its start.",
+            input="end",
+        )
     return first, last
 
 

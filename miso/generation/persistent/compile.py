@@ -8,7 +8,17 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from functools import lru_cache
 from pathlib import Path
 
-FILES = ("device.cuh", "plan.cuh", "stream.cuh", "numbers.cuh", "products.cuh", "drawing.cuh", "attention.cuh", "inputs.cuh", "frame.cu")
+FILES = (
+    "device.cuh",
+    "plan.cuh",
+    "stream.cuh",
+    "numbers.cuh",
+    "products.cuh",
+    "drawing.cuh",
+    "attention.cuh",
+    "inputs.cuh",
+    "frame.cu",
+)
 _MOST_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
@@ -18,7 +28,14 @@ def _nvrtc() -> ctypes.CDLL:
     pattern = "nvrtc64_*_0.dll" if windows else "libnvrtc.so.1*"
     found = []
     for site in map(Path, sys.path):
-        for folder in ("nvidia/cu13/lib", "nvidia/cu13/bin/x86_64", "nvidia/cu13/bin", "nvidia/cuda_nvrtc/lib", "nvidia/cuda_nvrtc/bin", "torch/lib"):
+        for folder in (
+            "nvidia/cu13/lib",
+            "nvidia/cu13/bin/x86_64",
+            "nvidia/cu13/bin",
+            "nvidia/cuda_nvrtc/lib",
+            "nvidia/cuda_nvrtc/bin",
+            "torch/lib",
+        ):
             found += sorted((site / folder).glob(pattern), reverse=True)
     for name in [*map(str, found), *(() if windows else ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"))]:
         try:
@@ -61,8 +78,16 @@ def cubin(architecture: str, macros: tuple[tuple[str, int], ...], *more: str) ->
     program = c_void_p()
     check(nvrtc.nvrtcCreateProgram(byref(program), source().encode(), b"frame.cu", 0, None, None))
     try:
-        options = [f"--gpu-architecture=sm_{architecture}", "--std=c++17", "-default-device", *(f"--define-macro={k}={v}" for k, v in macros), *more]
-        code = nvrtc.nvrtcCompileProgram(program, len(options), (c_char_p * len(options))(*(o.encode() for o in options)))
+        options = [
+            f"--gpu-architecture=sm_{architecture}",
+            "--std=c++17",
+            "-default-device",
+            *(f"--define-macro={k}={v}" for k, v in macros),
+            *more,
+        ]
+        code = nvrtc.nvrtcCompileProgram(
+            program, len(options), (c_char_p * len(options))(*(o.encode() for o in options))
+        )
         size = c_size_t()
         check(nvrtc.nvrtcGetProgramLogSize(program, byref(size)))
         log = ctypes.create_string_buffer(max(size.value, 1))
@@ -101,4 +126,17 @@ class Kernel:
 
     def __call__(self, parameter: ctypes.Structure, stream: int) -> None:
         arguments = (c_void_p * 1)(ctypes.addressof(parameter))
-        _check(self._launch(self._function, self.programs, 1, 1, self.threads, 1, 1, self.shared, c_void_p(stream), arguments))
+        _check(
+            self._launch(
+                self._function,
+                self.programs,
+                1,
+                1,
+                self.threads,
+                1,
+                1,
+                self.shared,
+                c_void_p(stream),
+                arguments,
+            )
+        )

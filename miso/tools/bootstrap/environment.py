@@ -31,13 +31,24 @@ class Environment:
         """A Python that runs ComfyUI, by its requirement file ``host``, and this pack."""
         self._create()
         # ComfyUI imports requests, but some versions don't list it and nothing else brings it any more
-        self.install("host", "what ComfyUI and the pack need (at first minutes, and 2 GB or more)",
-                     "-r", host, "-r", ROOT / "requirements.txt", "requests", afterwards=CPU_TORCH)
+        self.install(
+            "host",
+            "what ComfyUI and the pack need (at first minutes, and 2 GB or more)",
+            "-r",
+            host,
+            "-r",
+            ROOT / "requirements.txt",
+            "requests",
+            afterwards=CPU_TORCH,
+        )
 
     def install(self, name: str, what: str, *wanted: str | Path, afterwards: Path | None = None) -> None:
         """``pip install wanted``, then a script of ours, unless the stamp ``name`` says that just this has been done."""
         stamp = self.folder / f"{name}.stamp"
-        recipe = [part.read_bytes() if isinstance(part, Path) else part.encode() for part in (*wanted, afterwards or "")]
+        recipe = [
+            part.read_bytes() if isinstance(part, Path) else part.encode()
+            for part in (*wanted, afterwards or "")
+        ]
         digest = hashlib.sha256(b"\0".join(recipe)).hexdigest()
         if stamp.is_file() and stamp.read_text() == digest:
             return
@@ -55,16 +66,23 @@ class Environment:
         with self.log.open("ab") as log:
             log.write(f"\n# {what}\n".encode())
             log.flush()
-            done = subprocess.run([self.python, *command], stdout=log, stderr=subprocess.STDOUT, env=variables)
+            done = subprocess.run(
+                [self.python, *command], stdout=log, stderr=subprocess.STDOUT, env=variables
+            )
         if done.returncode:
             print("failed")
-            raise MisoError(f"{what} failed.", "If the network or the disk was the cause, run the same command again: what is "
-                            f"done is kept. The end of {self.log}:\n{tail(self.log)}")
+            raise MisoError(
+                f"{what} failed.",
+                "If the network or the disk was the cause, run the same command again: what is "
+                f"done is kept. The end of {self.log}:\n{tail(self.log)}",
+            )
         print(f"{time.monotonic() - began:.0f} s", flush=True)
 
     def output(self, code: str) -> str:
         """What a line of Python prints in this environment."""
-        return subprocess.run([self.python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            [self.python, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     def _create(self) -> None:
         made = self.folder / "made.stamp"
@@ -72,17 +90,25 @@ class Environment:
             return
         if not OLDEST <= sys.version_info[:2] <= NEWEST:
             oldest, newest = (".".join(map(str, version)) for version in (OLDEST, NEWEST))
-            raise MisoError(f"This is Python {sys.version.split()[0]}; PyTorch and ComfyUI want {oldest} to {newest}.",
-                            f"Run the command again with one of those, for example: python{newest} -m miso demo")
+            raise MisoError(
+                f"This is Python {sys.version.split()[0]}; PyTorch and ComfyUI want {oldest} to {newest}.",
+                f"Run the command again with one of those, for example: python{newest} -m miso demo",
+            )
         print(f"Making {self.folder} with Python {sys.version.split()[0]}", flush=True)
         HOME.mkdir(exist_ok=True)
-        done = subprocess.run([sys.executable, "-m", "venv", "--clear", self.folder], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "venv", "--clear", self.folder], capture_output=True, text=True
+        )
         if done.returncode:
-            raise MisoError(f"The environment could not be made:\n{done.stdout}{done.stderr}",
-                            "On Debian and Ubuntu: apt-get install python3-venv. Then run the command again.")
+            raise MisoError(
+                f"The environment could not be made:\n{done.stdout}{done.stderr}",
+                "On Debian and Ubuntu: apt-get install python3-venv. Then run the command again.",
+            )
         made.touch()
 
 
 def tail(path: Path, lines: int = 20) -> str:
     """The last lines of a log, indented, for an error message."""
-    return "\n".join("    " + line for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    return "\n".join(
+        "    " + line for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+    )

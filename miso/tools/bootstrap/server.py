@@ -17,19 +17,36 @@ from .environment import tail
 class Server:
     """``with Server(...) as server``: it answers when the block begins and is gone when it ends."""
 
-    def __init__(self, python: Path, comfyui: Path, base: Path, log: Path, *flags: str, port: int | None = None):
+    def __init__(
+        self, python: Path, comfyui: Path, base: Path, log: Path, *flags: str, port: int | None = None
+    ):
         self.base, self.log, self.port = base, log, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # an in-memory database: the default one would be written into ComfyUI's own folder, whatever the base directory
-        self._command = [str(python), "main.py", "--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(base),
-                         "--database-url", "sqlite:///:memory:", "--disable-api-nodes", "--disable-auto-launch", *flags]
+        self._command = [
+            str(python),
+            "main.py",
+            "--listen",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--base-directory",
+            str(base),
+            "--database-url",
+            "sqlite:///:memory:",
+            "--disable-api-nodes",
+            "--disable-auto-launch",
+            *flags,
+        ]
         self._folder = comfyui
 
     def __enter__(self) -> "Server":
         # threads that spin while they wait make small matrices thirty times slower beside anything else that runs
         variables = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=log, stderr=subprocess.STDOUT, env=variables)
+            self._process = subprocess.Popen(
+                self._command, cwd=self._folder, stdout=log, stderr=subprocess.STDOUT, env=variables
+            )
         try:
             self._wait_until_up(seconds=180)
         except BaseException:
@@ -61,13 +78,17 @@ class Server:
             with urllib.request.urlopen(request, timeout=30) as reply:
                 prompt_id = json.load(reply)["prompt_id"]
         except urllib.error.HTTPError as e:
-            raise MisoError(f"ComfyUI refused the graph: {_refusal(e.read())}", "Correct the named inputs.") from e
+            raise MisoError(
+                f"ComfyUI refused the graph: {_refusal(e.read())}", "Correct the named inputs."
+            ) from e
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             entry = self.get(f"/history/{prompt_id}").get(prompt_id)
             if entry:
                 if entry["status"]["status_str"] != "success":
-                    raise MisoError(f"The graph stopped. {_failure(entry['status']['messages'])}", f"More in {self.log}.")
+                    raise MisoError(
+                        f"The graph stopped. {_failure(entry['status']['messages'])}", f"More in {self.log}."
+                    )
                 return entry["outputs"]
             self._check_alive()
             time.sleep(0.1)
@@ -86,13 +107,18 @@ class Server:
                 return
             except OSError:  # not listening yet
                 time.sleep(0.1)
-        raise MisoError(f"ComfyUI did not answer within {seconds:.0f} s. The end of {self.log}:\n{tail(self.log)}")
+        raise MisoError(
+            f"ComfyUI did not answer within {seconds:.0f} s. The end of {self.log}:\n{tail(self.log)}"
+        )
 
     def _check_alive(self) -> None:
         code = self._process.poll()
         if code is not None:
-            raise MisoError(f"ComfyUI ended by itself (exit status {code}).", "If a package is missing or broken, delete the "
-                            f".miso folder and run the command again. The end of {self.log}:\n{tail(self.log)}")
+            raise MisoError(
+                f"ComfyUI ended by itself (exit status {code}).",
+                "If a package is missing or broken, delete the "
+                f".miso folder and run the command again. The end of {self.log}:\n{tail(self.log)}",
+            )
 
 
 def free_port(preferred: int = 0) -> int:
@@ -110,8 +136,11 @@ def free_port(preferred: int = 0) -> int:
 
 def _refusal(body: bytes) -> str:
     reply = json.loads(body)
-    details = [f"{node['class_type']}: {error['message']} ({error['details']})"
-               for node in reply.get("node_errors", {}).values() for error in node["errors"]]
+    details = [
+        f"{node['class_type']}: {error['message']} ({error['details']})"
+        for node in reply.get("node_errors", {}).values()
+        for error in node["errors"]
+    ]
     return "; ".join(details) or str(reply.get("error", reply))
 
 

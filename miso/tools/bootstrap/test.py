@@ -21,9 +21,11 @@ def main(argv: list[str]) -> int:
     for name, package in ALONE.items():
         environment.install(package.split("=")[0], name, "--no-deps", package)
     fetch(environment)
-    variables = {"OMP_NUM_THREADS": str(cores()),
-                 "OMP_WAIT_POLICY": "PASSIVE",  # idle threads that spin would slow the servers that tests start
-                 **os.environ}
+    variables = {
+        "OMP_NUM_THREADS": str(cores()),
+        "OMP_WAIT_POLICY": "PASSIVE",  # idle threads that spin would slow the servers that tests start
+        **os.environ,
+    }
     return subprocess.call([str(environment.python), "-m", "pytest", *argv], cwd=ROOT, env=variables)
 
 

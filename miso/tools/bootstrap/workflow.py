@@ -11,7 +11,12 @@ from pathlib import Path
 from ...errors import MisoError
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-DRAWN_ONLY = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode"}  # the browser's own: the server has no such blocks
+DRAWN_ONLY = {
+    "Note",
+    "MarkdownNote",
+    "Reroute",
+    "PrimitiveNode",
+}  # the browser's own: the server has no such blocks
 OFF = {2, 4}  # modes of a node: muted, bypassed
 
 
@@ -29,8 +34,10 @@ def to_prompt(workflow: dict, object_info: dict) -> dict:
         if node["type"] in DRAWN_ONLY or node.get("mode") in OFF:
             continue
         if node["type"] not in object_info:
-            raise MisoError(f"The workflow uses the block {node['type']}, which this ComfyUI does not have.",
-                            "See the start of ComfyUI's log: it names custom nodes that failed to load.")
+            raise MisoError(
+                f"The workflow uses the block {node['type']}, which this ComfyUI does not have.",
+                "See the start of ComfyUI's log: it names custom nodes that failed to load.",
+            )
         inputs = _widget_values(node, object_info[node["type"]]["input"])
         for slot in node.get("inputs", ()):
             source = _source(slot.get("link"), nodes, links)
@@ -54,16 +61,23 @@ def _source(link: int | None, nodes: dict, links: dict) -> list | None:
 def _widget_values(node: dict, declared: dict) -> dict:
     """Widget values by name. An input that was made a socket keeps its place in the list."""
     values = list(node.get("widgets_values") or ())
-    drawn = {slot["name"] for slot in node.get("inputs", ()) if "widget" in slot}  # finds widgets of custom types
+    drawn = {
+        slot["name"] for slot in node.get("inputs", ()) if "widget" in slot
+    }  # finds widgets of custom types
     named = {}
-    for name, (kind, *options) in (*declared.get("required", {}).items(), *declared.get("optional", {}).items()):
+    for name, (kind, *options) in (
+        *declared.get("required", {}).items(),
+        *declared.get("optional", {}).items(),
+    ):
         options = options[0] if options else {}
         widget = name in drawn or isinstance(kind, list) or kind in WIDGETS
         if not widget or options.get("forceInput"):
             continue
         if values:
             value = values.pop(0)
-            named[name] = {"__value__": value} if isinstance(value, list) else value  # a bare list would read as a link
+            named[name] = (
+                {"__value__": value} if isinstance(value, list) else value
+            )  # a bare list would read as a link
         elif "default" in options:
             named[name] = options["default"]
         # the browser adds a "what to do after a run" widget to seeds, whether or not they ask for it

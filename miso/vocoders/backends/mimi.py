@@ -19,7 +19,11 @@ class MimiSized(Vocoder):
 
     def __init__(self, config: MimiConfig, codec: str):
         self.codec = codec
-        self.sample_rate, self.frame_rate, self.frame_size = config.sample_rate, config.frame_rate, config.frame_size
+        self.sample_rate, self.frame_rate, self.frame_size = (
+            config.sample_rate,
+            config.frame_rate,
+            config.frame_size,
+        )
         self.codebooks, self.codebook_size = config.codebooks, config.codebook_size
 
     @property
@@ -52,7 +56,9 @@ class MimiStream(Stream):
     """A stream of our own Mimi: 8 MB a take, exact at any chunk size."""
 
     vocoder: MimiVocoder
-    state: DecodeState | None = None  # None at the beginning; replaced, never written to: one kept is a point to return to
+    state: DecodeState | None = (
+        None  # None at the beginning; replaced, never written to: one kept is a point to return to
+    )
 
     def _push(self, codes: Tensor) -> Tensor:
         codes = codes.to(self.vocoder.device, torch.int64)
@@ -64,6 +70,8 @@ class MimiStream(Stream):
         return super().flush()
 
 
-def load(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> MimiVocoder:
+def load(
+    checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> MimiVocoder:
     """The backend's loader: see ``registry.load_vocoder``."""
     return MimiVocoder(load_mimi(checkpoint, device, dtype or torch.float32))

@@ -46,7 +46,9 @@ class MoshiVocoder(MimiSized):
     def _encode(self, wave: Tensor, codebooks: int) -> Tensor:
         require_fp32(self)
         with torch.no_grad():
-            codes = self.module.encode(F.pad(wave, (0, -wave.shape[-1] % self.frame_size)).to(self.device, torch.float32))
+            codes = self.module.encode(
+                F.pad(wave, (0, -wave.shape[-1] % self.frame_size)).to(self.device, torch.float32)
+            )
         return codes[:, :codebooks].cpu()
 
 
@@ -69,7 +71,9 @@ class MoshiStream(Stream):
         return super().flush()
 
 
-def load(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> MoshiVocoder:
+def load(
+    checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> MoshiVocoder:
     """The backend's loader: see ``registry.load_vocoder``. Also raises MisoError on a file without an encoder."""
     # read by the package at import: no compiler, and no CUDA graphs, whose memory a host could not take back
     os.environ.setdefault("NO_TORCH_COMPILE", "1")
@@ -78,25 +82,63 @@ def load(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtyp
         from moshi.models import loaders
     except ModuleNotFoundError as e:
         if not e.name or e.name.split(".")[0] == "moshi":
-            raise missing_package("moshi", "The vocoder backend 'moshi'", "pip install --no-deps moshi") from e
+            raise missing_package(
+                "moshi", "The vocoder backend 'moshi'", "pip install --no-deps moshi"
+            ) from e
         raise missing_package(e.name, "The vocoder backend 'moshi'") from e
     config, codec, tensors = whole_codec(checkpoint, "moshi")
     if config.encoder_layers != config.decoder_layers or config.semantic != 1:
-        raise MisoError("The package 'moshi' can't build a codec of these sizes.", "Use the vocoder backend 'mimi'.")
+        raise MisoError(
+            "The package 'moshi' can't build a codec of these sizes.", "Use the vocoder backend 'mimi'."
+        )
     module = loaders.get_mimi(None, _sizes(config), num_codebooks=config.codebooks)
     module.load_state_dict(tensors)
     return MoshiVocoder(module.eval().to(device, dtype or torch.float32), config, codec)
 
 
 def _sizes(c: MimiConfig) -> dict:
-    seanet = {"channels": 1, "dimension": c.dim, "causal": True, "n_filters": c.filters, "n_residual_layers": c.residual_layers,
-              "compress": c.compress, "dilation_base": c.dilation_base, "kernel_size": c.kernel, "pad_mode": "constant",
-              "residual_kernel_size": c.residual_kernel, "last_kernel_size": c.last_kernel, "ratios": list(c.ratios)}
-    transformer = {"d_model": c.dim, "input_dimension": c.dim, "output_dimensions": [c.dim], "num_heads": c.heads,
-                   "num_layers": c.decoder_layers, "dim_feedforward": c.ff, "causal": True, "context": c.window, "gating": "none",
-                   "layer_scale": c.layer_scale, "max_period": c.rope_base, "positional_embedding": "rope", "norm": "layer_norm",
-                   "conv_layout": True}
-    quantizer = {"dimension": c.codebook_dim, "n_q": c.codebooks, "bins": c.codebook_size, "input_dimension": c.dim,
-                 "output_dimension": c.dim}
-    return {"channels": 1, "sample_rate": c.sample_rate, "frame_rate": c.frame_rate, "seanet": seanet, "transformer": transformer,
-            "quantizer": quantizer}
+    seanet = {
+        "channels": 1,
+        "dimension": c.dim,
+        "causal": True,
+        "n_filters": c.filters,
+        "n_residual_layers": c.residual_layers,
+        "compress": c.compress,
+        "dilation_base": c.dilation_base,
+        "kernel_size": c.kernel,
+        "pad_mode": "constant",
+        "residual_kernel_size": c.residual_kernel,
+        "last_kernel_size": c.last_kernel,
+        "ratios": list(c.ratios),
+    }
+    transformer = {
+        "d_model": c.dim,
+        "input_dimension": c.dim,
+        "output_dimensions": [c.dim],
+        "num_heads": c.heads,
+        "num_layers": c.decoder_layers,
+        "dim_feedforward": c.ff,
+        "causal": True,
+        "context": c.window,
+        "gating": "none",
+        "layer_scale": c.layer_scale,
+        "max_period": c.rope_base,
+        "positional_embedding": "rope",
+        "norm": "layer_norm",
+        "conv_layout": True,
+    }
+    quantizer = {
+        "dimension": c.codebook_dim,
+        "n_q": c.codebooks,
+        "bins": c.codebook_size,
+        "input_dimension": c.dim,
+        "output_dimension": c.dim,
+    }
+    return {
+        "channels": 1,
+        "sample_rate": c.sample_rate,
+        "frame_rate": c.frame_rate,
+        "seanet": seanet,
+        "transformer": transformer,
+        "quantizer": quantizer,
+    }

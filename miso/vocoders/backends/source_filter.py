@@ -28,7 +28,7 @@ class SourceFilterVocoder(MimiSized):
         for first in range(0, frames, _CHUNK):
             if progress:
                 progress(first, frames)
-            parts.append(stream.push(codes[:, :, first:first + _CHUNK]))
+            parts.append(stream.push(codes[:, :, first : first + _CHUNK]))
         if progress:
             progress(frames, frames)
         return torch.cat((*parts, stream.flush()), 2)
@@ -56,6 +56,8 @@ class SourceFilterStream(Stream):
         return super().flush() if state is None else self.vocoder.module.rest(state).cpu()
 
 
-def load(checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> SourceFilterVocoder:
+def load(
+    checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> SourceFilterVocoder:
     """The backend's loader: see ``registry.load_vocoder``."""
     return SourceFilterVocoder(load_source_filter(checkpoint, device, dtype or torch.float32))

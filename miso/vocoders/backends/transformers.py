@@ -56,20 +56,27 @@ class TransformersVocoder(MimiSized):
                 module._embed = None
 
 
-def load(checkpoint: str | os.PathLike, device: str | torch.device = "cpu",
-         dtype: torch.dtype | None = None) -> TransformersVocoder:
+def load(
+    checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> TransformersVocoder:
     """The backend's loader: see ``registry.load_vocoder``. Also raises MisoError on a file without an encoder."""
     model_class, config_class = _classes()
     config, codec, tensors = whole_codec(checkpoint, "transformers")
     if config.encoder_layers != config.decoder_layers or config.stride != 2:
         raise MisoError("transformers can't build a codec of these sizes.", "Use the vocoder backend 'mimi'.")
     with _quiet():
-        module, report = model_class.from_pretrained(None, config=config_class(**_sizes(config)), output_loading_info=True,
-                                                     state_dict=to_hugging_face(tensors, config.heads))
+        module, report = model_class.from_pretrained(
+            None,
+            config=config_class(**_sizes(config)),
+            output_loading_info=True,
+            state_dict=to_hugging_face(tensors, config.heads),
+        )
     wrong = [*report["missing_keys"], *report["unexpected_keys"]]
     if wrong:
-        raise MisoError(f"transformers {metadata.version('transformers')} names Mimi's tensors in another way ({min(wrong)}).",
-                        "Use the vocoder backend 'mimi'.")
+        raise MisoError(
+            f"transformers {metadata.version('transformers')} names Mimi's tensors in another way ({min(wrong)}).",
+            "Use the vocoder backend 'mimi'.",
+        )
     return TransformersVocoder(module.eval().to(device, dtype or torch.float32), config, codec)
 
 
@@ -80,27 +87,47 @@ def _classes():
     except metadata.PackageNotFoundError as e:
         raise missing_package("transformers", "The vocoder backend 'transformers'", INSTALL) from e
     if tuple(int(part) for part in version.split(".")[:2]) < NEEDED:
-        raise MisoError(f"transformers {version} decodes Mimi wrongly past 10 seconds (fixed in 5.3).",
-                        f"Use the vocoder backend 'mimi', or: {INSTALL}")
+        raise MisoError(
+            f"transformers {version} decodes Mimi wrongly past 10 seconds (fixed in 5.3).",
+            f"Use the vocoder backend 'mimi', or: {INSTALL}",
+        )
     try:
         from transformers import MimiConfig as Config
         from transformers import MimiModel
     except ImportError as e:  # its lazy imports report any fault of torchvision or torchaudio so
-        raise MisoError(f"transformers {version} is installed, but its Mimi can't be imported: {e}",
-                        "Mend that installation, or use the vocoder backend 'mimi'.") from e
+        raise MisoError(
+            f"transformers {version} is installed, but its Mimi can't be imported: {e}",
+            "Mend that installation, or use the vocoder backend 'mimi'.",
+        ) from e
     return MimiModel, Config
 
 
 def _sizes(c: MimiConfig) -> dict:
     return {
-        "sampling_rate": c.sample_rate, "hidden_size": c.dim, "num_filters": c.filters, "num_residual_layers": c.residual_layers,
-        "upsampling_ratios": list(c.ratios), "kernel_size": c.kernel, "last_kernel_size": c.last_kernel,
-        "residual_kernel_size": c.residual_kernel, "dilation_growth_rate": c.dilation_base, "compress": c.compress,
-        "codebook_size": c.codebook_size, "codebook_dim": c.codebook_dim, "vector_quantization_hidden_dimension": c.codebook_dim,
-        "num_quantizers": c.codebooks, "num_semantic_quantizers": c.semantic, "upsample_groups": c.dim,
-        "num_hidden_layers": c.decoder_layers, "intermediate_size": c.ff, "num_attention_heads": c.heads,
-        "num_key_value_heads": c.heads, "head_dim": c.dim // c.heads, "sliding_window": c.window,
-        "rope_parameters": {"rope_theta": c.rope_base, "rope_type": "default"}, "layer_scale_initial_scale": c.layer_scale,
+        "sampling_rate": c.sample_rate,
+        "hidden_size": c.dim,
+        "num_filters": c.filters,
+        "num_residual_layers": c.residual_layers,
+        "upsampling_ratios": list(c.ratios),
+        "kernel_size": c.kernel,
+        "last_kernel_size": c.last_kernel,
+        "residual_kernel_size": c.residual_kernel,
+        "dilation_growth_rate": c.dilation_base,
+        "compress": c.compress,
+        "codebook_size": c.codebook_size,
+        "codebook_dim": c.codebook_dim,
+        "vector_quantization_hidden_dimension": c.codebook_dim,
+        "num_quantizers": c.codebooks,
+        "num_semantic_quantizers": c.semantic,
+        "upsample_groups": c.dim,
+        "num_hidden_layers": c.decoder_layers,
+        "intermediate_size": c.ff,
+        "num_attention_heads": c.heads,
+        "num_key_value_heads": c.heads,
+        "head_dim": c.dim // c.heads,
+        "sliding_window": c.window,
+        "rope_parameters": {"rope_theta": c.rope_base, "rope_type": "default"},
+        "layer_scale_initial_scale": c.layer_scale,
     }
 
 

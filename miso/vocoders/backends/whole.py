@@ -23,13 +23,17 @@ def whole_codec(checkpoint: str | os.PathLike, backend: str) -> tuple[MimiConfig
     """
     mimi = load_mimi(checkpoint)
     if not mimi.can_encode:
-        raise MisoError(f"This file holds a decoder only, but the vocoder backend '{backend}' loads whole codecs.",
-                        "Use the backend 'mimi', or a file with an encoder.")
+        raise MisoError(
+            f"This file holds a decoder only, but the vocoder backend '{backend}' loads whole codecs.",
+            "Use the backend 'mimi', or a file with an encoder.",
+        )
     return mimi.config, mimi.codec, published_tensors(mimi)
 
 
 def require_fp32(vocoder: Vocoder) -> None:
     """Raise MisoError unless the module's weights are fp32: in bf16 one code in eight would change."""
     if next(vocoder.module.parameters()).dtype != torch.float32:
-        raise MisoError("Mimi encodes in fp32 only, and this vocoder was loaded in another precision.",
-                        "Load it in fp32, or use the backend 'mimi', which keeps its encoder in fp32.")
+        raise MisoError(
+            "Mimi encodes in fp32 only, and this vocoder was loaded in another precision.",
+            "Load it in fp32, or use the backend 'mimi', which keeps its encoder in fp32.",
+        )

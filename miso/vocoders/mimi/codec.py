@@ -56,9 +56,13 @@ class Mimi(nn.Module):
         if encoder:
             self.encoder = SEANetEncoder(config)
             self.encoder_transformer = Transformer(config, config.encoder_layers)
-            self.downsample = CausalConv1d(config.dim, config.dim, 2 * config.stride, config.stride, bias=False, replicate=True)
+            self.downsample = CausalConv1d(
+                config.dim, config.dim, 2 * config.stride, config.stride, bias=False, replicate=True
+            )
         self.quantizer = SplitQuantizer(config, encoder)
-        self.upsample = CausalConvTranspose1d(config.dim, config.dim, config.stride, groups=config.dim, bias=False)
+        self.upsample = CausalConvTranspose1d(
+            config.dim, config.dim, config.stride, groups=config.dim, bias=False
+        )
         self.decoder_transformer = Transformer(config, config.decoder_layers)
         self.decoder = SEANetDecoder(config)
         self.can_encode = encoder
@@ -107,30 +111,36 @@ class Mimi(nn.Module):
         result = torch.empty(codes.shape[0], 1, frames * size, device=codes.device, dtype=torch.float32)
         state = None
         for start in range(0, frames, chunk):
-            wave, state = self.decode_step(codes[..., start:start + chunk], state)
-            result[..., start * size:start * size + wave.shape[-1]] = wave
+            wave, state = self.decode_step(codes[..., start : start + chunk], state)
+            result[..., start * size : start * size + wave.shape[-1]] = wave
             if progress:
                 progress(min(start + chunk, frames), frames)
         return result
 
     # encoding
 
-    def encode_step(self, wave: Tensor, state: EncodeState | None = None,
-                    codebooks: int | None = None) -> tuple[Tensor, EncodeState]:
+    def encode_step(
+        self, wave: Tensor, state: EncodeState | None = None, codebooks: int | None = None
+    ) -> tuple[Tensor, EncodeState]:
         """The next samples of a stream [B, 1, t * frame_size] -> codes [B, K, t] and the state after them."""
         if not self.can_encode:
-            raise MisoError("This codec file holds a decoder only: it can turn codes into sound, not sound into codes.",
-                            "Load a Mimi file with an encoder.")
+            raise MisoError(
+                "This codec file holds a decoder only: it can turn codes into sound, not sound into codes.",
+                "Load a Mimi file with an encoder.",
+            )
         if (weights := self.downsample.conv.weight).dtype != torch.float32:
             name = str(weights.dtype).removeprefix("torch.")
-            raise MisoError(f"Mimi encodes in fp32 only, but its encoder was cast to {name}, which would change many codes.",
-                            "Load it in fp32, or cast the decoding half alone.")
+            raise MisoError(
+                f"Mimi encodes in fp32 only, but its encoder was cast to {name}, which would change many codes.",
+                "Load it in fp32, or cast the decoding half alone.",
+            )
         with torch.no_grad(), _no_tf32(wave.device):
             latent, state = self.analyse(wave.float(), state)
             return self.quantizer.encode(latent, codebooks or self.config.codebooks), state
 
-    def encode(self, wave: Tensor, codebooks: int | None = None, progress: Progress | None = None,
-               chunk: int = CHUNK) -> Tensor:
+    def encode(
+        self, wave: Tensor, codebooks: int | None = None, progress: Progress | None = None, chunk: int = CHUNK
+    ) -> Tensor:
         """Samples [B, 1, N] at the codec's rate -> codes [B, K, ceil(N / frame_size)] (int64), the first K codebooks.
 
         The end is filled up with zeros to a whole frame here: left to themselves, published encoders disagree about it.
@@ -140,7 +150,7 @@ class Mimi(nn.Module):
         wave = F.pad(wave, (0, -wave.shape[-1] % size))
         frames, codes, state = wave.shape[-1] // size, [], None
         for start in range(0, frames, chunk):
-            ids, state = self.encode_step(wave[..., start * size:(start + chunk) * size], state, codebooks)
+            ids, state = self.encode_step(wave[..., start * size : (start + chunk) * size], state, codebooks)
             codes.append(ids)
             if progress:
                 progress(min(start + chunk, frames), frames)

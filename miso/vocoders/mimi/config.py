@@ -17,7 +17,12 @@ class MimiConfig:
     sample_rate: int = 24_000  # Hz
     # SEANet: convolutions between samples and the token rate
     filters: int = 64  # channels at the sample rate; doubled at each of the ratios
-    ratios: tuple[int, ...] = (8, 6, 5, 4)  # upsampling factors in the decoder's order; the encoder goes backwards
+    ratios: tuple[int, ...] = (
+        8,
+        6,
+        5,
+        4,
+    )  # upsampling factors in the decoder's order; the encoder goes backwards
     kernel: int = 7
     last_kernel: int = 3
     residual_kernel: int = 3
@@ -45,14 +50,22 @@ class MimiConfig:
     def __post_init__(self):
         object.__setattr__(self, "ratios", tuple(self.ratios))  # JSON brings a list
         whole = [f.name for f in dataclasses.fields(self) if f.type == "int"]
-        wrong = [n for n in whole if not isinstance(getattr(self, n), int) or getattr(self, n) < ("layers" not in n)]
+        wrong = [
+            n
+            for n in whole
+            if not isinstance(getattr(self, n), int) or getattr(self, n) < ("layers" not in n)
+        ]
         if wrong or not self.ratios or any(not isinstance(r, int) or r < 1 for r in self.ratios):
             sizes = ", ".join(f"{n} = {getattr(self, n)!r}" for n in wrong or ["ratios"])
             raise MisoError(f"These sizes of a Mimi codec are not positive whole numbers: {sizes}.")
         if self.dim % (2 * self.heads):
-            raise MisoError(f"A Mimi codec of dim {self.dim} can't have {self.heads} heads: a head needs an even size.")
+            raise MisoError(
+                f"A Mimi codec of dim {self.dim} can't have {self.heads} heads: a head needs an even size."
+            )
         if self.semantic > self.codebooks:
-            raise MisoError(f"A Mimi codec of {self.codebooks} codebooks can't have {self.semantic} semantic ones.")
+            raise MisoError(
+                f"A Mimi codec of {self.codebooks} codebooks can't have {self.semantic} semantic ones."
+            )
 
     @property
     def token_size(self) -> int:
@@ -80,5 +93,7 @@ class MimiConfig:
         except (ValueError, TypeError) as e:
             if isinstance(e, MisoError):
                 raise
-            raise MisoError(f"The sizes in this codec file's metadata can't be read: {e}.",
-                            "It is damaged, or made by a newer version of this pack.") from e
+            raise MisoError(
+                f"The sizes in this codec file's metadata can't be read: {e}.",
+                "It is damaged, or made by a newer version of this pack.",
+            ) from e

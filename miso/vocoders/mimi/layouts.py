@@ -20,16 +20,28 @@ Sources = dict[str, tuple[str, ...]]  # published name -> the names in the file:
 _FIRST, _REST = "quantizer.rvq_first.", "quantizer.rvq_rest."
 _QKV = ("q_proj.weight", "k_proj.weight", "v_proj.weight")
 _PAIRS = [  # published, hugging face: each fragment stands for the other, in both directions
-    *((f"{ours}{a}", f"quantizer.{theirs}_residual_vector_quantizer.{b}")
-      for ours, theirs in ((_FIRST, "semantic"), (_REST, "acoustic"))
-      for a, b in (("vq.layers.", "layers."), ("input_proj.", "input_proj."), ("output_proj.", "output_proj."))),
-    ("._codebook._initialized", ".codebook.initialized"), ("._codebook.embedding_sum", ".codebook.embed_sum"),
+    *(
+        (f"{ours}{a}", f"quantizer.{theirs}_residual_vector_quantizer.{b}")
+        for ours, theirs in ((_FIRST, "semantic"), (_REST, "acoustic"))
+        for a, b in (
+            ("vq.layers.", "layers."),
+            ("input_proj.", "input_proj."),
+            ("output_proj.", "output_proj."),
+        )
+    ),
+    ("._codebook._initialized", ".codebook.initialized"),
+    ("._codebook.embedding_sum", ".codebook.embed_sum"),
     ("._codebook.cluster_usage", ".codebook.cluster_usage"),
-    ("encoder.model.", "encoder.layers."), ("decoder.model.", "decoder.layers."),
+    ("encoder.model.", "encoder.layers."),
+    ("decoder.model.", "decoder.layers."),
     ("_transformer.transformer.layers.", "_transformer.layers."),
-    (".linear1.", ".mlp.fc1."), (".linear2.", ".mlp.fc2."), (".self_attn.out_proj.", ".self_attn.o_proj."),
-    (".norm1.", ".input_layernorm."), (".norm2.", ".post_attention_layernorm."),
-    (".layer_scale_1.", ".self_attn_layer_scale."), (".layer_scale_2.", ".mlp_layer_scale."),
+    (".linear1.", ".mlp.fc1."),
+    (".linear2.", ".mlp.fc2."),
+    (".self_attn.out_proj.", ".self_attn.o_proj."),
+    (".norm1.", ".input_layernorm."),
+    (".norm2.", ".post_attention_layernorm."),
+    (".layer_scale_1.", ".self_attn_layer_scale."),
+    (".layer_scale_2.", ".mlp_layer_scale."),
 ]
 
 
@@ -39,7 +51,9 @@ def published_name(module_name: str) -> str:
     name = name.replace("self_attn.in_proj.weight", "self_attn.in_proj_weight")
     name = name.replace("quantizer.semantic.", _FIRST).replace("quantizer.acoustic.", _REST)
     name = re.sub(r"(layer_scale_\d)$", r"\1.scale", name)
-    deep = r".\1.\1.\1." if name.startswith(("downsample", "upsample")) else r".\1.\1."  # wrappers in the published modules
+    deep = (
+        r".\1.\1.\1." if name.startswith(("downsample", "upsample")) else r".\1.\1."
+    )  # wrappers in the published modules
     return re.sub(r"\.(conv|convtr)\.", deep, name)
 
 
@@ -54,8 +68,14 @@ def sources(names: Iterable[str]) -> Sources | None:
     if any(name.startswith("decoder.model.") for name in names):
         return {_plain(name): (name,) for name in names}
     # transformers nests these in memory since 5.22; some files were saved that way
-    flat = {re.sub(r"^(?:en|de)coder\.((?:en|de)coder)_seanet\.", r"\1.",
-                   re.sub(r"^(?:en|de)coder\.(?=\w+_transformer\.|downsample\.|upsample\.)", "", name)): name for name in names}
+    flat = {
+        re.sub(
+            r"^(?:en|de)coder\.((?:en|de)coder)_seanet\.",
+            r"\1.",
+            re.sub(r"^(?:en|de)coder\.(?=\w+_transformer\.|downsample\.|upsample\.)", "", name),
+        ): name
+        for name in names
+    }
     tops = [int(m[1]) for name in flat if (m := re.match(r"decoder\.layers\.(\d+)\.conv\.", name))]
     if not tops:
         return None
@@ -65,7 +85,8 @@ def sources(names: Iterable[str]) -> Sources | None:
             continue  # found with their query
         if name.endswith(_QKV[0]):
             found[_from_hugging_face(name.replace(_QKV[0], "in_proj_weight"), max(tops))] = tuple(
-                flat.get(name.replace(_QKV[0], part), name.replace(_QKV[0], part)) for part in _QKV)
+                flat.get(name.replace(_QKV[0], part), name.replace(_QKV[0], part)) for part in _QKV
+            )
         else:
             found[_from_hugging_face(name, max(tops))] = (actual,)
     return found
@@ -81,7 +102,10 @@ def join(parts: list[Tensor], heads: int) -> Tensor:
 
 def to_published(tensors: Mapping[str, Tensor], heads: int) -> dict[str, Tensor]:
     """Tensors of any layout under their published names. Raises KeyError where query, key and value aren't together."""
-    return {name: join([tensors[part] for part in parts], heads) for name, parts in (sources(tensors) or {}).items()}
+    return {
+        name: join([tensors[part] for part in parts], heads)
+        for name, parts in (sources(tensors) or {}).items()
+    }
 
 
 def to_hugging_face(tensors: Mapping[str, Tensor], heads: int) -> dict[str, Tensor]:

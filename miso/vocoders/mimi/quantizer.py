@@ -46,14 +46,22 @@ class ResidualQuantizer(nn.Module):
         return torch.stack(codes, 1)
 
     def _search(self, latent: Tensor, paths: int) -> Tensor:
-        left = self.input_proj(latent).transpose(1, 2)[:, :, None]  # [B, T, paths, C] what each path has yet to find
+        left = self.input_proj(latent).transpose(1, 2)[
+            :, :, None
+        ]  # [B, T, paths, C] what each path has yet to find
         codes = torch.empty(*left.shape[:3], 0, dtype=torch.int64, device=left.device)
         for table in self.tables:
             distance = left.square().sum(3, keepdim=True) - 2 * left @ table.T + table.square().sum(1)
-            best = distance.flatten(2).topk(min(paths, distance.shape[2] * len(table)), largest=False).indices  # the best first
+            best = (
+                distance.flatten(2).topk(min(paths, distance.shape[2] * len(table)), largest=False).indices
+            )  # the best first
             path, ids = best // len(table), best % len(table)
-            left = left.gather(2, path[..., None].expand(*path.shape, left.shape[3])) - F.embedding(ids, table)
-            codes = torch.cat((codes.gather(2, path[..., None].expand(*path.shape, codes.shape[3])), ids[..., None]), 3)
+            left = left.gather(2, path[..., None].expand(*path.shape, left.shape[3])) - F.embedding(
+                ids, table
+            )
+            codes = torch.cat(
+                (codes.gather(2, path[..., None].expand(*path.shape, codes.shape[3])), ids[..., None]), 3
+            )
         return codes[:, :, 0].transpose(1, 2)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -74,7 +82,9 @@ class ResidualQuantizer(nn.Module):
             residual = residual - vectors.detach()
         summed = x - residual.transpose(1, 2)
         straight = x + (summed - x).detach()
-        return QuantizerOutput(self.output_proj(straight), torch.stack(codes, 1), commitment / codebooks, codebook / codebooks)
+        return QuantizerOutput(
+            self.output_proj(straight), torch.stack(codes, 1), commitment / codebooks, codebook / codebooks
+        )
 
 
 def nearest(x: Tensor, table: Tensor) -> Tensor:
@@ -101,9 +111,9 @@ class SplitQuantizer(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """A latent [B, dim, T] from codes [B, K, T] of the first K codebooks."""
-        latent = self.semantic.decode(codes[:, :self.split])
+        latent = self.semantic.decode(codes[:, : self.split])
         if codes.shape[1] > self.split:
-            latent = latent + self.acoustic.decode(codes[:, self.split:])
+            latent = latent + self.acoustic.decode(codes[:, self.split :])
         return latent
 
     def forward(self, latent: Tensor, codebooks: int) -> QuantizerOutput:
@@ -113,6 +123,9 @@ class SplitQuantizer(nn.Module):
             return first
         rest = self.acoustic(latent, codebooks - self.split)
         share = self.split / codebooks
-        return QuantizerOutput(first.latent + rest.latent, torch.cat([first.codes, rest.codes], 1),
-                         share * first.commitment + (1 - share) * rest.commitment,
-                         share * first.codebook + (1 - share) * rest.codebook)
+        return QuantizerOutput(
+            first.latent + rest.latent,
+            torch.cat([first.codes, rest.codes], 1),
+            share * first.commitment + (1 - share) * rest.commitment,
+            share * first.codebook + (1 - share) * rest.codebook,
+        )

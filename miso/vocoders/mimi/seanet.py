@@ -21,8 +21,16 @@ FEW = 64  # inputs up to which upsampling is faster as a matrix product: on a CP
 class CausalConv1d(nn.Module):
     """A convolution that sees nothing later than its output: [B, C, T] -> [B, C', T / stride], T a multiple of the stride."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, bias: bool = True,
-                 replicate: bool = False):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = True,
+        replicate: bool = False,
+    ):
         super().__init__()
         self.conv = nn.Conv1d(inputs, outputs, kernel, stride, dilation=dilation, bias=bias)
         self.reach = (kernel - 1) * dilation + 1 - stride  # earlier inputs that an output still sees
@@ -32,10 +40,14 @@ class CausalConv1d(nn.Module):
         """The output, and the last ``reach`` inputs [B, C, reach] as the next call's past."""
         if self.reach:
             if past is None:
-                past = x[..., :1].expand(-1, -1, self.reach) if self.replicate else x.new_zeros(*x.shape[:2], self.reach)
+                past = (
+                    x[..., :1].expand(-1, -1, self.reach)
+                    if self.replicate
+                    else x.new_zeros(*x.shape[:2], self.reach)
+                )
             x = torch.cat([past, x], -1)
         # a copy: a view would keep all of x alive until the next chunk
-        return self.conv(x), x[..., x.shape[-1] - self.reach:].clone()
+        return self.conv(x), x[..., x.shape[-1] - self.reach :].clone()
 
 
 class CausalConvTranspose1d(nn.Module):
@@ -54,13 +66,19 @@ class CausalConvTranspose1d(nn.Module):
         if self.convtr.bias is not None:
             tail = tail - self.convtr.bias[:, None]  # the next chunk's own bias covers these samples
         if past is not None:
-            y = torch.cat([y[..., :self.stride] + past, y[..., self.stride:]], -1)
+            y = torch.cat([y[..., : self.stride] + past, y[..., self.stride :]], -1)
         return y, tail.clone()
 
     def _as_matmul(self, x: Tensor) -> Tensor:
         """The same [B, C', (T + 1) * stride]: each input's two strides of output by one matrix, then added where they overlap."""
-        taps = (x.transpose(1, 2) @ self.convtr.weight.flatten(1)).unflatten(-1, (-1, 2, self.stride)).transpose(1, 2)
-        y = F.pad(taps[..., 0, :], (0, 0, 0, 1)) + F.pad(taps[..., 1, :], (0, 0, 1, 0))  # [B, C', T + 1, stride]
+        taps = (
+            (x.transpose(1, 2) @ self.convtr.weight.flatten(1))
+            .unflatten(-1, (-1, 2, self.stride))
+            .transpose(1, 2)
+        )
+        y = F.pad(taps[..., 0, :], (0, 0, 0, 1)) + F.pad(
+            taps[..., 1, :], (0, 0, 1, 0)
+        )  # [B, C', T + 1, stride]
         y = y.flatten(2)
         return y if self.convtr.bias is None else y + self.convtr.bias[:, None]
 
@@ -72,10 +90,14 @@ class ResidualBlock(nn.Module):
         super().__init__()
         inner = channels // config.compress
         # the published names count the activations, so they have places here
-        self.block = nn.ModuleList([
-            nn.ELU(), CausalConv1d(channels, inner, config.residual_kernel, dilation=dilation),
-            nn.ELU(), CausalConv1d(inner, channels, 1),
-        ])
+        self.block = nn.ModuleList(
+            [
+                nn.ELU(),
+                CausalConv1d(channels, inner, config.residual_kernel, dilation=dilation),
+                nn.ELU(),
+                CausalConv1d(inner, channels, 1),
+            ]
+        )
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         before, widen, after, narrow = self.block
@@ -113,7 +135,11 @@ class SEANetEncoder(_Chain):
         channels = config.filters
         modules: list[nn.Module] = [CausalConv1d(1, channels, config.kernel)]
         for ratio in reversed(config.ratios):
-            modules += [*_residuals(channels, config), nn.ELU(), CausalConv1d(channels, 2 * channels, 2 * ratio, stride=ratio)]
+            modules += [
+                *_residuals(channels, config),
+                nn.ELU(),
+                CausalConv1d(channels, 2 * channels, 2 * ratio, stride=ratio),
+            ]
             channels *= 2
         super().__init__([*modules, nn.ELU(), CausalConv1d(channels, config.dim, config.last_kernel)])
 
@@ -125,6 +151,10 @@ class SEANetDecoder(_Chain):
         channels = config.filters * 2 ** len(config.ratios)
         modules: list[nn.Module] = [CausalConv1d(config.dim, channels, config.kernel)]
         for ratio in config.ratios:
-            modules += [nn.ELU(), CausalConvTranspose1d(channels, channels // 2, ratio), *_residuals(channels // 2, config)]
+            modules += [
+                nn.ELU(),
+                CausalConvTranspose1d(channels, channels // 2, ratio),
+                *_residuals(channels // 2, config),
+            ]
             channels //= 2
         super().__init__([*modules, nn.ELU(), CausalConv1d(channels, 1, config.last_kernel)])

@@ -58,9 +58,12 @@ class Attention(nn.Module):
         self.in_proj = nn.Linear(config.dim, 3 * config.dim, bias=False)
         self.out_proj = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor, turn: Tensor, mask: Tensor | None,
-                past: KeysValues | None) -> tuple[Tensor, KeysValues]:
-        q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each [B, H, T, head dim]
+    def forward(
+        self, x: Tensor, turn: Tensor, mask: Tensor | None, past: KeysValues | None
+    ) -> tuple[Tensor, KeysValues]:
+        q, k, v = (
+            self.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # each [B, H, T, head dim]
         q, k = rotate(q, turn), rotate(k, turn)
         if past is not None:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
@@ -81,8 +84,9 @@ class Layer(nn.Module):
         self.layer_scale_1 = nn.Parameter(torch.full((config.dim,), config.layer_scale))
         self.layer_scale_2 = nn.Parameter(torch.full((config.dim,), config.layer_scale))
 
-    def forward(self, x: Tensor, turn: Tensor, mask: Tensor | None,
-                past: KeysValues | None) -> tuple[Tensor, KeysValues]:
+    def forward(
+        self, x: Tensor, turn: Tensor, mask: Tensor | None, past: KeysValues | None
+    ) -> tuple[Tensor, KeysValues]:
         y, past = self.self_attn(self.norm1(x), turn, mask, past)
         x = x + self.layer_scale_1 * y
         return x + self.layer_scale_2 * self.linear2(F.gelu(self.linear1(self.norm2(x)))), past

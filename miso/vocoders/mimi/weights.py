@@ -20,7 +20,11 @@ from .layouts import Sources, codebook_prefix, join, published_name, sources
 
 FORMAT = "miso.mimi"
 _EPSILON = 1e-5  # least count of a codebook entry, as published
-_ENCODER = ("encoder.", "encoder_transformer.", "downsample.")  # what only encoding uses, and, if there, the quantizer's
+_ENCODER = (
+    "encoder.",
+    "encoder_transformer.",
+    "downsample.",
+)  # what only encoding uses, and, if there, the quantizer's
 _ENCODING = (*_ENCODER, "quantizer.rvq_first.input_proj.", "quantizer.rvq_rest.input_proj.")
 _MARK = "._codebook._initialized"  # of training; nothing to us
 
@@ -52,30 +56,51 @@ def inspect_mimi(path: str | os.PathLike) -> MimiFile:
     metadata, entries = read_header(path)
     found = sources(entries)
     if found is None:
-        raise MisoError(f"{path.name} is not a Mimi codec: none of its {len(entries)} tensors has a name of one.",
-                        "Choose the codec's own file, such as tokenizer-e351c8d8-checkpoint125.safetensors or model.safetensors "
-                        "of kyutai/mimi.")
+        raise MisoError(
+            f"{path.name} is not a Mimi codec: none of its {len(entries)} tensors has a name of one.",
+            "Choose the codec's own file, such as tokenizer-e351c8d8-checkpoint125.safetensors or model.safetensors "
+            "of kyutai/mimi.",
+        )
     absent = [part for parts in found.values() for part in parts if part not in entries]
-    shapes = {name: _joined_shape([entries[part] for part in parts])
-              for name, parts in found.items() if all(part in entries for part in parts)}
+    shapes = {
+        name: _joined_shape([entries[part] for part in parts])
+        for name, parts in found.items()
+        if all(part in entries for part in parts)
+    }
     ours = metadata.get("format") == FORMAT
     config = MimiConfig.from_json(metadata.get("config", "")) if ours else _sizes(shapes)
     has_encoder = any(name.startswith(_ENCODER) for name in found)
     expected = expected_shapes(config, has_encoder)
     missing = absent + [name for name in expected if name not in found]
     known = set(expected) | {name for name in found if name.endswith(_MARK)}
-    extra = [part for name, parts in found.items() if name not in known and not (name.startswith(_ENCODING) and not has_encoder) for part in parts]
-    misshapen = [f"{found[name][0]} is {list(shapes[name])}, not {list(shape)}"
-                 for name, shape in expected.items() if name in shapes and shapes[name] != shape]
+    extra = [
+        part
+        for name, parts in found.items()
+        if name not in known and not (name.startswith(_ENCODING) and not has_encoder)
+        for part in parts
+    ]
+    misshapen = [
+        f"{found[name][0]} is {list(shapes[name])}, not {list(shape)}"
+        for name, shape in expected.items()
+        if name in shapes and shapes[name] != shape
+    ]
     if missing or extra or misshapen:
-        lists = [_listed(missing, "missing"), _listed(extra, "unknown"), _listed(misshapen, "of another shape")]
-        raise MisoError(f"{path.name} does not fit a Mimi codec of {config.codebooks} codebooks: {'; '.join(filter(None, lists))}.",
-                        "The file is incomplete or of another codec: download it again, or choose another.")
+        lists = [
+            _listed(missing, "missing"),
+            _listed(extra, "unknown"),
+            _listed(misshapen, "of another shape"),
+        ]
+        raise MisoError(
+            f"{path.name} does not fit a Mimi codec of {config.codebooks} codebooks: {'; '.join(filter(None, lists))}.",
+            "The file is incomplete or of another codec: download it again, or choose another.",
+        )
     codec = metadata.get("codec") if ours else None
     return MimiFile(path, config, codec or _codec_of(path.name), has_encoder, found)
 
 
-def load_mimi(path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Mimi:
+def load_mimi(
+    path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> Mimi:
     """A codec from a safetensors file of any layout, tensor by tensor into a module without memory of its own.
 
     ``dtype`` is that of decoding; encoder and codebooks stay fp32 (see ``Mimi.decoder_to``). Raises MisoError as
@@ -88,7 +113,9 @@ def load_mimi(path: str | os.PathLike, device: str | torch.device = "cpu", dtype
     with open_tensors(path) as file:
         for name, parameter in mimi.named_parameters():
             if name.endswith("tables"):
-                weights = torch.stack([info.codebook(file, codebook_prefix(name, i)) for i in range(len(parameter))])
+                weights = torch.stack(
+                    [info.codebook(file, codebook_prefix(name, i)) for i in range(len(parameter))]
+                )
             else:
                 weights = info.read(file, published_name(name))
             decoding = name.startswith(("upsample", "decoder"))
@@ -105,7 +132,9 @@ def save_mimi(path: str | os.PathLike, mimi: Mimi, codec: str | None = None) -> 
     """
     codec = codec or mimi.codec
     if not codec:
-        raise MisoError("A codec file needs a codec id, so that its codes can be told from those of other codecs.")
+        raise MisoError(
+            "A codec file needs a codec id, so that its codes can be told from those of other codecs."
+        )
     metadata = {"format": FORMAT, "config": mimi.config.to_json(), "codec": codec}
     write_tensors(path, published_tensors(mimi), metadata)
 
@@ -119,8 +148,11 @@ def published_tensors(mimi: Mimi) -> dict[str, Tensor]:
             continue
         for i, table in enumerate(parameter.cpu()):
             prefix = codebook_prefix(name, i)
-            result |= {f"{prefix}_initialized": torch.ones(1), f"{prefix}cluster_usage": torch.ones(len(table)),
-                       f"{prefix}embedding_sum": table.clone()}
+            result |= {
+                f"{prefix}_initialized": torch.ones(1),
+                f"{prefix}cluster_usage": torch.ones(len(table)),
+                f"{prefix}embedding_sum": table.clone(),
+            }
     return result
 
 
@@ -153,7 +185,11 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> MimiConfig:
 
     tops = {int(m[1]) for name in shapes if (m := re.match(r"decoder\.model\.(\d+)\.", name))}
     last = max(tops)  # there is one, or the file would not have been taken for a Mimi
-    ups = [shapes[name] for n in sorted(tops) if len(shapes.get(name := f"decoder.model.{n}.convtr.convtr.weight", ())) == 3]
+    ups = [
+        shapes[name]
+        for n in sorted(tops)
+        if len(shapes.get(name := f"decoder.model.{n}.convtr.convtr.weight", ())) == 3
+    ]
     layer = "decoder_transformer.transformer.layers.0."
     dim = size("decoder.model.0.conv.conv.weight", 1, default.dim)
     codebook = "quantizer.rvq_first.vq.layers.0._codebook.embedding_sum"
@@ -167,14 +203,17 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> MimiConfig:
         residual_kernel=size("decoder.model.3.block.1.conv.conv.weight", 2, default.residual_kernel),
         # first and last convolution with an activation each side, then activation, upsampling and blocks at each ratio
         residual_layers=(last - 2) // len(ups) - 2 if ups else default.residual_layers,
-        compress=size("decoder.model.3.block.1.conv.conv.weight", 1, 0) // inner if inner else default.compress,
+        compress=size("decoder.model.3.block.1.conv.conv.weight", 1, 0) // inner
+        if inner
+        else default.compress,
         dim=dim,
         heads=max(dim // 64, 1),  # can't be read off; 64 is the published head size
         encoder_layers=count(r"encoder_transformer\.transformer\.layers\.(\d+)\.") or default.encoder_layers,
         decoder_layers=count(r"decoder_transformer\.transformer\.layers\.(\d+)\.") or default.decoder_layers,
         ff=size(f"{layer}linear1.weight", 0, default.ff),
         stride=size("upsample.convtr.convtr.convtr.weight", 2, 2 * default.stride) // 2,
-        codebooks=semantic + (count(r"quantizer\.rvq_rest\.vq\.layers\.(\d+)\.") or default.codebooks - default.semantic),
+        codebooks=semantic
+        + (count(r"quantizer\.rvq_rest\.vq\.layers\.(\d+)\.") or default.codebooks - default.semantic),
         semantic=semantic,
         codebook_size=size(codebook, 0, default.codebook_size),
         codebook_dim=size(codebook, 1, default.codebook_dim),
