@@ -29,6 +29,8 @@ seconds_by_layer: dict[str, float] = defaultdict(float)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run every case of every test")
+    parser.addoption("--gpu", action="store_true", help="run the tests that need CUDA, and no others")
     parser.addoption(
         "--front-end-root",
         metavar="DIR",
@@ -142,14 +144,16 @@ def browser_page(browser, server):
     context.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    needy = [item for item in items if item.get_closest_marker("gpu")]
-    if needy:
-        import torch
-
-        if not torch.cuda.is_available():
-            for item in needy:
-                item.add_marker(pytest.mark.skip(reason="no CUDA here"))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    skips = {} if config.getoption("--slow") else {"slow": "runs with --slow"}
+    if not torch.cuda.is_available():
+        skips["gpu"] = "no CUDA here"
+    for item in items:
+        for marker, reason in skips.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+    if config.getoption("--gpu"):
+        items[:] = [item for item in items if item.get_closest_marker("gpu")]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
