@@ -30,6 +30,7 @@ seconds_by_layer: dict[str, float] = defaultdict(float)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run every case of every test")
+    parser.addoption("--update-interface", action="store_true", help="record the blocks' ids and sockets anew")
     parser.addoption("--gpu", action="store_true", help="run the tests that need CUDA, and no others")
     parser.addoption(
         "--front-end-root",
