@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 
 import folder_paths
 from comfy.cli_args import args
@@ -21,17 +20,17 @@ class SaveCodes(io.ComfyNode):
             node_id="MisoSaveCodes",
             display_name="Save Codes",
             category=CATEGORY,
-            description="Writes codes to ComfyUI's output folder as .safetensors, with the workflow inside: drop the file on the canvas "
-            "to get it back.",
+            description="Saves codes in the output folder as .safetensors, with the workflow inside: drop "
+            "the file on the canvas to get the graph back.",
             inputs=[
-                sockets.Codes.Input("codes"),
+                sockets.Codes.Input("codes", tooltip="The codes to save, all takes."),
                 io.String.Input(
                     "filename_prefix",
                     default="codes/miso",
-                    tooltip="Folder and beginning of the name, in the output folder.",
+                    tooltip="Subfolder of the output folder, and the beginning of the file name.",
                 ),
             ],
-            outputs=[sockets.Codes.Output("saved", display_name="codes")],
+            outputs=[sockets.Codes.Output("saved", display_name="codes", tooltip="The same codes.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
@@ -45,11 +44,8 @@ class SaveCodes(io.ComfyNode):
         file = f"{name}_{counter:05}_.safetensors"
         extra = {}
         if not args.disable_metadata:
-            extra = {
-                key: json.dumps(value)
-                for key, value in {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}.items()
-                if value
-            }
+            graph = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
+            extra = {key: json.dumps(value) for key, value in graph.items() if value}
         codes.save(os.path.join(folder, file), extra)
         return io.NodeOutput(
             codes, ui={"codes": [{"filename": file, "subfolder": subfolder, "type": "output"}]}
@@ -63,15 +59,16 @@ class LoadCodes(io.ComfyNode):
             node_id="MisoLoadCodes",
             display_name="Load Codes",
             category=CATEGORY,
-            description="Reads codes that Save Codes, or `python -m miso say --codes`, wrote.",
+            description="Loads codes that Save Codes or `python -m miso say --codes` wrote.",
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=folders.codes_files(),
-                    tooltip="A .safetensors file in the input or output folder.",
+                    tooltip="A codes file in the input folder or in output/codes, newest first. Press R to "
+                    "see new files.",
                 )
             ],
-            outputs=[sockets.Codes.Output("codes", display_name="codes")],
+            outputs=[sockets.Codes.Output("codes", display_name="codes", tooltip="The codes of the file.")],
         )
 
     @classmethod
@@ -81,8 +78,7 @@ class LoadCodes(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str):
-        path = Path(folders.codes_path(file, "file"))
-        return path.stat().st_mtime_ns
+        return folders.codes_path(file, "file").stat().st_mtime_ns
 
 
 class PreviewCodes(io.ComfyNode):
@@ -92,9 +88,9 @@ class PreviewCodes(io.ComfyNode):
             node_id="MisoPreviewCodes",
             display_name="Preview Codes",
             category=CATEGORY,
-            description="Draws codes: a column a frame, a row a codebook, a colour a code.",
-            inputs=[sockets.Codes.Input("codes")],
-            outputs=[io.Image.Output("image", display_name="image")],
+            description="Draws codes: one column a frame, one row a codebook, one colour a code.",
+            inputs=[sockets.Codes.Input("codes", tooltip="The codes to draw, one picture a take.")],
+            outputs=[io.Image.Output("image", display_name="image", tooltip="The pictures.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )

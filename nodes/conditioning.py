@@ -2,8 +2,9 @@
 
 from comfy_api.latest import io
 
+from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
-from ..miso.text.conditioning import Segment
+from ..miso.text.conditioning import Conditioning, Segment, TextEncoder
 from . import sockets
 from .sockets import CATEGORY, name_errors
 
@@ -15,69 +16,93 @@ class EncodeText(io.ComfyNode):
             node_id="MisoEncodeText",
             display_name="Encode Text",
             category=CATEGORY,
-            description="The line to speak. To go on with a conversation, connect what conditioned the line before and the codes it became.",
+            description="The line to speak. To continue a conversation, connect the previous line's "
+            "conditioning and the codes it became.",
             inputs=[
-                sockets.Text.Input("text_encoder"),
+                sockets.Text.Input("text_encoder", tooltip="From Load Miso Model."),
                 io.String.Input(
-                    "text",
-                    multiline=True,
-                    default="Hello there. I speak in codes.",
-                    tooltip="What is to be said.",
+                    "text", multiline=True, default="Hello there. I speak in codes.", tooltip="What to say."
                 ),
                 io.Int.Input(
                     "speaker",
                     default=0,
                     min=0,
                     max=255,
-                    tooltip="Number of the speaker: keep it through a conversation.",
+                    tooltip="Number of the speaker. Keep the same number for the same voice.",
                 ),
                 sockets.Conditioning.Input(
                     "history",
                     optional=True,
-                    tooltip="Conditioning of the line before: its segments come first.",
+                    tooltip="Conditioning of the previous line: its segments come first.",
                 ),
                 sockets.Codes.Input(
-                    "history_codes", optional=True, tooltip="What the line before became: one take."
+                    "history_codes",
+                    optional=True,
+                    tooltip="The codes that the previous line became: one take.",
                 ),
             ],
-            outputs=[sockets.Conditioning.Output("conditioning", display_name="conditioning")],
+            outputs=[
+                sockets.Conditioning.Output(
+                    "conditioning", display_name="conditioning", tooltip="For Backbone Sampler."
+                )
+            ],
         )
 
     @classmethod
     @name_errors
-    def execute(cls, text_encoder, text: str, speaker: int, history=None, history_codes=None):
+    def execute(
+        cls,
+        text_encoder: TextEncoder,
+        text: str,
+        speaker: int,
+        history: Conditioning | None = None,
+        history_codes: Codes | None = None,
+    ):
         if history_codes is not None and history is None:
             raise MisoError(
-                "history_codes needs the history it answers.",
-                "Connect the conditioning those codes were sampled from.",
+                "history_codes is connected, but history is not.",
+                "Connect the conditioning that those codes were sampled from.",
                 input="history",
             )
         segments = () if history is None else history.said(history_codes)
         conditioning = text_encoder.conditioning([*segments, Segment(text, speaker)])
-        text_encoder.rows(conditioning.line)  # bad text is this block's error, not the sampler's
+        text_encoder.rows(conditioning.line)  # fails here, so that bad text is this block's error
         return io.NodeOutput(conditioning)
 
 
-def _with(conditioning, codes, transcript: str, speaker: int, voice: bool):
+def _add(conditioning: Conditioning, codes: Codes, transcript: str, speaker: int, voice: bool):
+    """The conditioning with one more segment; without a transcript, with the text that the codes carry."""
     text = transcript.strip() or " ".join(span.text for span in codes.takes[0].spans)
     if not text.strip():
-        raise MisoError(
-            "What the codes say is not known.", "Write it into transcript, word for word.", input="transcript"
-        )
+        raise MisoError("Transcript missing.", "Type exactly what the recording says.", input="transcript")
     return io.NodeOutput(conditioning.with_segment(Segment(text, speaker, codes, voice)))
 
 
-_INPUTS = [
-    sockets.Conditioning.Input("conditioning"),
-    sockets.Codes.Input("codes", tooltip="One take, of the model's codec."),
-    io.String.Input(
-        "transcript",
-        multiline=True,
-        default="",
-        tooltip="What the codes say, word for word. Empty: what the codes know themselves.",
-    ),
-    io.Int.Input("speaker", default=0, min=0, max=255, tooltip="The speaker these words are of."),
-]
+def _inputs(speaker: str) -> list:
+    return [
+        sockets.Conditioning.Input("conditioning", tooltip="From Encode Text."),
+        sockets.Codes.Input(
+            "codes", tooltip="One take of the model's codec: from Encode Audio, Load Codes or a sampler."
+        ),
+        io.String.Input(
+            "transcript",
+            multiline=True,
+            default="",
+            tooltip="Exactly what the codes say. Leave it empty if they were sampled here or encoded with a "
+            "transcript.",
+        ),
+        io.Int.Input("speaker", default=0, min=0, max=255, tooltip=speaker),
+    ]
+
+
+def _output() -> list:
+    return [
+        sockets.Conditioning.Output(
+            "conditioned",
+            display_name="conditioning",
+            tooltip="For Backbone Sampler, or for another segment.",
+        )
+    ]
 
 
 class VoicePrompt(io.ComfyNode):
@@ -87,15 +112,15 @@ class VoicePrompt(io.ComfyNode):
             node_id="MisoVoicePrompt",
             display_name="Voice Prompt",
             category=CATEGORY,
-            description="Speech whose voice the line is to have. It stays whatever the room; with the same speaker as the line.",
-            inputs=list(_INPUTS),
-            outputs=[sockets.Conditioning.Output("conditioned", display_name="conditioning")],
+            description="Clones this voice. Use the same speaker number as Encode Text.",
+            inputs=_inputs("The same number as in Encode Text: that line gets this voice."),
+            outputs=_output(),
         )
 
     @classmethod
     @name_errors
-    def execute(cls, conditioning, codes, transcript: str, speaker: int):
-        return _with(conditioning, codes, transcript, speaker, voice=True)
+    def execute(cls, conditioning: Conditioning, codes: Codes, transcript: str, speaker: int):
+        return _add(conditioning, codes, transcript, speaker, voice=True)
 
 
 class AddSegment(io.ComfyNode):
@@ -105,15 +130,16 @@ class AddSegment(io.ComfyNode):
             node_id="MisoAddSegment",
             display_name="Add Segment",
             category=CATEGORY,
-            description="Something said just before the line. Where there is no room for all, the oldest goes first.",
-            inputs=list(_INPUTS),
-            outputs=[sockets.Conditioning.Output("conditioned", display_name="conditioning")],
+            description="Adds what was said just before the line. If the prompt gets too long, the oldest "
+            "segment is dropped first.",
+            inputs=_inputs("Number of the speaker who says this."),
+            outputs=_output(),
         )
 
     @classmethod
     @name_errors
-    def execute(cls, conditioning, codes, transcript: str, speaker: int):
-        return _with(conditioning, codes, transcript, speaker, voice=False)
+    def execute(cls, conditioning: Conditioning, codes: Codes, transcript: str, speaker: int):
+        return _add(conditioning, codes, transcript, speaker, voice=False)
 
 
 NODES = [EncodeText, VoicePrompt, AddSegment]

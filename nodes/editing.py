@@ -1,5 +1,6 @@
-"""Operations on codes as small blocks, for graphs that edit by themselves; Code Editor does the same by hand."""
+"""Operations on codes as blocks, for graphs that edit without a person. Code Editor does the same by hand."""
 
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from comfy_api.latest import io
@@ -14,27 +15,45 @@ from .sockets import CATEGORY, name_errors
 
 FRAMES = 1_000_000
 _silences: WeakKeyDictionary[Part, Codes] = WeakKeyDictionary()
-_START = "First frame of the range, 12.5 a second; negative counts from the end."
 
 
-def silence_of(vocoder: Part | None):
-    """What makes silence for an edit: the vocoder's encoder, once and if it comes to that; None without a vocoder."""
+def silence_of(vocoder: Part | None) -> Callable[[], Codes] | None:
+    """A function that encodes silence with the vocoder, on its first call only; None without a vocoder."""
+    if vocoder is None:
+        return None
 
     def silence() -> Codes:
         if vocoder not in _silences:
             _silences[vocoder] = coded_silence(on_device(vocoder)[0])
         return _silences[vocoder]
 
-    return vocoder and silence
+    return silence
 
 
 def _range(start: int, frames: int) -> tuple[int, int | None]:
-    """Start and end of ``frames`` frames from ``start`` on; one that counts from the end may reach it, not pass it."""
+    """Start and end of ``frames`` frames from ``start``; 0 frames reach to the end.
+
+    A negative start counts from the end.
+    """
     if start < 0 < start + frames:
         raise MisoError(
-            f"{frames} frames from frame {start} on pass the end.", f"Use at most {-start}.", input="frames"
+            f"{frames} frames from frame {start} run past the end.", f"Use at most {-start}.", input="frames"
         )
-    return start, None if start < 0 and start + frames == 0 else start + frames
+    return start, start + frames if frames and start + frames else None
+
+
+def _codes_input() -> io.Input:
+    return sockets.Codes.Input("codes", tooltip="The codes to change. Several takes are all changed alike.")
+
+
+def _start_input(
+    tooltip: str = "First frame of the range; 12.5 frames a second. Negative counts from the end.",
+) -> io.Input:
+    return io.Int.Input("start", default=0, min=-FRAMES, max=FRAMES, tooltip=tooltip)
+
+
+def _output(id: str, name: str = "codes", tooltip: str = "The changed codes.") -> io.Output:
+    return sockets.Codes.Output(id, display_name=name, tooltip=tooltip)
 
 
 class PickTake(io.ComfyNode):
@@ -44,12 +63,12 @@ class PickTake(io.ComfyNode):
             node_id="MisoPickTake",
             display_name="Pick Take",
             category=CATEGORY,
-            description="One of several takes, cut to its own length.",
+            description="Picks one of several takes, cut to its own length.",
             inputs=[
-                sockets.Codes.Input("codes"),
-                io.Int.Input("take", default=0, min=-64, max=63, tooltip="0 is the first, -1 the last."),
+                sockets.Codes.Input("codes", tooltip="Codes with several takes."),
+                io.Int.Input("take", default=0, min=-64, max=63, tooltip="0 is the first take, -1 the last."),
             ],
-            outputs=[sockets.Codes.Output("picked", display_name="codes")],
+            outputs=[_output("picked", tooltip="The picked take.")],
         )
 
     @classmethod
@@ -65,25 +84,19 @@ class TrimCodes(io.ComfyNode):
             node_id="MisoTrimCodes",
             display_name="Trim Codes",
             category=CATEGORY,
-            description="A range of frames (12.5 a second) of each take.",
+            description="Keeps a range of frames of each take (12.5 frames a second).",
             inputs=[
-                sockets.Codes.Input("codes"),
-                io.Int.Input(
-                    "start",
-                    default=0,
-                    min=-FRAMES,
-                    max=FRAMES,
-                    tooltip="First frame to keep; negative counts from the end.",
-                ),
+                _codes_input(),
+                _start_input("First frame to keep. Negative counts from the end."),
                 io.Int.Input(
                     "frames",
                     default=0,
                     min=0,
                     max=FRAMES,
-                    tooltip="Frames to keep at most; 0 keeps all to the end.",
+                    tooltip="Number of frames to keep; 0 keeps all to the end.",
                 ),
             ],
-            outputs=[sockets.Codes.Output("trimmed", display_name="codes")],
+            outputs=[_output("trimmed")],
         )
 
     @classmethod
@@ -99,19 +112,20 @@ class SpliceCodes(io.ComfyNode):
             node_id="MisoSpliceCodes",
             display_name="Splice Codes",
             category=CATEGORY,
-            description="Puts codes into others, or after them. Decode once, afterwards: the vocoder then carries the sound over the seam.",
+            description="Inserts codes into others, or appends them. Decode the result once: the vocoder "
+            "then smooths the seam.",
             inputs=[
-                sockets.Codes.Input("codes"),
-                sockets.Codes.Input("other", tooltip="What is put in: one take, or as many as codes."),
+                _codes_input(),
+                sockets.Codes.Input("other", tooltip="Codes to insert: one take, or as many takes as codes."),
                 io.Int.Input(
                     "at",
                     default=-1,
                     min=-1,
                     max=FRAMES,
-                    tooltip="Frame it goes before; -1 puts it at the end.",
+                    tooltip="Insert before this frame; -1 appends at the end.",
                 ),
             ],
-            outputs=[sockets.Codes.Output("spliced", display_name="codes")],
+            outputs=[_output("spliced")],
         )
 
     @classmethod
@@ -127,9 +141,13 @@ class KeepCodebooks(io.ComfyNode):
             node_id="MisoKeepCodebooks",
             display_name="Keep Codebooks",
             category=CATEGORY,
-            description="The first codebooks only: coarser sound, or codes for a vocoder that takes fewer.",
-            inputs=[sockets.Codes.Input("codes"), io.Int.Input("count", default=8, min=1, max=32)],
-            outputs=[sockets.Codes.Output("kept", display_name="codes")],
+            description="Keeps the first codebooks only: coarser sound, or codes for a vocoder that takes "
+            "fewer codebooks.",
+            inputs=[
+                _codes_input(),
+                io.Int.Input("count", default=8, min=1, max=32, tooltip="Number of codebooks to keep."),
+            ],
+            outputs=[_output("kept")],
         )
 
     @classmethod
@@ -145,13 +163,19 @@ class DeleteCodes(io.ComfyNode):
             node_id="MisoDeleteCodes",
             display_name="Delete Codes",
             category=CATEGORY,
-            description="Each take without a range of its frames.",
+            description="Deletes a range of frames from each take.",
             inputs=[
-                sockets.Codes.Input("codes"),
-                io.Int.Input("start", default=0, min=-FRAMES, max=FRAMES, tooltip=_START),
-                io.Int.Input("frames", default=1, min=1, max=FRAMES, tooltip="How many frames go."),
+                _codes_input(),
+                _start_input(),
+                io.Int.Input(
+                    "frames",
+                    default=1,
+                    min=0,
+                    max=FRAMES,
+                    tooltip="Number of frames to delete; 0 deletes all to the end.",
+                ),
             ],
-            outputs=[sockets.Codes.Output("edited", display_name="codes")],
+            outputs=[_output("edited")],
         )
 
     @classmethod
@@ -167,29 +191,35 @@ class InsertSilence(io.ComfyNode):
             node_id="MisoInsertSilence",
             display_name="Insert Silence",
             category=CATEGORY,
-            description="Puts a pause into codes: what the codec makes of silence, or a quiet stretch given as codes.",
+            description="Inserts a pause: silence encoded by the codec, or a quiet stretch of other codes.",
             inputs=[
-                sockets.Codes.Input("codes"),
+                _codes_input(),
                 io.Int.Input(
                     "at",
                     default=0,
                     min=-1,
                     max=FRAMES,
-                    tooltip="Frame the pause goes before; -1 puts it at the end.",
+                    tooltip="Insert before this frame; -1 appends at the end.",
                 ),
                 io.Int.Input(
-                    "frames", default=6, min=0, max=FRAMES, tooltip="How long it is, 12.5 frames a second."
+                    "frames",
+                    default=6,
+                    min=0,
+                    max=FRAMES,
+                    tooltip="Length of the pause; 12.5 frames a second.",
                 ),
                 sockets.Vocoder.Input(
-                    "vocoder", optional=True, tooltip="One that encodes: it makes the silence."
+                    "vocoder",
+                    optional=True,
+                    tooltip="A codec: it encodes the silence. nano-codec for nano, mimi for the others.",
                 ),
                 sockets.Codes.Input(
                     "silence",
                     optional=True,
-                    tooltip="Instead: codes of a quiet stretch, used again and again if shorter.",
+                    tooltip="Or codes of a quiet stretch, repeated as often as needed.",
                 ),
             ],
-            outputs=[sockets.Codes.Output("edited", display_name="codes")],
+            outputs=[_output("edited")],
         )
 
     @classmethod
@@ -197,13 +227,18 @@ class InsertSilence(io.ComfyNode):
     def execute(
         cls, codes: Codes, at: int, frames: int, vocoder: Part | None = None, silence: Codes | None = None
     ):
-        if (vocoder is None) == (silence is None):
+        if vocoder is not None and silence is not None:
             raise MisoError(
-                "Silence comes from a vocoder or from codes, one of the two.",
-                "Connect either vocoder or silence.",
+                "vocoder and silence are both connected.", "Disconnect one of them.", input="silence"
+            )
+        if make := silence_of(vocoder):
+            silence = make()
+        if silence is None:
+            raise MisoError(
+                "Nothing to make the silence from.",
+                "Connect a codec to vocoder, or quiet codes to silence.",
                 input="silence",
             )
-        silence = silence or silence_of(vocoder)()
         return io.NodeOutput(editing.insert_silence(codes, None if at < 0 else at, frames, silence))
 
 
@@ -214,14 +249,16 @@ class RepeatCodes(io.ComfyNode):
             node_id="MisoRepeatCodes",
             display_name="Repeat Codes",
             category=CATEGORY,
-            description="Says a range of frames again, right after it.",
+            description="Repeats a range of frames right after itself.",
             inputs=[
-                sockets.Codes.Input("codes"),
-                io.Int.Input("start", default=0, min=-FRAMES, max=FRAMES, tooltip=_START),
-                io.Int.Input("frames", default=12, min=1, max=FRAMES, tooltip="How long the range is."),
-                io.Int.Input("times", default=1, min=0, max=1000, tooltip="How often it is said again."),
+                _codes_input(),
+                _start_input(),
+                io.Int.Input(
+                    "frames", default=12, min=1, max=FRAMES, tooltip="Length of the range in frames."
+                ),
+                io.Int.Input("times", default=1, min=0, max=1000, tooltip="Number of repetitions."),
             ],
-            outputs=[sockets.Codes.Output("edited", display_name="codes")],
+            outputs=[_output("edited")],
         )
 
     @classmethod
@@ -237,28 +274,34 @@ class ReplaceCodebooks(io.ComfyNode):
             node_id="MisoReplaceCodebooks",
             display_name="Replace Codebooks",
             category=CATEGORY,
-            description="Takes the sound of a range from other codes, codebooks first and above; below it, words and rhythm stay.",
+            description="Copies codebooks of a range of frames from other codes. Codebook 0 carries words "
+            "and rhythm; the others carry the detail of the sound.",
             inputs=[
-                sockets.Codes.Input("codes"),
-                sockets.Codes.Input("other", tooltip="Where they come from: one take, or as many as codes."),
-                io.Int.Input("start", default=0, min=-FRAMES, max=FRAMES, tooltip=_START),
-                io.Int.Input("frames", default=12, min=1, max=FRAMES, tooltip="How long the range is."),
+                _codes_input(),
+                sockets.Codes.Input(
+                    "other", tooltip="Codes to copy from: one take, or as many takes as codes."
+                ),
+                _start_input(),
+                io.Int.Input(
+                    "frames", default=12, min=1, max=FRAMES, tooltip="Length of the range in frames."
+                ),
                 io.Int.Input(
                     "first",
                     default=1,
                     min=0,
                     max=31,
-                    tooltip="First codebook to take; 0 takes the words too.",
+                    tooltip="First codebook to copy; all above it are copied too. 0 copies the words as "
+                    "well.",
                 ),
                 io.Int.Input(
                     "other_start",
                     default=0,
                     min=-FRAMES,
                     max=FRAMES,
-                    tooltip="Frame of the other codes to begin at.",
+                    tooltip="Frame of the other codes where copying starts. Negative counts from the end.",
                 ),
             ],
-            outputs=[sockets.Codes.Output("edited", display_name="codes")],
+            outputs=[_output("edited")],
         )
 
     @classmethod
@@ -276,18 +319,19 @@ class Prefix(io.ComfyNode):
             node_id="MisoPrefix",
             display_name="Prefix",
             category=CATEGORY,
-            description="The beginning of a take, for a sampler's prefix: it goes on from there. Give the sampler another seed to hear another end.",
+            description="The beginning of a take, to be continued by a sampler. Give that sampler another "
+            "seed to hear another ending.",
             inputs=[
-                sockets.Codes.Input("codes"),
+                sockets.Codes.Input("codes", tooltip="The take whose beginning is kept."),
                 io.Int.Input(
                     "frames",
                     default=-12,
                     min=-FRAMES,
                     max=FRAMES,
-                    tooltip="How many to keep; negative leaves so many out.",
+                    tooltip="Number of frames to keep. A negative number drops that many at the end.",
                 ),
             ],
-            outputs=[sockets.Codes.Output("prefix", display_name="prefix")],
+            outputs=[_output("prefix", "prefix", "For a Backbone Sampler's prefix.")],
         )
 
     @classmethod

@@ -1,9 +1,9 @@
 """Code Editor: edits made by hand in the browser, replayed here on the exact codes.
 
-The list of edits is the value of the widget ``edits`` of the type ``MISO_EDITS``: JSON, as ``miso.editing.edits`` describes it.
+The edits are the value of the widget ``edits`` (type ``MISO_EDITS``): JSON, see ``miso.codes.editing.edits``.
 
-What the browser draws and plays comes with the ``executed`` event, as ``output.miso_codes``: one object a take, those of the input
-``codes`` first and then those of ``other``, all as they are BEFORE the edits:
+The ``executed`` event carries what the browser draws and plays as ``output.miso_codes``, one object for each
+take, those of the input ``codes`` first and then those of ``other``, all BEFORE the edits:
 
     input          "codes" or "other"
     take           its number within that input, from 0
@@ -12,17 +12,19 @@ What the browser draws and plays comes with the ``executed`` event, as ``output.
     codebook_size  ids are 0 to codebook_size - 1
     frame_rate     frames a second
     codec          id of the codec
-    codes          base64 of K * T int16, little end first, one codebook after the other; null beyond the limit (see below)
+    codes          base64 of K * T little-endian int16, one codebook after the other; null beyond the limit
     spans          [{start, end, text, speaker}]: frames start..end-1 say text
     seed           of the take, or null
     stop           "eos", "limit", "interrupted" or null
-    sound          {filename, subfolder, type: "temp"}: mono FLAC of the take for ``/view``; null without a vocoder, without
-                   frames and beyond the limit
+    sound          {filename, subfolder, type: "temp"}: a mono FLAC for ``/view``; null without a vocoder, for
+                   an empty take and beyond the limit
 
-Takes are sent whole, in order, until they are MOST_FRAMES frames together; the ones after that come without codes and sound.
+Takes are sent in order until they are MOST_FRAMES frames together; those after that come without codes and
+sound.
 """
 
 import base64
+from dataclasses import asdict
 
 import torch
 from comfy_api.latest import io
@@ -38,7 +40,7 @@ from .sockets import CATEGORY, name_errors
 
 Edits = io.Custom("MISO_EDITS")  # a widget: JSON of a list of operations
 
-MOST_FRAMES = 20_000  # 27 minutes; 32 codebooks of it are 1.7 MB of base64
+MOST_FRAMES = 20_000  # 27 minutes; with 32 codebooks, 1.7 MB of base64
 
 
 class CodeEditor(io.ComfyNode):
@@ -48,33 +50,35 @@ class CodeEditor(io.ComfyNode):
             node_id="MisoCodeEditor",
             display_name="Code Editor",
             category=CATEGORY,
-            description="Cut, move, repeat and replace codes by hand. Edits are kept in the workflow and replayed on the exact codes; "
-            "changing one runs only this and what follows.",
+            description="Cut, move, repeat and pause speech on a timeline. The edits are saved in the "
+            "workflow and replayed on the exact codes; changing one runs only this block and those after it.",
             inputs=[
-                sockets.Codes.Input("codes"),
+                sockets.Codes.Input("codes", tooltip="The codes to edit."),
                 Edits.Input(
                     "edits", optional=True, extra_dict={"default": "[]"}, tooltip="The edits, as JSON."
                 ),
                 sockets.Codes.Input(
-                    "other", optional=True, tooltip="Codes to insert from, or to take codebooks from."
+                    "other", optional=True, tooltip="Other codes, to insert from or to copy codebooks from."
                 ),
                 sockets.Vocoder.Input(
                     "vocoder",
                     optional=True,
-                    tooltip="Draws and plays the sound, and makes silence if it encodes.",
+                    tooltip="Draws and plays the sound. A codec also makes the silence.",
                 ),
             ],
             outputs=[
-                sockets.Codes.Output("edited", display_name="codes"),
+                sockets.Codes.Output("edited", display_name="codes", tooltip="The edited codes."),
                 sockets.Codes.Output(
                     "prefix",
                     display_name="prefix",
-                    tooltip="The frames before 'resample from here', for a sampler's prefix. Without that mark it is skipped.",
+                    tooltip="The frames before 'Resample from here', for a Backbone Sampler's prefix. "
+                    "Without that mark, blocks connected here are skipped.",
                 ),
                 io.Int.Output(
                     "redecode_from",
                     display_name="redecode_from",
-                    tooltip="The frame marked 'redecode depth here'; 0 without a mark.",
+                    tooltip="The frame marked 'Redecode depth from here', for Depth Redecode's start; 0 "
+                    "without a mark.",
                 ),
             ],
             is_output_node=True,
@@ -86,18 +90,21 @@ class CodeEditor(io.ComfyNode):
         cls, codes: Codes, edits: str = "[]", other: Codes | None = None, vocoder: Part | None = None
     ):
         edited = editing.apply(codes, edits, other, silence_of(vocoder))
-        # a blocked socket skips what hangs on it without an error: no mark is no mistake, and no reason to sample anew
+        # A blocked output skips the blocks after it without an error: no mark means that nothing is to be
+        # sampled anew.
         prefix = ExecutionBlocker(None) if edited.prefix is None else edited.prefix
-        shown = _shown([("codes", codes), *([("other", other)] if other is not None else [])], vocoder)
-        return io.NodeOutput(edited.codes, prefix, edited.redecode_from or 0, ui={"miso_codes": shown})
+        inputs = [("codes", codes)] if other is None else [("codes", codes), ("other", other)]
+        return io.NodeOutput(
+            edited.codes, prefix, edited.redecode_from or 0, ui={"miso_codes": _shown(inputs, vocoder)}
+        )
 
 
 def _shown(inputs: list[tuple[str, Codes]], vocoder: Part | None) -> list[dict]:
-    """The takes of the inputs as the browser gets them."""
+    """The takes of the inputs, as the module's docstring describes them."""
     shown, left = [], MOST_FRAMES
     for name, codes in inputs:
         for i in range(codes.batch):
-            take, about = codes.take(i), codes.takes[i]
+            take, provenance = codes.take(i), codes.takes[i]
             left -= take.frames
             shown.append(
                 {
@@ -108,12 +115,9 @@ def _shown(inputs: list[tuple[str, Codes]], vocoder: Part | None) -> list[dict]:
                     "codebook_size": take.codebook_size,
                     "frame_rate": take.frame_rate,
                     "codec": take.codec,
-                    "seed": about.seed,
-                    "stop": about.stop,
-                    "spans": [
-                        {"start": s.start, "end": s.end, "text": s.text, "speaker": s.speaker}
-                        for s in about.spans
-                    ],
+                    "seed": provenance.seed,
+                    "stop": provenance.stop,
+                    "spans": [asdict(span) for span in provenance.spans],
                     "codes": _base64(take) if left >= 0 else None,
                     "sound": sound_file(take, vocoder) if left >= 0 and vocoder and take.frames else None,
                 }
@@ -122,7 +126,7 @@ def _shown(inputs: list[tuple[str, Codes]], vocoder: Part | None) -> list[dict]:
 
 
 def _base64(take: Codes) -> str | None:
-    """Its codes [1, K, T]; null for ids that int16 doesn't hold."""
+    """The take's codes [1, K, T] as base64 of int16; None if int16 can't hold its ids."""
     if take.codebook_size > 2**15:
         return None
     return base64.b64encode(take.tensor[0].to(torch.int16).numpy().astype("<i2").tobytes()).decode()

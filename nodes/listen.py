@@ -12,18 +12,19 @@ from ..miso.codes.codes import Codes
 from ..miso.vocoders import decode_codes
 from .memory import Part, on_device, progress
 
-FOLDER = "miso"  # in ComfyUI's temp folder, which it empties when it starts
-_names: WeakKeyDictionary[Part, str] = (
-    WeakKeyDictionary()
-)  # of vocoders: a block that runs again finds the sound of its last run
+FOLDER = "miso"  # in ComfyUI's temp folder, which ComfyUI empties when it starts
+# a name for each vocoder, so that a block that runs again finds the files of its last run
+_names: WeakKeyDictionary[Part, str] = WeakKeyDictionary()
 
 
 def sound_file(take: Codes, vocoder: Part) -> dict:
-    """Codes of one take as a mono FLAC in the temp folder, decoded if it isn't there: {filename, subfolder, type} for ``/view``."""
+    """A mono FLAC of one take in the temp folder, decoded unless it is there already.
+
+    Returns what ``/view`` needs: {filename, subfolder, type}.
+    """
     name = _names.setdefault(vocoder, uuid.uuid4().hex)
-    digest = hashlib.sha256(
-        f"{name} {take.codec} {list(take.tensor.shape)}".encode() + take.tensor.contiguous().numpy().tobytes()
-    ).hexdigest()
+    about = f"{name} {take.codec} {list(take.tensor.shape)}".encode()
+    digest = hashlib.sha256(about + take.tensor.contiguous().numpy().tobytes()).hexdigest()
     path = Path(folder_paths.get_temp_directory(), FOLDER, f"{digest[:32]}.flac")
     if not path.is_file():
         (loaded,) = on_device(vocoder)

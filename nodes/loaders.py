@@ -16,7 +16,7 @@ from . import folders, sockets
 from .memory import Part
 from .sampling import Depth
 from .sockets import CATEGORY, name_errors
-from .store import known_checkpoints
+from .store import checkpoint_notes
 
 folders.register()
 
@@ -28,19 +28,22 @@ class LoadModel(io.ComfyNode):
             node_id="MisoLoadModel",
             display_name="Load Miso Model",
             category=CATEGORY,
-            description="Opens a checkpoint of the Miso / CSM family. Its parts are loaded when a block first needs them.",
+            description="Opens a Miso TTS or CSM checkpoint. Its three parts are loaded when a block first "
+            "needs them.",
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
                     options=folders.choices(folders.MODELS),
-                    tooltip="A file in models/miso, or a known checkpoint, which is downloaded if it isn't there.",
+                    tooltip="A file in models/miso, or a published checkpoint, which is downloaded when you "
+                    "run the graph.",
                 ),
                 io.Combo.Input(
                     "precision",
                     options=["auto", *PRECISIONS],
                     default="auto",
-                    tooltip="Number format of the weights. auto: what the GPU's memory holds of bf16, int8 and int4; fp32 on the CPU. "
-                    "fp8 takes as much memory as int8 and is less exact.",
+                    tooltip="Number format of the weights. auto: the most exact of bf16, int8 and int4 that "
+                    "fits the GPU's memory; fp32 on the CPU. fp8 needs as much memory as int8 and is less "
+                    "exact.",
                 ),
             ],
             outputs=[
@@ -48,33 +51,35 @@ class LoadModel(io.ComfyNode):
                     "backbone", display_name="backbone", tooltip="Draws codebook 0 of every frame."
                 ),
                 sockets.Depth.Output(
-                    "depth", display_name="depth", tooltip="Draws the other codebooks within a frame."
+                    "depth", display_name="depth", tooltip="Draws the other codebooks of each frame."
                 ),
-                sockets.Text.Output("text", display_name="text", tooltip="Makes text into prompt rows."),
+                sockets.Text.Output("text", display_name="text", tooltip="Turns text into prompt rows."),
             ],
         )
 
     @classmethod
     @name_errors
     def execute(cls, checkpoint: str, precision: str):
-        known = CheckpointSummary(folders.find(folders.MODELS, checkpoint, "checkpoint"), known_checkpoints())
-        # all of its memory but what ComfyUI keeps back: other models make way, and the choice is the same on every run
-        memory = mm.get_total_memory(mm.get_torch_device()) - mm.extra_reserved_memory()
-        (chosen, because, on_cpu), device = (
-            choose_precision(precision, known, mm.get_torch_device(), memory),
-            mm.unet_offload_device(),
+        path = folders.find(folders.MODELS, checkpoint, "checkpoint")
+        summary = CheckpointSummary(path, checkpoint_notes())
+        compute_device, device = mm.get_torch_device(), mm.unet_offload_device()
+        # All memory but what ComfyUI reserves: other models are unloaded to make room, so every run makes the
+        # same choice.
+        memory = mm.get_total_memory(compute_device) - mm.extra_reserved_memory()
+        chosen, because, on_cpu = choose_precision(precision, summary, compute_device, memory)
+        _show_on_node(f"{chosen}: {because}")
+        backbone, depth = (
+            Part(load, fingerprint=summary.fingerprint, precision=str(chosen))
+            for load in (
+                lambda progress: summary.checkpoint.load_backbone(device, chosen, progress, on_cpu),
+                lambda progress: summary.checkpoint.load_depth(device, chosen, progress),
+            )
         )
-        _say(f"{chosen}: {because}")
-        about = {"fingerprint": known.fingerprint, "precision": str(chosen)}
-        backbone = Part(
-            lambda progress: known.checkpoint.load_backbone(device, chosen, progress, on_cpu), **about
-        )
-        depth = Part(lambda progress: known.checkpoint.load_depth(device, chosen, progress), **about)
-        return io.NodeOutput(backbone, Depth(depth), known.text_encoder([folders.TOKENIZER]))
+        return io.NodeOutput(backbone, Depth(depth), summary.text_encoder([folders.TOKENIZER]))
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, precision: str):
-        return _changed(folders.MODELS, checkpoint)
+        return _modified(folders.MODELS, checkpoint)
 
 
 class LoadVocoder(io.ComfyNode):
@@ -84,22 +89,31 @@ class LoadVocoder(io.ComfyNode):
             node_id="MisoLoadVocoder",
             display_name="Load Vocoder",
             category=CATEGORY,
-            description="Opens what turns codes into sound. Change it and nothing is sampled again.",
+            description="Opens a vocoder, which turns codes into sound. Change it and nothing is sampled "
+            "again.",
             inputs=[
                 io.Combo.Input(
                     "backend",
                     options=list(backends()),
                     default=DEFAULT,
-                    tooltip="auto: what the file is made for, mimi (a codec) or source-filter (for a codec's codes), both our own "
-                    "and streaming. moshi and transformers decode a codec's file too, and need their packages.",
+                    tooltip="auto: the backend that the file is made for. mimi (a codec) and source-filter "
+                    "(a vocoder for a codec's codes) are our own and stream. moshi and transformers also "
+                    "decode a codec's file, with the packages of that name.",
                 ),
                 io.Combo.Input(
                     "checkpoint",
                     options=folders.choices(folders.VOCODERS),
-                    tooltip="A file in models/miso_vocoders, or a known codec, which is downloaded if it isn't there.",
+                    tooltip="A file in models/miso_vocoders, or a published codec, which is downloaded when "
+                    "you run the graph.",
                 ),
             ],
-            outputs=[sockets.Vocoder.Output("vocoder", display_name="vocoder")],
+            outputs=[
+                sockets.Vocoder.Output(
+                    "vocoder",
+                    display_name="vocoder",
+                    tooltip="For Vocoder Decode, Encode Audio and every preview input.",
+                )
+            ],
         )
 
     @classmethod
@@ -109,23 +123,23 @@ class LoadVocoder(io.ComfyNode):
         part = Part(
             lambda progress: load_vocoder(backend, path, device=device), lambda vocoder: vocoder.module
         )
-        part.patcher()  # small enough to load now, so that what is wrong with it is this block's error
+        part.patcher()  # small: load it now, so that a bad file is this block's error
         return io.NodeOutput(part)
 
     @classmethod
     def fingerprint_inputs(cls, backend: str, checkpoint: str):
-        return _changed(folders.VOCODERS, checkpoint)
+        return _modified(folders.VOCODERS, checkpoint)
 
 
-def _say(text: str) -> None:
-    """Below the running block, where the browser's frontend shows such lines."""
+def _show_on_node(text: str) -> None:
+    """Show a line of text below the running block."""
     PromptServer.instance.send_progress_text(text, get_executing_context().node_id)
 
 
-def _changed(folder: str, choice: str):
-    """A file replaced under the same name is another model."""
+def _modified(folder: str, choice: str) -> int | None:
+    """When the file was last changed: a file replaced under the same name is another model."""
     path = folder_paths.get_full_path(folder, choice)
-    return path and os.stat(path).st_mtime_ns
+    return os.stat(path).st_mtime_ns if path else None
 
 
 NODES = [LoadModel, LoadVocoder]

@@ -1,8 +1,9 @@
-"""Take Picker: takes as rows to hear and choose from; the choice is a widget, so that it is saved with the workflow.
+"""Take Picker: hear takes in rows and choose. The choice is a widget, so that it is saved with the workflow.
 
-The widget ``chosen`` (type ``MISO_TAKES``) holds numbers of takes, "0" or "0,2". What the browser shows comes with the ``executed``
-event, as ``output.miso_takes``: for each take of the input ``{take, frames, seconds, seed, stop, log_probability, sound}``:
-``log_probability`` the mean that the model gave its frames, or null; ``sound`` a file for ``/view``, or null without a vocoder.
+The widget ``chosen`` (type ``MISO_TAKES``) holds take numbers from 0, such as "0" or "0,2". The ``executed``
+event carries what the page shows as ``output.miso_takes``, one object for each take of the input: ``{take,
+frames, seconds, seed, stop, log_probability, sound}``. ``log_probability`` is the model's mean over the
+take's frames, or null; ``sound`` is a file for ``/view``, or null without a vocoder.
 """
 
 from comfy_api.latest import io
@@ -24,18 +25,23 @@ class TakePicker(io.ComfyNode):
             node_id="MisoTakePicker",
             display_name="Take Picker",
             category=CATEGORY,
-            description="Hear takes and choose one or several. Choosing again runs only what follows.",
+            description="Hear several takes and choose one or more. Choosing again runs only the blocks "
+            "after this one.",
             inputs=[
-                sockets.Codes.Input("codes"),
+                sockets.Codes.Input(
+                    "codes", tooltip="Several takes, from Backbone Sampler with takes above 1."
+                ),
                 Takes.Input(
                     "chosen",
                     optional=True,
                     extra_dict={"default": "0"},
-                    tooltip="Numbers of the takes that go on, with commas between.",
+                    tooltip="Numbers of the chosen takes, separated by commas; 0 is the first.",
                 ),
-                sockets.Vocoder.Input("vocoder", optional=True, tooltip="To see and hear the takes."),
+                sockets.Vocoder.Input(
+                    "vocoder", optional=True, tooltip="A vocoder, to see and hear the takes."
+                ),
             ],
-            outputs=[sockets.Codes.Output("picked", display_name="codes")],
+            outputs=[sockets.Codes.Output("picked", display_name="codes", tooltip="The chosen takes.")],
             is_output_node=True,
         )
 
@@ -54,17 +60,17 @@ class TakePicker(io.ComfyNode):
             }
             for i, take in enumerate(codes.takes)
         ]
-        return io.NodeOutput(
-            as_takes([codes.take(i) for i in _numbers(chosen, codes.batch)]), ui={"miso_takes": shown}
-        )
+        picked = as_takes([codes.take(i) for i in _numbers(chosen, codes.batch)])
+        return io.NodeOutput(picked, ui={"miso_takes": shown})
 
 
 def _numbers(chosen: str, takes: int) -> list[int]:
+    """Take numbers from the widget's text, all of them below ``takes``."""
     try:
         numbers = [int(part) for part in str(chosen).split(",")]
     except ValueError:
         raise MisoError(
-            f"'{chosen}' are no numbers of takes.", "Choose at least one take.", input="chosen"
+            f"'{chosen}' is not a list of take numbers.", "Click at least one take.", input="chosen"
         ) from None
     if missing := [n for n in numbers if not 0 <= n < takes]:
         raise MisoError(

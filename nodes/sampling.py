@@ -7,11 +7,16 @@ import comfy.model_management as mm
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
+from ..miso.codes.codes import Codes
+from ..miso.codes.hidden import Hidden
 from ..miso.generation.depth import DepthSampler, redecode
 from ..miso.generation.keys import codes_key
 from ..miso.generation.loop import FrameLoop
+from ..miso.model.config import ModelConfig
+from ..miso.model.networks import DepthDecoder as DepthNetwork
 from ..miso.model.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
+from ..miso.text.conditioning import Conditioning
 from . import sockets
 from .memory import Part, on_device, progress
 from .preview import Preview, send_kept, stream_for
@@ -24,15 +29,15 @@ _interruptions: Counter[str] = Counter()  # by node id
 
 @dataclass(frozen=True)
 class Depth:
-    """What goes through a MISO_DEPTH socket: the decoder's weights, and its own settings where a block gave it some."""
+    """The value of a MISO_DEPTH socket: the decoder's weights, and the settings of a Depth Decoder block."""
 
     part: Part
     sampling: Sampling | None = None
     codebooks: int | None = None
 
-    def sampler(self, decoder, otherwise: Sampling) -> DepthSampler:
+    def sampler(self, decoder: DepthNetwork, default: Sampling) -> DepthSampler:
         codebooks = self.codebooks and min(self.codebooks, decoder.config.codebooks)
-        return DepthSampler(decoder, self.sampling or otherwise, codebooks)
+        return DepthSampler(decoder, self.sampling or default, codebooks)
 
 
 def _sampling_inputs() -> list:
@@ -43,14 +48,15 @@ def _sampling_inputs() -> list:
             min=0.0,
             max=5.0,
             step=0.01,
-            tooltip="0 is greedy. Lower is steadier, higher livelier.",
+            tooltip="Lower is steadier, higher livelier; 0 always takes the likeliest code. 0.9 for Miso 8B "
+            "and CSM, 0.25 for nano.",
         ),
         io.Int.Input(
             "top_k",
             default=50,
             min=0,
             max=4096,
-            tooltip="How many of the likeliest codes to choose among; 0 for all.",
+            tooltip="Choose among this many of the likeliest codes; 0 for all.",
         ),
     ]
 
@@ -62,9 +68,10 @@ class DepthDecoder(io.ComfyNode):
             node_id="MisoDepthDecoder",
             display_name="Depth Decoder",
             category=CATEGORY,
-            description="Gives the depth decoder its own sampling, or fewer codebooks: faster and coarser.",
+            description="Gives the depth decoder its own sampling settings, or fewer codebooks: faster and "
+            "coarser.",
             inputs=[
-                sockets.Depth.Input("depth"),
+                sockets.Depth.Input("depth", tooltip="From Load Miso Model."),
                 *_sampling_inputs(),
                 io.Int.Input(
                     "codebooks",
@@ -74,7 +81,11 @@ class DepthDecoder(io.ComfyNode):
                     tooltip="Codebooks to make; at most what the model has.",
                 ),
             ],
-            outputs=[sockets.Depth.Output("decoder", display_name="depth")],
+            outputs=[
+                sockets.Depth.Output(
+                    "decoder", display_name="depth", tooltip="For Backbone Sampler or Depth Redecode."
+                )
+            ],
         )
 
     @classmethod
@@ -90,13 +101,17 @@ class BackboneSampler(io.ComfyNode):
             node_id="MisoBackboneSampler",
             display_name="Backbone Sampler",
             category=CATEGORY,
-            not_idempotent=True,  # two alike would share one result, and the second show nothing: it finds its codes in the store instead
-            description="Samples codes frame by frame: the backbone draws codebook 0, the depth decoder the others. "
-            "Interrupt it, and what was made so far goes on to the blocks after it.",
+            # Two equal nodes would otherwise share one result, and the second would show nothing. It finds
+            # its codes in the store.
+            not_idempotent=True,
+            description="Speaks the text. Codes come out; Vocoder Decode turns them into sound. If you "
+            "interrupt it, the blocks after it get what was made so far.",
             inputs=[
-                sockets.Backbone.Input("backbone"),
-                sockets.Depth.Input("depth"),
-                sockets.Conditioning.Input("conditioning"),
+                sockets.Backbone.Input("backbone", tooltip="From Load Miso Model."),
+                sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
+                sockets.Conditioning.Input(
+                    "conditioning", tooltip="What to say: from Encode Text or Voice Prompt."
+                ),
                 io.Int.Input(
                     "seed",
                     default=0,
@@ -110,7 +125,7 @@ class BackboneSampler(io.ComfyNode):
                     default=1,
                     min=1,
                     max=64,
-                    tooltip="Alternatives at once, with the seeds seed, seed + 1, ...",
+                    tooltip="Alternatives sampled at once, with the seeds seed, seed + 1, ...",
                 ),
                 io.Float.Input(
                     "max_seconds",
@@ -118,25 +133,30 @@ class BackboneSampler(io.ComfyNode):
                     min=0.08,
                     max=163.0,
                     step=0.08,
-                    tooltip="Limit of each take; speech ends by itself before.",
+                    tooltip="Longest a take may get. Speech normally ends by itself before that.",
                 ),
                 *_sampling_inputs(),
                 io.Boolean.Input(
                     "keep",
                     default=True,
                     optional=True,
-                    tooltip="Keep the codes on disk, and use kept ones: what was sampled before, even before a restart, "
-                    "loads no model.",
+                    tooltip="Reuse saved results: codes are kept on disk, and the same run later, even "
+                    "after a restart, loads no model.",
                 ),
-                sockets.Codes.Input("prefix", optional=True, tooltip="A beginning to continue: one take."),
+                sockets.Codes.Input(
+                    "prefix", optional=True, tooltip="The beginning of a take, to be continued."
+                ),
                 sockets.Vocoder.Input(
                     "preview",
                     optional=True,
-                    tooltip="A vocoder that streams, such as mimi: see and hear the first take while it is made.",
+                    tooltip="A vocoder that streams (mimi, source-filter): see and hear the first take "
+                    "while it is made.",
                 ),
             ],
             outputs=[
-                sockets.Codes.Output("codes", display_name="codes"),
+                sockets.Codes.Output(
+                    "codes", display_name="codes", tooltip="For Vocoder Decode, the editor or Save Codes."
+                ),
                 sockets.Hidden.Output("hidden", display_name="hidden", tooltip="For Depth Redecode."),
             ],
         )
@@ -147,20 +167,20 @@ class BackboneSampler(io.ComfyNode):
         cls,
         backbone: Part,
         depth: Depth,
-        conditioning,
+        conditioning: Conditioning,
         seed: int,
         takes: int,
         max_seconds: float,
         temperature: float,
         top_k: int,
         keep: bool = True,
-        prefix=None,
+        prefix: Codes | None = None,
         preview: Part | None = None,
     ):
         config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
         frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
-        room = frames + (prefix.frames if prefix is not None else 0)
-        prompt = conditioning.prompt(room)
+        prefix_frames = 0 if prefix is None else prefix.frames
+        prompt = conditioning.prompt(prefix_frames + frames)
         key = codes_key(
             fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}",
             precision=f"{backbone.precision} {depth.part.precision}",
@@ -173,14 +193,13 @@ class BackboneSampler(io.ComfyNode):
             prefix=prefix,
         )
         if keep and (found := store().get(key)) and found[1] is not None:
-            send_kept(found[0], prefix.frames if prefix is not None else 0, frames, preview)
+            send_kept(found[0], prefix_frames, frames, preview)
             return io.NodeOutput(*found, ui={"miso_kept": (True,)})
-        stack, rows = config.backbone, len(prompt.rows) + room
-        cache_bytes = (
-            2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim
-        )  # keys and values of 2 bytes
+
+        rows = len(prompt.rows) + prefix_frames + frames
+        vocoders = [] if preview is None else [preview]
         model, decoder, *vocoder = on_device(
-            backbone, depth.part, *([preview] if preview else []), memory=cache_bytes
+            backbone, depth.part, *vocoders, memory=_cache_bytes(config, takes, rows)
         )
         loop = FrameLoop(
             model,
@@ -193,7 +212,7 @@ class BackboneSampler(io.ComfyNode):
             keep_hidden=True,
         )
         stream = (
-            stream_for(*vocoder, config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
+            stream_for(vocoder[0], config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
         )
         report, live = progress(), Preview(loop.first, frames, config.frame_rate, stream, prefix)
         try:
@@ -202,7 +221,8 @@ class BackboneSampler(io.ComfyNode):
                 live.frame(frame)
                 report(frame.index - loop.first + 1, frames)
         except mm.InterruptProcessingException:
-            # ComfyUI forgets the interrupt as it raises it, so the blocks after this one run, on what there is
+            # ComfyUI clears the interrupt when it raises it, so the blocks after this one run on what was
+            # made so far.
             _interruptions[get_executing_context().node_id] += 1
             if loop.codes.frames == loop.first:
                 raise
@@ -214,8 +234,14 @@ class BackboneSampler(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
-        """What an interrupted run gave isn't what its inputs stand for: the next run samples again."""
+        """Changes after an interrupted run, so that the next run samples again."""
         return _interruptions[get_executing_context().node_id]
+
+
+def _cache_bytes(config: ModelConfig, takes: int, rows: int) -> int:
+    """Bytes of the backbone's keys and values in a 2-byte dtype."""
+    stack = config.backbone
+    return 2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim
 
 
 class DepthRedecode(io.ComfyNode):
@@ -225,25 +251,26 @@ class DepthRedecode(io.ComfyNode):
             node_id="MisoDepthRedecode",
             display_name="Depth Redecode",
             category=CATEGORY,
-            description="Draws the acoustic codebooks of all frames again. The backbone isn't needed: words and rhythm stay, sound detail changes.",
+            description="Draws the acoustic codebooks of all frames again, without the backbone: words and "
+            "rhythm stay, the detail of the sound changes.",
             inputs=[
-                sockets.Depth.Input("depth"),
-                sockets.Hidden.Input("hidden"),
-                sockets.Codes.Input("codes", tooltip="Of the same run as hidden, unedited."),
+                sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
+                sockets.Hidden.Input("hidden", tooltip="From the sampler that made the codes."),
+                sockets.Codes.Input("codes", tooltip="Codes of the same run as hidden, not edited."),
                 io.Int.Input(
                     "seed",
                     default=0,
                     min=0,
                     max=SEED_MAX,
                     control_after_generate=True,
-                    tooltip="The run's own seed gives its own codes again.",
+                    tooltip="The sampler's own seed gives its own codes again.",
                 ),
                 io.Int.Input(
                     "keep",
                     default=1,
                     min=1,
                     max=32,
-                    tooltip="How many codebooks stay as they are; 1 keeps the words and the rhythm.",
+                    tooltip="Number of codebooks that stay as they are; 1 keeps words and rhythm.",
                 ),
                 *_sampling_inputs(),
                 io.Int.Input(
@@ -252,29 +279,35 @@ class DepthRedecode(io.ComfyNode):
                     min=0,
                     max=100_000,
                     optional=True,
-                    tooltip="Frames before this one stay as they are; the Code Editor's redecode_from fits.",
+                    tooltip="Frames before this one stay as they are. Connect the Code Editor's "
+                    "redecode_from here.",
                 ),
             ],
-            outputs=[sockets.Codes.Output("redecoded", display_name="codes")],
+            outputs=[
+                sockets.Codes.Output(
+                    "redecoded", display_name="codes", tooltip="The same words with new acoustic detail."
+                )
+            ],
         )
 
     @classmethod
     @name_errors
     def execute(
-        cls, depth: Depth, hidden, codes, seed: int, keep: int, temperature: float, top_k: int, start: int = 0
+        cls,
+        depth: Depth,
+        hidden: Hidden,
+        codes: Codes,
+        seed: int,
+        keep: int,
+        temperature: float,
+        top_k: int,
+        start: int = 0,
     ):
         (decoder,) = on_device(depth.part)
         sampler = depth.sampler(decoder, Sampling(temperature, top_k))
+        seeds = take_seeds(seed, codes.batch)
         return io.NodeOutput(
-            redecode(
-                sampler,
-                hidden,
-                codes,
-                keep=keep,
-                start=start,
-                seeds=take_seeds(seed, codes.batch),
-                progress=progress(),
-            )
+            redecode(sampler, hidden, codes, keep=keep, start=start, seeds=seeds, progress=progress())
         )
 
 

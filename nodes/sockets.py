@@ -1,4 +1,4 @@
-"""The socket types, and how errors get the name of the block they happen in."""
+"""The socket types, and how an error gets the name of the block it happens in."""
 
 import functools
 
@@ -8,17 +8,17 @@ from ..miso.errors import MisoError
 
 CATEGORY = "Miso"
 
-Backbone = io.Custom("MISO_BACKBONE")  # memory.Part of a miso.model.Backbone
-Depth = io.Custom("MISO_DEPTH")  # sampling.Depth
-Text = io.Custom("MISO_TEXT")  # miso.conditioning.TextEncoder
-Conditioning = io.Custom("MISO_CONDITIONING")  # miso.conditioning.Conditioning
+Backbone = io.Custom("MISO_BACKBONE")  # nodes.memory.Part of a miso.model.Backbone
+Depth = io.Custom("MISO_DEPTH")  # nodes.sampling.Depth
+Text = io.Custom("MISO_TEXT")  # miso.text.TextEncoder
+Conditioning = io.Custom("MISO_CONDITIONING")  # miso.text.Conditioning
 Codes = io.Custom("MISO_CODES")  # miso.codes.Codes
-Hidden = io.Custom("MISO_HIDDEN")  # miso.hidden.Hidden
-Vocoder = io.Custom("MISO_VOCODER")  # memory.Part of a miso.vocoder.Vocoder
+Hidden = io.Custom("MISO_HIDDEN")  # miso.codes.Hidden
+Vocoder = io.Custom("MISO_VOCODER")  # nodes.memory.Part of a miso.vocoders.Vocoder
 
 
 def name_errors(execute):
-    """Put the block's display name, and the input's where one is to blame, in front of a ``MisoError``."""
+    """Prefix a ``MisoError`` with the block's display name and, if it has one, the name of the input."""
 
     @functools.wraps(execute)
     def wrapped(cls, *args, **kwargs):

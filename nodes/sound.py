@@ -5,8 +5,7 @@ from comfy_api.latest import io
 from ..miso.audio.resampling import resample
 from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
-from ..miso.vocoders import decode_codes
-from ..miso.vocoders.encode import encode_codes
+from ..miso.vocoders import decode_codes, encode_codes
 from . import sockets
 from .memory import Part, on_device, progress
 from .sockets import CATEGORY, name_errors
@@ -19,28 +18,45 @@ class EncodeAudio(io.ComfyNode):
             node_id="MisoEncodeAudio",
             display_name="Encode Audio",
             category=CATEGORY,
-            description="Sound to codes, for voice prompts, history, or to edit and decode again. Several channels are mixed down.",
+            description="Turns sound into codes: for a voice prompt, for history, or to edit and decode "
+            "again.",
             inputs=[
-                io.Audio.Input("audio"),
-                sockets.Vocoder.Input("vocoder", tooltip="One that also encodes, such as Mimi."),
+                io.Audio.Input("audio", tooltip="Any sample rate. Several channels are mixed down to one."),
+                sockets.Vocoder.Input(
+                    "vocoder",
+                    tooltip="A codec: nano-codec for nano, mimi for Miso 8B and CSM. nano-vocoder only "
+                    "decodes.",
+                ),
                 io.String.Input(
-                    "transcript", multiline=True, default="", tooltip="What it says, kept with the codes."
+                    "transcript",
+                    multiline=True,
+                    default="",
+                    tooltip="Exactly what it says. Kept with the codes.",
                 ),
                 io.Int.Input(
-                    "speaker", default=0, min=0, max=255, tooltip="Who says it, kept with the codes."
+                    "speaker",
+                    default=0,
+                    min=0,
+                    max=255,
+                    tooltip="Number of the speaker. Kept with the codes.",
                 ),
             ],
-            outputs=[sockets.Codes.Output("codes", display_name="codes")],
+            outputs=[
+                sockets.Codes.Output(
+                    "codes",
+                    display_name="codes",
+                    tooltip="For Voice Prompt, Add Segment, the editor or Vocoder Decode.",
+                )
+            ],
         )
 
     @classmethod
     @name_errors
     def execute(cls, audio: dict, vocoder: Part, transcript: str, speaker: int):
-        (loaded,) = on_device(vocoder)
-        wave = resample(
-            audio["waveform"].float().mean(1, keepdim=True), audio["sample_rate"], loaded.sample_rate
-        )
-        return io.NodeOutput(encode_codes(loaded, wave, text=transcript.strip(), speaker=speaker))
+        (codec,) = on_device(vocoder)
+        mono = audio["waveform"].float().mean(1, keepdim=True)
+        wave = resample(mono, audio["sample_rate"], codec.sample_rate)
+        return io.NodeOutput(encode_codes(codec, wave, text=transcript.strip(), speaker=speaker))
 
 
 class VocoderDecode(io.ComfyNode):
@@ -50,9 +66,15 @@ class VocoderDecode(io.ComfyNode):
             node_id="MisoVocoderDecode",
             display_name="Vocoder Decode",
             category=CATEGORY,
-            description="Codes to sound. Takes of different length become a batch padded with silence; Pick Take gives one.",
-            inputs=[sockets.Codes.Input("codes"), sockets.Vocoder.Input("vocoder")],
-            outputs=[io.Audio.Output("audio", display_name="audio")],
+            description="Turns codes into sound. Takes of different length become a batch padded with "
+            "silence; Pick Take picks one.",
+            inputs=[
+                sockets.Codes.Input("codes", tooltip="The codes to hear."),
+                sockets.Vocoder.Input("vocoder", tooltip="A vocoder made for the codec of these codes."),
+            ],
+            outputs=[
+                io.Audio.Output("audio", display_name="audio", tooltip="For Preview Audio and Save Audio.")
+            ],
         )
 
     @classmethod
@@ -60,14 +82,13 @@ class VocoderDecode(io.ComfyNode):
     def execute(cls, codes: Codes, vocoder: Part):
         if not codes.frames:
             raise MisoError(
-                "There is nothing to hear: the codes have no frames.",
+                "The codes are empty: there is nothing to hear.",
                 "If they were sampled, try another seed.",
                 input="codes",
             )
         (loaded,) = on_device(vocoder)
-        return io.NodeOutput(
-            {"waveform": decode_codes(loaded, codes, progress()).waveform, "sample_rate": loaded.sample_rate}
-        )
+        decoded = decode_codes(loaded, codes, progress())
+        return io.NodeOutput({"waveform": decoded.waveform, "sample_rate": loaded.sample_rate})
 
 
 NODES = [EncodeAudio, VocoderDecode]

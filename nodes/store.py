@@ -1,4 +1,4 @@
-"""The store of codes in ComfyUI's user folder, and Kept Codes."""
+"""Kept Codes, and the store of codes in ComfyUI's user folder that samplers use."""
 
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from .preview import send_kept
 from .sockets import CATEGORY, name_errors
 
 NOTHING = "(nothing is kept yet)"
-MOST = 200  # choices, those used last
+MOST = 200  # choices: the entries used last
+KEY_DIGITS = 12  # of an entry's key, at the end of its choice
 
 
 def store() -> Store:
@@ -22,8 +23,8 @@ def store() -> Store:
     return Store(Path(folder_paths.get_user_directory()) / FOLDER)
 
 
-def known_checkpoints() -> Path:
-    """Where what is known of checkpoints is noted."""
+def checkpoint_notes() -> Path:
+    """The folder of notes on checkpoints that were opened before (see ``CheckpointSummary``)."""
     return store().folder / "checkpoints"
 
 
@@ -34,26 +35,28 @@ class KeptCodes(io.ComfyNode):
             node_id="MisoStoredCodes",
             display_name="Kept Codes",
             category=CATEGORY,
-            not_idempotent=True,  # two alike would share one result, and the second show nothing
-            description="Codes that were sampled before, restarts included: the last used first. `python -m miso cache` looks after them.",
+            # two equal nodes would otherwise share one result, and the second would show nothing
+            not_idempotent=True,
+            description="Codes that Backbone Sampler made before, even before a restart; the last used come "
+            "first.",
             inputs=[
                 io.Combo.Input(
                     "kept",
                     options=[_name(kept) for kept in store().list()[:MOST]] or [NOTHING],
-                    tooltip="Words, length, seed and key. Refresh the page's node definitions (R) to see new ones.",
+                    tooltip="Words, length, seed and key. Press R to see new ones.",
                 ),
                 sockets.Vocoder.Input(
                     "preview",
                     optional=True,
-                    tooltip="To see the first take when this runs, and to hear it with the sound on.",
+                    tooltip="A vocoder: shows the first take when this runs, and plays it with Sound on.",
                 ),
             ],
             outputs=[
-                sockets.Codes.Output("codes", display_name="codes"),
+                sockets.Codes.Output("codes", display_name="codes", tooltip="The kept codes."),
                 sockets.Hidden.Output(
                     "hidden",
                     display_name="hidden",
-                    tooltip="For Depth Redecode, which is skipped where none were kept.",
+                    tooltip="For Depth Redecode, which is skipped if no hidden states were kept.",
                 ),
             ],
         )
@@ -61,11 +64,13 @@ class KeptCodes(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, kept: str, preview: Part | None = None):
-        short = kept.split()[-1] if kept.strip() else ""
-        entry = next((e for e in store().list() if len(short) == 12 and e.key.startswith(short)), None)
+        digits = kept.split()[-1] if kept.strip() else ""
+        entry = next(
+            (e for e in store().list() if len(digits) == KEY_DIGITS and e.key.startswith(digits)), None
+        )
         if entry is None or (found := store().get(entry.key)) is None:
             raise MisoError(
-                f"'{kept}' is not kept any more.", "Choose another, or sample it again.", input="kept"
+                f"'{kept}' is no longer kept.", "Choose another, or sample it again.", input="kept"
             )
         codes, hidden = found
         send_kept(codes, 0, codes.frames, preview)
@@ -73,10 +78,14 @@ class KeptCodes(io.ComfyNode):
 
 
 def _name(kept: Kept) -> str:
-    """A choice: it stays the same as long as the entry is kept, and ends with the beginning of its key."""
+    """The choice for an entry.
+
+    It stays the same as long as the entry is kept, and ends with the beginning of its key.
+    """
     text = " ".join(kept.text.split())
     takes = f"{len(kept.seeds)} takes, " if len(kept.seeds) > 1 else ""
-    return f"{text[:48]}{'…' if len(text) > 48 else ''} | {kept.seconds:.1f} s, {takes}seed {kept.seeds[0]} | {kept.key[:12]}"
+    shortened = f"{text[:48]}{'…' if len(text) > 48 else ''}"
+    return f"{shortened} | {kept.seconds:.1f} s, {takes}seed {kept.seeds[0]} | {kept.key[:KEY_DIGITS]}"
 
 
 NODES = [KeptCodes]
