@@ -1,11 +1,11 @@
-"""The one exception that is meant to be read by the person at the graph or the command line."""
+"""The one exception whose message is meant for the person at the graph or the command line."""
 
 
 class MisoError(ValueError):
-    """A problem and its remedy, in words for a user.
+    """A problem and its remedy, worded for a user.
 
-    ``input`` is the name of the node input or command option that holds the bad value, where one can be named;
-    the graph nodes put their own display name in front (see ``nodes.errors``).
+    ``input`` is the name of the node input or command option that holds the bad value, if there is one. Graph
+    nodes put that input's display name in front of the message.
     """
 
     def __init__(self, problem: str, remedy: str = "", input: str | None = None):
@@ -14,7 +14,7 @@ class MisoError(ValueError):
 
 
 def missing_package(package: str, needed_for: str, install: str | None = None) -> MisoError:
-    """An optional package isn't there: says which block wants it and how to install it."""
+    """The error for an optional package that is not installed: what needs it and how to install it."""
     return MisoError(
         f"{needed_for} needs the Python package '{package}', which is not installed.",
         f"Install it with: {install or 'pip install ' + package}",

@@ -1,4 +1,4 @@
-"""Safetensors files: opened by content, written whole or not at all. Nothing is ever unpickled."""
+"""Safetensors files: recognised by content, written completely or not at all. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -15,19 +15,14 @@ from .errors import MisoError
 
 if TYPE_CHECKING:
     import torch
+    from safetensors import safe_open
 
 _MAX_HEADER = 100 * 2**20  # the limit of the safetensors format itself
-_PICKLES = (
-    b"PK\x03\x04",
-    b"\x80\x02",
-    b"\x80\x03",
-    b"\x80\x04",
-    b"\x80\x05",
-)  # torch zip archives and bare pickles
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch archives, bare pickles
 
 
 class Entry(NamedTuple):
-    """What a safetensors header says of one tensor; ``start`` and ``end`` are its bytes in the file."""
+    """One tensor in a safetensors header; ``start`` and ``end`` are positions of its bytes in the file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -36,9 +31,10 @@ class Entry(NamedTuple):
 
 
 def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entry]]:
-    """Metadata and tensor entries of a safetensors file, by reading its header alone (no torch, no data).
+    """Metadata and tensor entries of a safetensors file, from its header alone (no torch, no data is read).
 
-    Refuses anything else by its content, whatever its name; names pickles as such and says how short a cut file is.
+    Raises MisoError for any other content, whatever the file's name: pickles are named as such, and for a
+    truncated file the message gives the missing length.
     """
     path = Path(path)
     try:
@@ -56,11 +52,12 @@ def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entr
         metadata = header.pop("__metadata__", {})
         data = 8 + length
         entries = {
-            name: Entry(e["dtype"], tuple(e["shape"]), *(data + o for o in e["data_offsets"]))
+            name: Entry(e["dtype"], tuple(e["shape"]), *(data + offset for offset in e["data_offsets"]))
             for name, e in header.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
-        if start.startswith(_PICKLES):  # asked last: a sound header may be as long as these bytes say
+        # checked last, because the length of a valid header may start with these bytes
+        if start.startswith(_PICKLES):
             raise MisoError(
                 f"{path.name} is a pickle: opening it could run any program, so it is never loaded.",
                 "Get the same weights as .safetensors.",
@@ -76,8 +73,8 @@ def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entr
 
 
 @contextlib.contextmanager
-def open_tensors(path: str | os.PathLike, device: str = "cpu") -> Iterator:
-    """The mapped file as ``safetensors.safe_open`` gives it (``get_tensor``, ``get_slice``, ``keys``), header checked first."""
+def open_tensors(path: str | os.PathLike, device: str = "cpu") -> Iterator[safe_open]:
+    """Memory-map a safetensors file after checking its header; yields what ``safetensors.safe_open`` does."""
     read_header(path)
     from safetensors import safe_open
 
@@ -87,38 +84,51 @@ def open_tensors(path: str | os.PathLike, device: str = "cpu") -> Iterator:
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name if the block succeeds, and vanishes if it does not."""
+    """Yield a temporary path beside ``path``; it is renamed to ``path`` if the block succeeds, otherwise
+    deleted.
+
+    Raises MisoError if ``path`` can't be written.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # the suffix stays: encoders choose the container by it
+        # keep the suffix: encoders choose the container by it
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:80]}.", suffix=path.suffix)
         os.close(handle)
     except OSError as e:
-        raise MisoError(
-            f"{path} can't be written: {e.strerror or e}.", "Choose another place, or free it."
-        ) from e
+        raise _cannot_write(path, e) from e
     temporary = Path(name)
     try:
         yield temporary
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp makes private files; the result is an ordinary one
+        temporary.chmod(0o666 & ~mask)  # mkstemp creates private files
         try:
             os.replace(temporary, path)
         except OSError as e:
-            raise MisoError(
-                f"{path} can't be written: {e.strerror or e}.", "Choose another place, or free it."
-            ) from e
+            raise _cannot_write(path, e) from e
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> MisoError:
+    return MisoError(
+        f"{path} can't be written: {error.strerror or error}.", "Choose another place, or free some space."
+    )
 
 
 def write_tensors(
     path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file; a failure on the way leaves whatever was at ``path`` untouched."""
+    """Write a safetensors file; if writing fails, a file already at ``path`` stays unchanged."""
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
         save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata=dict(metadata))
+
+
+def tensor_bytes(tensor: torch.Tensor) -> memoryview:
+    """The content of a CPU tensor of one or more dimensions as bytes; copied only if it is not contiguous."""
+    import torch
+
+    return tensor.contiguous().view(torch.uint8).numpy().data

@@ -1,6 +1,7 @@
-"""How long work reports how far it is, and is told to stop."""
+"""How a long operation reports progress and is interrupted."""
 
 from collections.abc import Callable
 
-# progress(done, total). Called between pieces of work; an exception it raises ends the work and reaches the caller.
+# progress(done, total) is called between steps. An exception it raises stops the operation and reaches the
+# caller.
 Progress = Callable[[int, int], None]

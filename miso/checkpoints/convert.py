@@ -1,4 +1,4 @@
-"""Checkpoints in another precision, streamed: neither file is ever in memory whole."""
+"""Conversion of checkpoints to another precision, streamed: neither file is ever in memory as a whole."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from pathlib import Path
 import torch
 
 from ..errors import MisoError
-from ..files import replacing
+from ..files import replacing, tensor_bytes
+from ..model.config import ModelConfig
 from ..progress import Progress
 from .build import canonical_shapes
 from .checkpoint import FORMAT, SAFETENSORS_TYPES, Checkpoint
 from .devices import DTYPES, PRECISIONS
-from .quantize import field_name, field_specs, kind_of, requantize
+from .quantize import dequantized, field_name, field_specs, kind_of, requantized
 
 _PIECE = 2**24  # numbers read at once
+_UNKNOWN = "0" * 32  # the fingerprint until everything is written
 
 
 def convert_checkpoint(
     source: str | Path, target: str | Path, precision: str, progress: Progress | None = None
 ) -> None:
-    """Write a checkpoint of any layout as one file of ours (published names, config and fingerprint inside) in ``precision``.
+    """Write a checkpoint of any layout as one file of ours in ``precision``, with config and fingerprint
+    inside.
 
-    int8, fp8 and int4 are of matrices (see ``quantize.kind_of``); the rest is then bf16. Needs memory for a few pieces of 64 MB, whatever the
-    size. What is at ``target`` stays until the new file is whole.
+    int8, fp8 and int4 apply to matrices (see ``quantize.kind_of``); the rest is then bf16. Needs memory for a
+    few pieces of 64 MB, whatever the model's size. A file at ``target`` is replaced when the new one is
+    complete. ``progress`` counts tensors. Raises MisoError for an unknown precision or an unreadable source.
     """
     if precision not in PRECISIONS:
         raise MisoError(
@@ -35,50 +39,56 @@ def convert_checkpoint(
     checkpoint = Checkpoint(source)
     dtype = DTYPES.get(precision, torch.bfloat16)
     weights = "" if precision in DTYPES else precision
-    plan = []  # published name, and its kind of quantisation
-    header, offset = {}, 0
-    for name, shape in canonical_shapes(checkpoint.config).items():
-        kind = kind_of(name, shape, weights)
-        plan.append((name, kind))
-        fields = (
-            {field_name(name, f): what for f, what in field_specs(kind, shape).items()}
-            if kind
-            else {name: (dtype, shape)}
-        )
-        for field, (number, size) in fields.items():
-            length = torch.Size(size).numel() * number.itemsize
-            header[field] = {
-                "dtype": SAFETENSORS_TYPES[number],
-                "shape": list(size),
-                "data_offsets": [offset, offset + length],
-            }
-            offset += length
-    unknown = "0" * 32  # the fingerprint's place: its value is known when all is written
-    header["__metadata__"] = {"format": FORMAT, "config": checkpoint.config.to_json(), "fingerprint": unknown}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+    shapes = canonical_shapes(checkpoint.config)
+    kinds = {name: kind_of(name, shape, weights) for name, shape in shapes.items()}
+    header = _header(checkpoint.config, shapes, kinds, dtype)
     digest = hashlib.sha256(checkpoint.config.to_json().encode())
     with replacing(target) as temporary, temporary.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
+        file.write(struct.pack("<Q", len(header)) + header)
 
         def write(tensor: torch.Tensor) -> None:
-            data = tensor.contiguous().view(torch.uint8).numpy()
+            data = tensor_bytes(tensor)
             digest.update(data)
             file.write(data)
 
-        for done, (name, kind) in enumerate(plan):
+        for done, (name, kind) in enumerate(kinds.items()):
             if progress:
-                progress(done, len(plan))
-            rest = []  # of a quantised matrix: scales and zeros, small, which follow the whole weight
+                progress(done, len(kinds))
+            scales = []  # of each piece: scale, and zero if any; small, written after the whole weight
             for piece in checkpoint.pieces(name, _PIECE):
-                piece = requantize(piece, kind)
                 if kind:
-                    piece, *others = (t for t in piece if t is not None)
-                    rest.append(others)
-                write(piece if kind else piece.to(dtype))
-            for field in zip(*rest):
-                write(torch.cat(field))
-        file.seek(8 + text.index(unknown.encode()))
+                    weight, *others = (field for field in requantized(piece, kind) if field is not None)
+                    write(weight)
+                    scales.append(others)
+                else:
+                    write(dequantized(piece).to(dtype))
+            for parts in zip(*scales):
+                write(torch.cat(parts))
+        file.seek(8 + header.index(_UNKNOWN.encode()))
         file.write(digest.hexdigest()[:32].encode())
     if progress:
-        progress(len(plan), len(plan))
+        progress(len(kinds), len(kinds))
+
+
+def _header(
+    config: ModelConfig, shapes: dict[str, tuple[int, ...]], kinds: dict[str, str], dtype: torch.dtype
+) -> bytes:
+    """The safetensors header of the converted file, padded to 8 bytes, with ``_UNKNOWN`` as fingerprint."""
+    header: dict[str, dict] = {}
+    offset = 0
+    for name, kind in kinds.items():
+        fields = {name: (dtype, shapes[name])}
+        if kind:
+            specs = field_specs(kind, shapes[name])
+            fields = {field_name(name, field): spec for field, spec in specs.items()}
+        for field, (field_dtype, shape) in fields.items():
+            end = offset + torch.Size(shape).numel() * field_dtype.itemsize
+            header[field] = {
+                "dtype": SAFETENSORS_TYPES[field_dtype],
+                "shape": list(shape),
+                "data_offsets": [offset, end],
+            }
+            offset = end
+    header["__metadata__"] = {"format": FORMAT, "config": config.to_json(), "fingerprint": _UNKNOWN}
+    text = json.dumps(header).encode()
+    return text + b" " * (-len(text) % 8)

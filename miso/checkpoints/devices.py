@@ -1,4 +1,4 @@
-"""Which device, and which number format of weights on it."""
+"""Devices, and the number formats of weights on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PRECISIONS = (*DTYPES, "int8", "fp8", "int4")
 
 
 class Precision(NamedTuple):
-    """What is computed in, and whether the matrices are held in fewer bits than that: "int8", "fp8", "int4" or "" for no."""
+    """The dtype of computation, and how matrices are quantised: "int8", "fp8", "int4" or "" (not at all)."""
 
     dtype: torch.dtype = torch.float32
     weights: str = ""
@@ -23,7 +23,10 @@ class Precision(NamedTuple):
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name; ``auto`` takes CUDA, else Apple's MPS, else the CPU."""
+    """The device of that name; ``auto`` is CUDA if available, then Apple's MPS, then the CPU.
+
+    Raises MisoError if the device can't be used.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -37,21 +40,25 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:
-    """The precision of that name; ``auto`` is bf16 on a GPU and fp32 on the CPU, whose bf16 is slower (``fit.choose`` asks for room too)."""
-    usual = torch.float32 if device.type == "cpu" else torch.bfloat16
+    """The precision of that name; ``auto`` is bf16 on a GPU and fp32 on the CPU, where bf16 is slower.
+
+    Memory is not considered here (see ``fit.choose_precision``). Raises MisoError for an unknown name, and
+    for fp8 on a device without it.
+    """
     if name not in ("auto", *PRECISIONS):
         raise MisoError(
             f"There is no precision '{name}'.", f"Use auto, {', '.join(PRECISIONS)}.", input="precision"
         )
     if name == "fp8" and not has_fp8(device):
         raise MisoError(
-            f"The device '{device.type}' has no numbers of the type fp8.",
+            f"The device '{device.type}' does not support fp8.",
             "Use int8, which takes as little memory.",
             input="precision",
         )
+    usual = torch.float32 if device.type == "cpu" else torch.bfloat16
     return Precision(DTYPES.get(name, usual), "" if name in ("auto", *DTYPES) else name)
 
 
 def has_fp8(device: torch.device) -> bool:
-    """Whether the device can hold float8_e4m3fn, and widen it: PyTorch's MPS can't. All others do, without hardware for it too."""
+    """Whether the device can store and convert float8_e4m3fn: all but MPS, even without fp8 arithmetic."""
     return device.type != "mps"

@@ -1,55 +1,133 @@
-"""Where checkpoints are, for those who give a name instead of a path."""
+"""Where checkpoints are: the embedded one, published ones in a models folder, codecs and vocoders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MisoError
 from ..model.config import MIMI
-from .fetch import PUBLISHED
 
 PACK = Path(__file__).parents[2]
-BUNDLED = PACK / "miso" / "weights_nano"  # the embedded checkpoint and its codec
+BUNDLED = PACK / "miso" / "weights_nano"  # the embedded checkpoint, its codec and its vocoder
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file on the Hugging Face Hub: where it is, and what a user should know before fetching it."""
+
+    repository: str
+    file: str
+    folder: str  # below the models folder
+    size: str
+    about: str
+    tokenizer: bool = False  # whether the model needs the Llama 3 tokenizer
+
+    def path(self, models: str | Path) -> Path:
+        """Where the file belongs in a models folder: one folder per repository, because file names repeat."""
+        return Path(models) / self.folder / self.repository.split("/")[1] / self.file
+
+
+PUBLISHED = {
+    "miso-8b": PublishedFile(
+        repository="MisoLabs/MisoTTS",
+        file="model.safetensors",
+        folder="miso",
+        size="33 GB",
+        about="Miso TTS 8B as published (fp32)",
+        tokenizer=True,
+    ),
+    "miso-8b-bf16": PublishedFile(
+        repository="drbaph/MisoTTS-BF16",
+        file="misotts-bf16.safetensors",
+        folder="miso",
+        size="16 GB",
+        about="Miso TTS 8B in bf16",
+        tokenizer=True,
+    ),
+    "csm-1b": PublishedFile(
+        repository="sesame/csm-1b",
+        file="model.safetensors",
+        folder="miso",
+        size="6 GB",
+        about="Sesame CSM-1B (its page asks you to accept its terms)",
+        tokenizer=True,
+    ),
+    "mimi": PublishedFile(
+        repository="kyutai/mimi",
+        file="model.safetensors",
+        folder="miso_vocoders",
+        size="385 MB",
+        about="Kyutai's Mimi codec, for all of the above",
+    ),
+    "tokenizer": PublishedFile(
+        repository="unsloth/Llama-3.2-1B",
+        file="tokenizer.json",
+        folder="miso",
+        size="17 MB",
+        about="Llama 3's tokenizer, from a repository without a gate",
+    ),
+}
 
 
 def models_folder() -> Path:
-    """ComfyUI's models folder where the pack is in its custom_nodes, else the one of the demo's ComfyUI."""
+    """The models folder of the ComfyUI whose custom_nodes holds this pack, otherwise the one of the demo's
+    ComfyUI.
+    """
     if PACK.parent.name == "custom_nodes":
         return PACK.parent.parent / "models"
     return PACK / ".miso" / "base" / "models"
 
 
+def find_published(name: str, models: Iterable[Path]) -> Path | None:
+    """The file of a name in ``PUBLISHED``, in the first of the models folders that holds it; None if none
+    does.
+    """
+    paths = (PUBLISHED[name].path(folder) for folder in models)
+    return next((path for path in paths if path.is_file()), None)
+
+
 def find_checkpoint(name: str, models: Path) -> Path:
-    """The checkpoint of a name: a path that exists, or a known name whose file is in the models folder."""
+    """The checkpoint for ``name``: an existing path, "nano", or a published name whose file is in ``models``.
+
+    Raises MisoError if there is no such file; for a published name the message says how to fetch it.
+    """
     if (path := Path(name)).exists():
         return path
     if name == "nano":
         return BUNDLED / "nano.safetensors"
     if name in PUBLISHED:
-        if (path := PUBLISHED[name].path(models)).is_file():
-            return path
+        if found := find_published(name, [models]):
+            return found
         raise MisoError(
             f"'{name}' ({PUBLISHED[name].size}) is not in {models}.",
             f"Get it with: python -m miso fetch {name}",
             input="checkpoint",
         )
+    known = ", ".join(name for name, published in PUBLISHED.items() if published.tokenizer)
     raise MisoError(
         f"There is no checkpoint at {name}.",
-        f"Give a path, or one of: nano, {', '.join(n for n in PUBLISHED if PUBLISHED[n].tokenizer)}.",
+        f"Give a path, or one of: nano, {known}.",
         input="checkpoint",
     )
 
 
 def find_codec(codec: str, beside: Path, models: Path) -> Path:
-    """The first codec file that knows codes of the codec id ``codec``: embedded, in the folder ``beside`` what needs it, or in the models folder."""
+    """The first codec file for codes of the codec id ``codec``.
+
+    Searches the embedded files, the folder ``beside`` (usually the checkpoint's) and
+    ``models``/miso_vocoders, in this order. Raises MisoError if no file fits.
+    """
     from ..vocoders.mimi.weights import inspect_mimi
 
     return _find(codec, lambda path: inspect_mimi(path).codec, beside, models)
 
 
 def find_vocoder(codec: str, beside: Path, models: Path) -> Path:
-    """As ``find_codec``, but a vocoder made for the codec's codes comes first: it would not be there if it didn't sound better."""
+    """Like ``find_codec``, but prefers a source-filter vocoder: it is trained for these codes and sounds
+    better.
+    """
     from ..vocoders.source_filter import inspect_source_filter
 
     try:
@@ -66,8 +144,7 @@ def _find(codec: str, codec_of: Callable[[Path], str], beside: Path, models: Pat
                 if codec_of(path) == codec:
                     return path
             except MisoError:
-                continue  # something else
-    hint = "Get it with: python -m miso fetch mimi" if codec == MIMI else "Name its file."
-    raise MisoError(
-        f"No codec file for '{codec}' is in {' or '.join(map(str, folders))}.", hint, input="vocoder"
-    )
+                continue  # not a codec
+    remedy = "Get it with: python -m miso fetch mimi" if codec == MIMI else "Give the path of its file."
+    places = " or ".join(map(str, folders))
+    raise MisoError(f"No codec file for '{codec}' is in {places}.", remedy, input="vocoder")

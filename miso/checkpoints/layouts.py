@@ -1,6 +1,7 @@
-"""The tensor layouts that checkpoints of this family come in, told apart by their names.
+"""The tensor layouts of checkpoints of this family, recognised by tensor names.
 
-Canonical names are the published ones (torchtune): ours to write, and those of ``model`` but for where the two stacks sit.
+Canonical names are those of the published checkpoints (torchtune). We write them too, and ``model`` uses them
+except for the prefixes of the two transformers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ..errors import MisoError
 
-# Hugging Face's CsmForConditionalGeneration; the audio embeddings are tied and saved under either name
+# Hugging Face's CsmForConditionalGeneration. The audio embeddings are tied, and saved under either name.
 _TRANSFORMERS = {
     "text_embeddings.weight": ("embed_text_tokens.weight",),
     "audio_embeddings.weight": (
@@ -48,15 +49,15 @@ class Layout:
     """How a file names the canonical tensors."""
 
     name: str
-    prefix: str = ""  # in front of every name, as wrappers such as DataParallel leave it
-    half_rotation: bool = False  # RoPE over halves: q and k rows are a permutation of the canonical ones
+    prefix: str = ""  # in front of every name, as wrappers such as DataParallel add
+    half_rotation: bool = False  # RoPE rotates halves, so the rows of q and k are permuted
 
     def sources(self, canonical: str) -> tuple[str, ...]:
-        """Names the tensor may have in the file."""
+        """The names that the tensor may have in the file."""
         if self.name == "published":
             return (self.prefix + canonical,)
         if canonical in _TRANSFORMERS:
-            return tuple(self.prefix + n for n in _TRANSFORMERS[canonical])
+            return tuple(self.prefix + name for name in _TRANSFORMERS[canonical])
         for stack, theirs in _TRANSFORMERS_STACKS.items():
             if canonical.startswith(stack):
                 canonical = theirs + canonical[len(stack) :]
@@ -66,12 +67,15 @@ class Layout:
         return (self.prefix + canonical,)
 
     def convert(self, canonical: str, tensor: Tensor, head_dim: int) -> Tensor:
-        """The canonical tensor of a file's: q and k rows from halves back to interleaved pairs where they need it."""
+        """Convert a tensor of the file to the canonical one: rows of q and k from halves to interleaved
+        pairs.
+        """
         if self.half_rotation and canonical.endswith(("q_proj.weight", "k_proj.weight")):
             return tensor.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
         return tensor
 
 
+# the tensor that only this layout has -> the layout
 _MARKS = {
     "codebook0_head.weight": Layout("published"),
     "depth_decoder.codebooks_head.weight": Layout("transformers", half_rotation=True),
@@ -79,25 +83,26 @@ _MARKS = {
 
 
 def is_model(names: Iterable[str]) -> bool:
-    """Whether tensors of these names look like a model of the family, whole or not."""
+    """Whether tensors with these names look like a model of the family, complete or not."""
     return _mark(names) is not None
 
 
 def detect(names: Iterable[str], file: str) -> Layout:
-    """The layout of a file with tensors of these names; MisoError if it isn't of this family."""
+    """The layout of a file with tensors of these names. Raises MisoError if it is not of this family."""
     names = list(names)
     if found := _mark(names):
         name, mark = found
         return replace(_MARKS[mark], prefix=name[: -len(mark)])
-    begins = ", ".join(sorted(names)[:3]) or "no tensor at all"
+    first_names = ", ".join(sorted(names)[:3]) or "none"
     raise MisoError(
-        f"{file} is no checkpoint of the Miso / CSM family: no tensor is named {' or '.join(_MARKS)} (it begins with {begins}).",
-        "`python -m miso info FILE` says what a file is.",
+        f"{file} is not a checkpoint of the Miso / CSM family: no tensor is named {' or '.join(_MARKS)}"
+        f" (its first tensors are: {first_names}).",
+        "`python -m miso info FILE` describes a file.",
     )
 
 
 def _mark(names: Iterable[str]) -> tuple[str, str] | None:
-    """The name that tells a layout, and the mark it ends with."""
+    """The name of the tensor that identifies a layout, and the key of ``_MARKS`` that the name ends with."""
     names = list(names)
     return next(
         ((name, mark) for mark in _MARKS for name in names if name == mark or name.endswith("." + mark)), None
@@ -105,5 +110,5 @@ def _mark(names: Iterable[str]) -> tuple[str, str] | None:
 
 
 def ignored(name: str) -> bool:
-    """Whether a tensor that no model asks for may be there all the same."""
+    """Whether a tensor that is not part of the model is expected in files and can be skipped."""
     return bool(_IGNORED.search(name))

@@ -1,6 +1,9 @@
-"""Layers whose weights stay in the CPU's memory: each call copies them to where its input is, and leaves nothing there.
+"""Layers whose weights stay in the CPU's memory and are copied to the device of the input for each call.
 
-For cards that even int4 doesn't fit: slow, because those layers cross the bus once every frame. Needs accelerate; imported only then.
+This is for GPUs that even int4 does not fit. It is slow, because these layers cross the bus once per frame.
+Importing this module needs accelerate, of which only this one hook is used: ``add_hook_to_module`` wraps a
+module's ``forward`` reliably, but accelerate's own ``AlignDevicesHook`` does not suit ComfyUI (see
+``_CopyWeights``).
 """
 
 from __future__ import annotations
@@ -12,52 +15,56 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 from torch import Tensor, nn
 
 
-class _Fetch(ModelHook):
-    """Between calls the module's tensors are None, so that whoever moves, counts or saves the whole passes them over.
+class _CopyWeights(ModelHook):
+    """Between calls the module's tensors are None, so that moving, counting or saving the model skips them.
 
-    accelerate's own ``AlignDevicesHook`` keeps one device for good, while ComfyUI moves models; waits for each tensor and empties the
-    device's cache after it, many times a frame; and leaves meta tensors, with which nothing around them can be moved.
+    accelerate's ``AlignDevicesHook`` is bound to one device, while ComfyUI moves models; it waits for each
+    tensor and empties the device's cache after it, many times a frame; and it leaves meta tensors, which
+    prevent moving the model.
     """
 
+    bytes: int
+
     def init_hook(self, module: nn.Module) -> nn.Module:
-        tables = [table for part in module.modules() for table in (part._parameters, part._buffers)]
-        self._held = [
-            (table, name, _locked(tensor.data))
-            for table in tables
-            for name, tensor in table.items()
-            if tensor is not None
-        ]
-        self.bytes = sum(tensor.nbytes for _, _, tensor in self._held)
+        self._weights: list[
+            tuple[dict, str, Tensor]
+        ] = []  # a module's table of tensors, the name in it, the tensor
+        for part in module.modules():
+            tables: tuple[dict[str, Tensor | None], ...] = (part._parameters, part._buffers)  # type: ignore[assignment]
+            for table in tables:
+                tensors = [(name, tensor) for name, tensor in table.items() if tensor is not None]
+                self._weights += [(table, name, _pinned(tensor.data)) for name, tensor in tensors]
+        self.bytes = sum(tensor.nbytes for _, _, tensor in self._weights)
         return self.post_forward(module, module)
 
     def pre_forward(self, module: nn.Module, x: Tensor, *args) -> tuple[tuple, dict]:
-        for table, name, tensor in self._held:
-            table[name] = tensor.to(
-                x.device, non_blocking=True
-            )  # in the stream's order: the product after it finds it there
+        for table, name, tensor in self._weights:
+            # asynchronous, but ordered before the computation in the same stream
+            table[name] = tensor.to(x.device, non_blocking=True)
         return (x, *args), {}
 
     def post_forward(self, module: nn.Module, output):
-        for table, name, _ in self._held:
+        for table, name, _ in self._weights:
             table[name] = None
         return output
 
 
 def keep_on_cpu(modules: Iterable[nn.Module]) -> int:
-    """Let the modules' weights stay in the CPU's memory, wherever what holds them is moved; returns their bytes. A call runs where its first
-    argument is.
+    """Keep the modules' weights in the CPU's memory wherever the model is moved; returns their size in bytes.
+
+    Each module then runs on the device of its first argument.
     """
     hooks = []
     for module in modules:
-        hooks.append(_Fetch())
+        hooks.append(_CopyWeights())
         add_hook_to_module(module, hooks[-1])
     return sum(hook.bytes for hook in hooks)
 
 
-def _locked(tensor: Tensor) -> Tensor:
-    """On the CPU, where there is CUDA in memory that it copies from at full speed and without the host."""
+def _pinned(tensor: Tensor) -> Tensor:
+    """The tensor on the CPU; with CUDA in pinned memory, for full-speed asynchronous copies."""
     tensor = tensor.cpu()
     try:
         return tensor.pin_memory() if torch.cuda.is_available() else tensor
-    except RuntimeError:  # the system lets no more be locked: slower, no worse
+    except RuntimeError:  # the system's limit for pinned memory: pageable memory is only slower
         return tensor

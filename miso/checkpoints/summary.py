@@ -1,4 +1,4 @@
-"""Checkpoints that were opened before: what they are is noted, so that a run whose codes were kept opens none of their files."""
+"""Facts about checkpoints, cached on disk: a run whose codes are all in the store opens no checkpoint."""
 
 from __future__ import annotations
 
@@ -20,49 +20,51 @@ from .checkpoint import Checkpoint
 
 
 class CheckpointSummary:
-    """What a checkpoint is (a file or an index of shards); ``checkpoint``, to load its weights, is opened when it is first wanted.
+    """Config, fingerprint and kind of weights of a checkpoint (a file or an index of shards).
 
-    It comes from the note in ``folder``, as long as all the files have the sizes and times of change that were noted; else from the files.
-    Each checkpoint has a note of its own, so that several servers may share the folder.
+    They come from a note in ``folder`` if sizes and modification times of all files are those in the note,
+    otherwise from the files. Each checkpoint has its own note, so that several servers can share the folder.
+    ``checkpoint``, for loading weights, is opened on first use.
     """
 
     def __init__(self, path: str | Path, folder: str | Path):
         self.path = Path(path).absolute()
         self._note = Path(folder) / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:32]}.json"
-        self.config, self.fingerprint, self.weights = self._read() or self._look()
+        self.config, self.fingerprint, self.weights = self._from_note() or self._from_files()
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
+        """The checkpoint itself. Raises MisoError if its files have changed since the summary was made."""
         opened = Checkpoint(self.path)
-        if opened.fingerprint != self.fingerprint:  # what it samples would be kept as another's
+        if opened.fingerprint != self.fingerprint:  # its codes would be stored under the other's fingerprint
             self._note.unlink(missing_ok=True)
             raise MisoError(
-                f"{self.path.name} has become another checkpoint since it was last looked at.",
+                f"{self.path.name} has been replaced by another checkpoint since it was last read.",
                 "Restart ComfyUI and run again.",
             )
         return opened
 
     def text_encoder(self, tokenizers: Iterable[str | Path] = ()) -> TextEncoder:
+        """The text encoder; ``tokenizers`` are further paths where a tokenizer.json may be."""
         return TextEncoder(
             self.config, find_tokenizer(self.config.conventions.tokenizer, self.path.parent, tokenizers)
         )
 
-    def _read(self) -> tuple[ModelConfig, str, str] | None:
-        """From the note; None if there is none that holds."""
+    def _from_note(self) -> tuple[ModelConfig, str, str] | None:
+        """Read the note; None if it is missing, damaged or outdated."""
         try:
-            known = json.loads(self._note.read_text(encoding="utf-8"))
-            if known["version"] == __version__ and known["files"] == [
-                _stamp(name) for name, *_ in known["files"]
-            ]:
-                return ModelConfig.from_json(known["config"]), known["fingerprint"], known["weights"]
+            note = json.loads(self._note.read_text(encoding="utf-8"))
+            stamps = [_stamp(name) for name, *_ in note["files"]]
+            if note["version"] == __version__ and note["files"] == stamps:
+                return ModelConfig.from_json(note["config"]), note["fingerprint"], note["weights"]
         except (OSError, ValueError, KeyError, TypeError):
             pass
         return None
 
-    def _look(self) -> tuple[ModelConfig, str, str]:
-        """From the files, and note it; a folder that can't be written to costs the next look, no more."""
+    def _from_files(self) -> tuple[ModelConfig, str, str]:
+        """Open the checkpoint and write the note; a folder that can't be written to is no error."""
         opened = self.checkpoint = Checkpoint(self.path)
-        known = {
+        note = {
             "version": __version__,
             "files": [_stamp(str(file)) for file in opened.sources],
             "config": opened.config.to_json(),
@@ -70,12 +72,15 @@ class CheckpointSummary:
             "weights": opened.weights,
         }
         with contextlib.suppress(MisoError, OSError), replacing(self._note) as temporary:
-            temporary.write_text(json.dumps(known), encoding="utf-8")
+            temporary.write_text(json.dumps(note), encoding="utf-8")
         return opened.config, opened.fingerprint, opened.weights
 
 
 def _stamp(name: str) -> list:
-    """A file's name, size and times of change (the second also tells a file that was put in its place with the first kept); or the name alone."""
+    """A file's name, size, mtime and ctime, or only its name if it does not exist.
+
+    The ctime reveals a file that was replaced by one with the same mtime.
+    """
     try:
         stat = os.stat(name)
     except OSError:

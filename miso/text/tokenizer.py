@@ -88,7 +88,7 @@ class Llama3Tokenizer:
 _SMALL = {"bytes": ByteTokenizer, "phonemes": PhonemeTokenizer}
 
 
-def find_tokenizer(kind: str, beside: Path, elsewhere: Iterable[Path] = ()) -> Tokenizer:
+def find_tokenizer(kind: str, beside: Path, elsewhere: Iterable[str | Path] = ()) -> Tokenizer:
     """The tokenizer of a checkpoint: ``tokenizer.json`` in the folder ``beside``, else the first of ``elsewhere`` that exists.
 
     Nothing is fetched; ``download.fetch_tokenizer`` gets an ungated copy for those who ask.

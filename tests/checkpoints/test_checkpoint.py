@@ -153,7 +153,7 @@ def _write(path, kind, golden):
         ("cut in the header", "damaged"),
         ("empty", "damaged"),
         ("text", "not a safetensors file"),
-        ("another family", "no checkpoint of the Miso / CSM family"),
+        ("another family", "not a checkpoint of the Miso / CSM family"),
         ("unknown size", "head counts"),
         ("bad config", "config can't be read"),
         ("newer family", "'miso-2'"),
