@@ -1,4 +1,4 @@
-"""Codes: the container, the hidden states they were drawn from, their picture, and the store of codes on disk."""
+"""Codes: the container, hidden states, pictures of codes, the store of codes on disk, and editing."""
 
 from .. import lazy_names
 

@@ -1,4 +1,4 @@
-"""Codes: what a take is made of, in the place a latent has in an image workflow. Small, exact, editable, savable."""
+"""Codes: the container that has the role of a latent in image workflows. Small, exact, editable, savable."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MisoError
-from ..files import open_tensors, read_header, write_tensors
+from ..files import open_tensors, read_header, tensor_bytes, write_tensors
 
 FORMAT = "miso.codes/1"
 STOPS = ("eos", "limit", "interrupted")
@@ -20,7 +22,7 @@ STOPS = ("eos", "limit", "interrupted")
 
 @dataclass(frozen=True)
 class Span:
-    """Frames start..end-1 of a take say ``text`` in the voice ``speaker``: a segment's place in the codes."""
+    """The frames of a segment: frames start..end-1 of a take say ``text`` in the voice of ``speaker``."""
 
     start: int
     end: int
@@ -30,22 +32,29 @@ class Span:
 
 @dataclass(frozen=True)
 class Take:
-    """Where one take comes from: its seed, why it ended, and the segments it is made of."""
+    """The provenance of one take: its seed, why it ended, and the segments it consists of."""
 
     seed: int | None = None
-    stop: str | None = None  # one of STOPS, or None where it wasn't sampled (encoded audio, an edit)
+    stop: str | None = None  # one of STOPS; None if the take was encoded or edited
     spans: tuple[Span, ...] = ()
-    log_probability: float | None = (
-        None  # mean over its sampled frames of the model's own for codebook 0 (natural, temperature 1)
-    )
+    # the model's log probability (natural logarithm, temperature 1) of codebook 0, mean over the sampled
+    # frames
+    log_probability: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """B takes of K codebooks over T frames. Never changed in place: every operation gives a new one.
+    """B takes of K codebooks and up to T frames. Immutable: every operation returns new codes.
 
-    ``tensor`` [B, K, T] integer ids on the CPU, ``lengths`` [B] frames of each take (what lies beyond is 0), ``codec`` the id of
-    the codec they belong to (shape can't tell), ``source`` what made them (model fingerprint, sampling), for provenance.
+    - ``tensor`` [B, K, T]: integer ids on the CPU, 0 beyond the end of a take.
+    - ``lengths`` [B]: frames of each take.
+    - ``codec``: id of the codec that they belong to, which the shape does not show.
+    - ``frame_rate``: frames per second.
+    - ``codebook_size``: ids are less than this.
+    - ``takes``: provenance of each take.
+    - ``source``: what made the codes (model fingerprint, sampling).
+
+    Raises MisoError if these don't fit together.
     """
 
     tensor: Tensor
@@ -60,23 +69,24 @@ class Codes:
         x = self.tensor
         if x.dim() != 3 or x.is_floating_point() or x.dtype == torch.bool:
             raise MisoError(
-                f"Codes must be integers of the shape [takes, codebooks, frames]; these are {x.dtype} {list(x.shape)}."
+                "Codes must be integers of the shape [takes, codebooks, frames]; "
+                f"these are {x.dtype} {list(x.shape)}."
             )
         if x.shape[0] < 1 or x.shape[1] < 1:
             raise MisoError(f"Codes need at least one take and one codebook; their shape is {list(x.shape)}.")
         lengths = torch.as_tensor(self.lengths, dtype=torch.int64).cpu()
         if lengths.shape != x.shape[:1] or ((lengths < 0) | (lengths > x.shape[2])).any():
             raise MisoError(
-                f"Codes of {x.shape[0]} takes and {x.shape[2]} frames can't have the lengths {lengths.tolist()}."
+                f"Codes of {x.shape[0]} takes and {x.shape[2]} frames can't have lengths {lengths.tolist()}."
             )
         takes = tuple(self.takes) or tuple(Take() for _ in range(x.shape[0]))
         if len(takes) != x.shape[0]:
-            raise MisoError(f"Codes of {x.shape[0]} takes come with the provenance of {len(takes)}.")
+            raise MisoError(f"Codes of {x.shape[0]} takes have the provenance of {len(takes)} takes.")
         inside = torch.arange(x.shape[2]) < lengths[:, None, None]
         tensor = x.detach().to("cpu", torch.int64).masked_fill(~inside, 0)
-        bad = ((tensor < 0) | (tensor >= self.codebook_size)).nonzero()
-        if len(bad):
-            b, k, t = bad[0].tolist()
+        invalid = ((tensor < 0) | (tensor >= self.codebook_size)).nonzero()
+        if len(invalid):
+            b, k, t = invalid[0].tolist()
             raise MisoError(
                 f"Take {b}, codebook {k}, frame {t} holds the id {int(tensor[b, k, t])}; "
                 f"ids of '{self.codec}' are 0 to {self.codebook_size - 1}."
@@ -99,12 +109,16 @@ class Codes:
 
     @property
     def seconds(self) -> list[float]:
-        return [n / self.frame_rate for n in self.lengths.tolist()]
+        """Duration of each take."""
+        return [length / self.frame_rate for length in self.lengths.tolist()]
 
     def like(
         self, tensor: Tensor, lengths: Tensor | None = None, takes: Sequence[Take] | None = None
     ) -> Codes:
-        """The same codec and source with other codes; all frames count unless ``lengths`` says otherwise."""
+        """Other ids with the same codec and source. ``lengths`` defaults to all frames of ``tensor``.
+
+        ``takes`` defaults to the provenance of these codes if their number of takes is the same.
+        """
         if lengths is None:
             lengths = torch.full((tensor.shape[0],), tensor.shape[2])
         if takes is None:
@@ -112,19 +126,20 @@ class Codes:
         return replace(self, tensor=tensor, lengths=lengths, takes=tuple(takes))
 
     def take(self, index: int) -> Codes:
-        """One take alone, cut to its length. Negative indices count from the end."""
+        """One take alone, cut to its length. Negative indices count from the end. Raises MisoError if there
+        is none.
+        """
         if not -self.batch <= index < self.batch:
             raise MisoError(
-                f"There is no take {index}: these codes hold {self.batch} (0 to {self.batch - 1}).",
+                f"There is no take {index}: these codes have {self.batch} (0 to {self.batch - 1}).",
                 input="take",
             )
         index %= self.batch
-        return self.like(
-            self.tensor[index : index + 1, :, : int(self.lengths[index])], takes=[self.takes[index]]
-        )
+        tensor = self.tensor[index : index + 1, :, : int(self.lengths[index])]
+        return self.like(tensor, takes=[self.takes[index]])
 
     def check_same_codec(self, other: Codes, what: str) -> None:
-        """Refuse to mix codes whose ids, rates or codebook counts don't mean the same."""
+        """Raise MisoError if codec, frame rate or number of codebooks differ; ``what`` names the others."""
         for name, mine, theirs in (
             ("codec", self.codec, other.codec),
             ("frame rate", self.frame_rate, other.frame_rate),
@@ -133,16 +148,20 @@ class Codes:
             if mine != theirs:
                 raise MisoError(
                     f"{what} has the {name} {theirs}, the first codes have {mine}: they can't be mixed.",
-                    "Use codes of one codec and one number of codebooks (Keep Codebooks evens the count).",
+                    "Use codes of one codec with the same number of codebooks (Keep Codebooks reduces it).",
                 )
 
     def save(self, path: str | Path, extra: Mapping[str, str] | None = None) -> None:
-        """Write a .safetensors file. ``extra`` metadata (ComfyUI's ``workflow`` and ``prompt``) lets a dropped file restore its graph."""
+        """Write a .safetensors file.
+
+        With ComfyUI's ``workflow`` and ``prompt`` as ``extra`` metadata, dropping the file on the graph
+        restores it.
+        """
         about = {
             "codec": self.codec,
             "frame_rate": self.frame_rate,
             "codebook_size": self.codebook_size,
-            "takes": [asdict(t) for t in self.takes],
+            "takes": [asdict(take) for take in self.takes],
             "source": dict(self.source),
         }
         dtype = torch.int16 if self.codebook_size <= 2**15 else torch.int32
@@ -153,40 +172,37 @@ class Codes:
         )
 
     def digest(self) -> str:
-        """SHA-256 of everything these codes hold, provenance included, as 64 hexadecimal digits."""
+        """SHA-256 of these codes, provenance included, as 64 hexadecimal digits."""
         about = [
             self.codec,
             self.frame_rate,
             self.codebook_size,
             self.lengths.tolist(),
-            [asdict(t) for t in self.takes],
+            [asdict(take) for take in self.takes],
             dict(self.source),
         ]
         return tensor_digest(self.tensor, json.dumps(about, sort_keys=True))
 
     @staticmethod
     def load(path: str | Path) -> Codes:
-        """Read a file written by ``save``."""
+        """Read a file written by ``save``. Raises MisoError for any other file and for a damaged one."""
         metadata, entries = read_header(path)
         if metadata.get("format") != FORMAT or not {"codes", "lengths"} <= entries.keys():
             raise MisoError(
-                f"{Path(path).name} holds no Miso codes.", "`python -m miso info FILE` says what a file is."
+                f"{Path(path).name} does not contain Miso codes.",
+                "`python -m miso info FILE` describes a file.",
             )
         try:
             about = json.loads(metadata["about"])
-            takes = tuple(
-                Take(t["seed"], t["stop"], tuple(Span(**s) for s in t["spans"]), t.get("log_probability"))
-                for t in about["takes"]
-            )
             with open_tensors(path) as file:
                 return Codes(
-                    file.get_tensor("codes"),
-                    file.get_tensor("lengths"),
-                    about["codec"],
-                    about["frame_rate"],
-                    about["codebook_size"],
-                    takes,
-                    about["source"],
+                    tensor=file.get_tensor("codes"),
+                    lengths=file.get_tensor("lengths"),
+                    codec=about["codec"],
+                    frame_rate=about["frame_rate"],
+                    codebook_size=about["codebook_size"],
+                    takes=tuple(map(_take_from_json, about["takes"])),
+                    source=about["source"],
                 )
         except (KeyError, TypeError, json.JSONDecodeError) as e:
             raise MisoError(
@@ -194,29 +210,41 @@ class Codes:
             ) from e
 
 
+def _take_from_json(take: dict) -> Take:
+    spans = tuple(Span(**span) for span in take["spans"])
+    return Take(take["seed"], take["stop"], spans, take.get("log_probability"))
+
+
 def tensor_digest(tensor: Tensor, about: str = "") -> str:
     """SHA-256 of a tensor's shape, dtype and content, and of ``about``."""
     digest = hashlib.sha256(f"{list(tensor.shape)} {tensor.dtype} {about}".encode())
-    digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    digest.update(tensor_bytes(tensor.detach().cpu().flatten()))
     return digest.hexdigest()
 
 
 def as_takes(parts: Sequence[Codes]) -> Codes:
-    """Codes of one codec as the takes of one container, shorter ones filled with 0 beyond their length."""
+    """Combine codes of one codec into one container that has all their takes, padded with 0 to the longest.
+
+    Codec and source are those of the first. Raises MisoError if the codecs differ.
+    """
     first = parts[0]
     for i, part in enumerate(parts[1:], 2):
         first.check_same_codec(part, f"Number {i}")
-    frames = max(p.frames for p in parts)
-    tensor = torch.cat([torch.nn.functional.pad(p.tensor, (0, frames - p.frames)) for p in parts])
-    return first.like(tensor, torch.cat([p.lengths for p in parts]), [t for p in parts for t in p.takes])
+    frames = max(part.frames for part in parts)
+    tensor = torch.cat([F.pad(part.tensor, (0, frames - part.frames)) for part in parts])
+    lengths = torch.cat([part.lengths for part in parts])
+    return first.like(tensor, lengths, [take for part in parts for take in part.takes])
 
 
 def join_spans(*groups: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Spans in a row. Neighbours that say one thing become one again, so that cutting and joining gives back the original."""
-    out: list[Span] = []
-    for span in (s for group in groups for s in group):
-        if out and (out[-1].end, out[-1].text, out[-1].speaker) == (span.start, span.text, span.speaker):
-            out[-1] = replace(out[-1], end=span.end)
+    """Concatenate spans. Adjacent spans of the same text and speaker are merged, so that joining undoes
+    cutting.
+    """
+    joined: list[Span] = []
+    for span in chain(*groups):
+        last = joined[-1] if joined else None
+        if last and (last.end, last.text, last.speaker) == (span.start, span.text, span.speaker):
+            joined[-1] = replace(last, end=span.end)
         else:
-            out.append(span)
-    return tuple(out)
+            joined.append(span)
+    return tuple(joined)

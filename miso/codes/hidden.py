@@ -1,4 +1,4 @@
-"""What the backbone handed the depth decoder, kept so that the depth decoder can run again alone."""
+"""Hidden states, kept so that the depth decoder can run again without the backbone."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ FORMAT = "miso.hidden/1"
 
 @dataclass(frozen=True, eq=False)
 class Hidden:
-    """Hidden states [B, T, D] on the CPU, ``lengths`` [B] frames of each take, and the fingerprint of the checkpoint they come from."""
+    """Hidden states of B takes.
+
+    - ``tensor`` [B, T, D]: on the CPU.
+    - ``lengths`` [B]: frames of each take.
+    - ``fingerprint``: of the checkpoint that they come from.
+    """
 
     tensor: Tensor
     lengths: Tensor
     fingerprint: str
 
     def save(self, path: str | Path) -> None:
+        """Write a .safetensors file."""
         write_tensors(
             path,
             {"hidden": self.tensor, "lengths": self.lengths},
@@ -31,14 +37,18 @@ class Hidden:
         )
 
     def digest(self) -> str:
-        """SHA-256 of these hidden states, as 64 hexadecimal digits."""
+        """SHA-256 of hidden states, lengths and fingerprint, as 64 hexadecimal digits."""
         return tensor_digest(self.tensor, f"{self.lengths.tolist()} {self.fingerprint}")
 
     @staticmethod
     def load(path: str | Path) -> Hidden:
+        """Read a file written by ``save``. Raises MisoError for any other file."""
         metadata, _ = read_header(path)
         if metadata.get("format") != FORMAT:
-            raise MisoError(f"{Path(path).name} holds no hidden states.", "`say --hidden FILE` writes them.")
+            raise MisoError(
+                f"{Path(path).name} does not contain hidden states.",
+                "`say --hidden FILE` writes such a file.",
+            )
         with open_tensors(path) as file:
             return Hidden(
                 file.get_tensor("hidden"), file.get_tensor("lengths").to(torch.int64), metadata["fingerprint"]

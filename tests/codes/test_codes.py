@@ -108,7 +108,7 @@ def test_nonsense_is_refused(change, words):
 
 
 def test_bad_files_are_refused(tmp_path, golden_paths):
-    with pytest.raises(MisoError, match="holds no Miso codes"):
+    with pytest.raises(MisoError, match="does not contain Miso codes"):
         Codes.load(golden_paths[0])
     path = tmp_path / "x.safetensors"
     Codes(torch.zeros(1, 2, 3, dtype=torch.int64), [3], "nano").save(path)
@@ -151,7 +151,7 @@ def test_hidden_states_round_trip(tmp_path):
         and again.fingerprint == "abc"
     )
     assert "2 takes, up to 3 frames, 4 wide" in info(tmp_path / "h.safetensors")
-    with pytest.raises(MisoError, match="holds no Miso codes"):
+    with pytest.raises(MisoError, match="does not contain Miso codes"):
         Codes.load(tmp_path / "h.safetensors")
 
 

@@ -1,4 +1,4 @@
-"""Editing codes: pure operations, the same as a list of data (``apply``)."""
+"""Editing of codes: pure functions, and ``apply`` for the same operations as data."""
 
 from .edits import Edited, apply
 from .operations import (

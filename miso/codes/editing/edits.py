@@ -1,27 +1,28 @@
-"""Edits as data: a list of operations that the code editor writes and that replays bit by bit wherever its input is the same.
+"""Edits as data: a list of operations, written by the code editor, that gives the same result for the same
+input.
 
-A list (in a workflow: its JSON) of objects, each with ``op`` and exactly the whole numbers >= 0 named here. Operations apply in
-order, each to what the one before gave and to all takes; frames count from 0 in the codes as they are when the operation's turn comes.
+A list (in a workflow: its JSON) of objects, each with ``op`` and exactly the fields named here, whole numbers
+>= 0. Operations apply to all takes, one after the other; frames count from 0 in the codes that the operation
+receives.
 
-    {"op": "take", "take": i}                           take i of the input alone; only as the first operation
-    {"op": "delete", "start": s, "end": e}              frames s..e-1 go
-    {"op": "insert_silence", "at": f, "frames": n}      n frames of coded silence before frame f
-    {"op": "copy", "start": s, "end": e, "to": f}       a copy of frames s..e-1 before frame f
-    {"op": "move", "start": s, "end": e, "to": f}       frames s..e-1 to before frame f, counted before the move, not within s..e
-    {"op": "repeat", "start": s, "end": e, "times": n}  n more copies of frames s..e-1 right after them
-    {"op": "insert", "at": f, "start": s, "end": e}     frames s..e-1 of the second codes before frame f
-    {"op": "replace_codebooks", "start": s, "end": e, "first": k, "from": f}
-                                                        codebooks k.. of frames s..e-1 from the second codes, from their frame f on
-    {"op": "keep_codebooks", "count": n}                the first n codebooks
+{"op": "take", "take": i}                           only take i of the input; must be the first operation
+{"op": "delete", "start": s, "end": e}              remove frames s..e-1 {"op": "insert_silence", "at": f,
+"frames": n}      insert n frames of coded silence before frame f {"op": "copy", "start": s, "end": e, "to":
+f}       insert a copy of frames s..e-1 before frame f {"op": "move", "start": s, "end": e, "to": f}
+move frames s..e-1 to before frame f, counted before the move and not within s..e {"op": "repeat", "start": s,
+"end": e, "times": n}  insert n more copies of frames s..e-1 right after them {"op": "insert", "at": f,
+"start": s, "end": e}     insert frames s..e-1 of the second codes before frame f {"op": "replace_codebooks",
+"start": s, "end": e, "first": k, "from": f} take codebooks k.. of frames s..e-1 from the second codes,
+starting at their frame f {"op": "keep_codebooks", "count": n}                keep the first n codebooks
 
-Then, after all of those, at most one of each mark. Marks change no codes:
+After these, at most one of each mark. Marks change no codes:
 
-    {"op": "resample_from", "frame": f}                 ``prefix`` is frames 0..f-1 of the edited codes, for a sampler to continue
-    {"op": "redecode_from", "frame": f}                 ``redecode_from`` is f, for the depth decoder to draw frames f.. again; with no
-                                                        other operation but a mark, because hidden states fit no edited codes
+{"op": "resample_from", "frame": f}                 ``prefix`` is frames 0..f-1 of the edited codes, for a
+sampler to continue {"op": "redecode_from", "frame": f}                 ``redecode_from`` is f, for the depth
+decoder to draw frames f.. again; allowed only without edits, because hidden states do not fit edited codes
 
-What no longer fits (a frame the input doesn't have, a number of another kind, a field too many) is an error that names the
-operation by its number, counted from 1, and its name. Nothing is moved to where it might fit.
+An operation that does not fit (a frame that the input lacks, a wrong type, a missing or unknown field) raises
+a MisoError with its number, counted from 1, and its name. It is never adjusted to fit.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from dataclasses import dataclass
 
 from ...errors import MisoError
 from ..codes import Codes
-from . import operations as do
+from . import operations
 
 FIELDS = {
     "take": ("take",),
@@ -52,10 +53,10 @@ MARKS = ("resample_from", "redecode_from")
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """What a list of edits gives: the codes, and what its marks hand on."""
+    """The result of a list of edits: the codes, and what its marks ask for."""
 
     codes: Codes
-    prefix: Codes | None = None  # the frames kept before ``resample_from``
+    prefix: Codes | None = None  # the frames before ``resample_from``
     redecode_from: int | None = None  # the first frame to redecode
 
 
@@ -65,94 +66,99 @@ def apply(
     other: Codes | None = None,
     silence: Callable[[], Codes] | None = None,
 ) -> Edited:
-    """Replay ``edits`` (see above), a list or its JSON. ``other`` is the second codes; ``silence()`` gives a stretch of coded
-    silence (such as ``lambda: coded_silence(vocoder)``), and is called only if an operation wants it."""
-    edits = _parsed(edits)
-    edited, done = Edited(codes), []
-    for number, operation in enumerate(edits, 1):
+    """Apply ``edits`` (see the module), a list or its JSON. Raises MisoError if one of them does not fit.
+
+    ``other`` is the second codes. ``silence()`` returns coded silence, such as ``lambda:
+    coded_silence(vocoder)``; it is called only if an operation needs it.
+    """
+    edited = Edited(codes)
+    applied: list[str] = []
+    for number, operation in enumerate(_parse(edits), 1):
         name = operation.get("op") if isinstance(operation, Mapping) else None
         try:
-            edited = _step(edited, _checked(operation, done), other, silence)
+            _check(operation, applied)
+            edited = _step(edited, operation, other, silence)
         except MisoError as e:
             raise MisoError(
                 f"Operation {number} ({name or 'no name'}): {e.problem}", e.remedy, input="edits"
             ) from e
-        done.append(name)
+        applied.append(operation["op"])
     return edited
 
 
-def _parsed(edits: Sequence[Mapping] | str) -> Sequence[Mapping]:
+def _parse(edits: Sequence[Mapping] | str) -> Sequence[Mapping]:
     if isinstance(edits, str):
         try:
             edits = json.loads(edits or "[]")
         except (ValueError, RecursionError) as e:
             raise MisoError(
-                f"The edits are no JSON ({e}).",
+                f"The edits are not valid JSON ({e}).",
                 "Empty the list in the editor, or restore the workflow.",
                 input="edits",
             ) from e
     if not isinstance(edits, Sequence) or isinstance(edits, str):
         raise MisoError(
-            "The edits are no list of operations.", 'Write them as [{"op": ...}, ...].', input="edits"
+            "The edits are not a list of operations.", 'Write them as [{"op": ...}, ...].', input="edits"
         )
     return edits
 
 
-def _checked(operation: Mapping, done: list[str]) -> Mapping:
-    """The operation, if it is one, has its fields and may stand after ``done``."""
+def _check(operation: Mapping, applied: list[str]) -> None:
+    """Raise MisoError unless it is an operation with exactly its fields that is allowed after those in
+    ``applied``.
+    """
     if not isinstance(operation, Mapping) or not isinstance(name := operation.get("op"), str):
-        raise MisoError('It is no object with an "op".', f"The operations are {', '.join(FIELDS)}.")
+        raise MisoError('It is not an object with an "op".', f"The operations are {', '.join(FIELDS)}.")
     if name not in FIELDS:
         raise MisoError("There is no such operation.", f"The operations are {', '.join(FIELDS)}.")
-    if given := operation.keys() ^ {"op", *FIELDS[name]}:
+    if wrong := operation.keys() ^ {"op", *FIELDS[name]}:
         raise MisoError(
-            f"It has a field too few or too many: {', '.join(sorted(map(str, given)))}.",
+            f"These fields are missing or unknown: {', '.join(sorted(map(str, wrong)))}.",
             f"Its fields are {', '.join(FIELDS[name])}.",
         )
     for field in FIELDS[name]:
         if type(operation[field]) is not int or operation[field] < 0:
             raise MisoError(f"{field} is {operation[field]!r}.", "Use a whole number, 0 or more.")
-    if name == "take" and done:
-        raise MisoError("It comes after other operations.", "A take is chosen first.")
-    if name in done and name in MARKS:
-        raise MisoError("It is there twice.", "Keep one of them.")
-    if name not in MARKS and (mark := next((d for d in done if d in MARKS), None)):
+    if name == "take" and applied:
+        raise MisoError("It comes after other operations.", "Choose the take first.")
+    if name in applied and name in MARKS:
+        raise MisoError("It occurs twice.", "Keep one of them.")
+    mark = next((earlier for earlier in applied if earlier in MARKS), None)
+    if mark and name not in MARKS:
         raise MisoError(
             f"It comes after the mark {mark}, whose frame would no longer be the one that was marked.",
             "Set marks after all edits.",
         )
-    if name == "redecode_from" and (edit := next((d for d in done if d not in MARKS), None)):
+    edit = next((earlier for earlier in applied if earlier not in MARKS), None)
+    if edit and name == "redecode_from":
         raise MisoError(
-            f"The codes were edited before ({edit}), and hidden states fit only the codes they made.",
-            "Redecode the unedited codes first, and edit what comes out.",
+            f"The codes were edited before ({edit}), and hidden states fit only the unedited codes.",
+            "Redecode the unedited codes first, then edit the result.",
         )
-    return operation
 
 
 def _step(
     edited: Edited, operation: Mapping, other: Codes | None, silence: Callable[[], Codes] | None
 ) -> Edited:
+    """Apply one operation that ``_check`` has accepted."""
     codes, name = edited.codes, operation["op"]
     values = {field: operation[field] for field in FIELDS[name]}
     if name == "take":
         return Edited(codes.take(values["take"]))
     if name == "resample_from":
-        return Edited(codes, do.prefix(codes, values["frame"]), edited.redecode_from)
+        return Edited(codes, operations.prefix(codes, values["frame"]), edited.redecode_from)
     if name == "redecode_from":
-        do.prefix(codes, values["frame"])  # every take must have the frame
+        operations.prefix(codes, values["frame"])  # raises unless every take has the frame
         return Edited(codes, edited.prefix, values["frame"])
     if name == "insert_silence":
         if silence is None:
-            raise MisoError("There is nothing to make silence with.", "Connect a vocoder that encodes.")
-        return Edited(do.insert_silence(codes, values["at"], values["frames"], silence()))
+            raise MisoError("It needs coded silence.", "Connect a vocoder that encodes.")
+        return Edited(operations.insert_silence(codes, values["at"], values["frames"], silence()))
     if name in ("insert", "replace_codebooks"):
         if other is None:
-            raise MisoError("There are no second codes.", "Connect the codes it takes frames from.")
+            raise MisoError("There are no second codes.", "Connect the codes that it takes frames from.")
         if name == "insert":
-            return Edited(do.insert(codes, other, **values))
-        return Edited(
-            do.replace_codebooks(
-                codes, values["start"], values["end"], values["first"], other, values["from"]
-            )
-        )
-    return Edited(getattr(do, name)(codes, **values))
+            return Edited(operations.insert(codes, other, **values))
+        start, end, first, other_start = (values[field] for field in FIELDS[name])
+        return Edited(operations.replace_codebooks(codes, start, end, first, other, other_start))
+    return Edited(getattr(operations, name)(codes, **values))

@@ -1,128 +1,134 @@
-"""The operations. Pure: each gives new codes of all takes; frames it doesn't touch stay bit-identical, spans and seeds follow.
+"""Operations on codes. Each returns new codes with all takes; untouched frames stay identical, spans and
+seeds follow.
 
-Frames are counted from 0, negative ones from the end of each take; a range is start..end-1, and None is the end. A frame that a
-take doesn't have is an error, never moved to one it has: what was meant can't be known. Codes are joined as they are: decoded once,
-they have no break, the vocoder carrying the sound over the seam in a morph of about 400 ms (``seams`` measures how audible it is).
+Frames count from 0, negative ones from the end of each take; a range is start..end-1, and None as end is the
+end of the take. A frame that a take lacks raises MisoError. Codes are joined without a transition: when they
+are decoded at once, the vocoder blends the sound over about 400 ms (``miso.audio.seams`` measures how audible
+that is).
 """
 
 from __future__ import annotations
 
 from ...errors import MisoError
 from ..codes import Codes, as_takes
-from .pieces import MAX_FRAMES, Piece, arrange, edit_takes, place, stretch
+from .pieces import MAX_FRAMES, Piece, arrange, edit_takes, resolve, resolve_range
 
 
 def trim(codes: Codes, start: int = 0, frames: int | None = None) -> Codes:
-    """At most ``frames`` frames of each take from frame ``start`` on (all to its end if None)."""
+    """Keep at most ``frames`` frames of each take, starting at frame ``start`` (None: up to its end)."""
     if frames is not None and frames < 0:
-        raise MisoError(f"{frames} frames can't be kept.", "Use 0 or more.", input="frames")
+        raise MisoError(f"frames is {frames}.", "Use 0 or more.", input="frames")
 
     def edit(take: Codes, i: int) -> list[Piece]:
-        first = place(take, start, "start")
+        first = resolve(take, start, "start")
         return [Piece(take, first, take.frames if frames is None else min(first + frames, take.frames))]
 
     return edit_takes(codes, edit)
 
 
 def prefix(codes: Codes, frames: int) -> Codes:
-    """The first ``frames`` frames of each take, which has as many; a negative number leaves out so many at its end."""
-    return edit_takes(codes, lambda take, i: [Piece(take, 0, place(take, frames, "frames"))])
+    """Keep the first ``frames`` frames of each take; a negative number removes that many at its end."""
+    return edit_takes(codes, lambda take, i: [Piece(take, 0, resolve(take, frames, "frames"))])
 
 
 def delete(codes: Codes, start: int, end: int | None = None) -> Codes:
-    """Without the frames start..end-1 of each take."""
+    """Remove frames start..end-1 of each take."""
 
     def edit(take: Codes, i: int) -> list[Piece]:
-        first, last = stretch(take, start, end)
+        first, last = resolve_range(take, start, end)
         return [Piece(take, 0, first), Piece(take, last, take.frames)]
 
     return edit_takes(codes, edit)
 
 
 def copy(codes: Codes, start: int, end: int, to: int) -> Codes:
-    """A copy of the frames start..end-1 put before frame ``to`` of the same take."""
+    """Insert a copy of frames start..end-1 before frame ``to`` of the same take."""
 
     def edit(take: Codes, i: int) -> list[Piece]:
-        (first, last), at = stretch(take, start, end), place(take, to, "to")
-        return [Piece(take, 0, at), Piece(take, first, last), Piece(take, at, take.frames)]
+        (first, last), position = resolve_range(take, start, end), resolve(take, to, "to")
+        return [Piece(take, 0, position), Piece(take, first, last), Piece(take, position, take.frames)]
 
     return edit_takes(codes, edit)
 
 
 def move(codes: Codes, start: int, end: int, to: int) -> Codes:
-    """The frames start..end-1 moved to before frame ``to``, which is counted before the move and lies outside them."""
+    """Move frames start..end-1 to before frame ``to``, counted before the move and not one of them."""
 
     def edit(take: Codes, i: int) -> list[Piece]:
-        (first, last), at = stretch(take, start, end), place(take, to, "to")
-        if first < at < last:
+        (first, last), position = resolve_range(take, start, end), resolve(take, to, "to")
+        if first < position < last:
             raise MisoError(
-                f"The frames {first} to {last - 1} can't be moved to before frame {at}, which is one of them.",
+                f"Frames {first} to {last - 1} can't be moved to before frame {position}, one of them.",
                 f"Use {first} or less, or {last} or more.",
                 input="to",
             )
         moved = Piece(take, first, last)
-        if at <= first:
-            return [Piece(take, 0, at), moved, Piece(take, at, first), Piece(take, last, take.frames)]
-        return [Piece(take, 0, first), Piece(take, last, at), moved, Piece(take, at, take.frames)]
+        if position <= first:
+            between = Piece(take, position, first)
+            return [Piece(take, 0, position), moved, between, Piece(take, last, take.frames)]
+        between = Piece(take, last, position)
+        return [Piece(take, 0, first), between, moved, Piece(take, position, take.frames)]
 
     return edit_takes(codes, edit)
 
 
 def repeat(codes: Codes, start: int, end: int | None = None, times: int = 1) -> Codes:
-    """``times`` more copies of the frames start..end-1, right after them."""
+    """Insert ``times`` more copies of frames start..end-1 right after them."""
     if not 0 <= times <= MAX_FRAMES:
         raise MisoError(f"times is {times}.", f"Use 0 to {MAX_FRAMES}.", input="times")
 
     def edit(take: Codes, i: int) -> list[Piece]:
-        first, last = stretch(take, start, end)
+        first, last = resolve_range(take, start, end)
         return [Piece(take, 0, last), *[Piece(take, first, last)] * times, Piece(take, last, take.frames)]
 
     return edit_takes(codes, edit)
 
 
 def insert(codes: Codes, other: Codes, at: int | None, start: int = 0, end: int | None = None) -> Codes:
-    """The frames start..end-1 of ``other`` put before frame ``at``. An ``other`` of one take serves every take of ``codes``."""
+    """Insert frames start..end-1 of ``other`` before frame ``at``; one take of ``other`` serves all takes."""
 
     def edit(take: Codes, i: int) -> list[Piece]:
         source = _paired(codes, other, i)
-        first, last = stretch(source, start, end)
-        where = place(take, at, "at")
-        return [Piece(take, 0, where), Piece(source, first, last), Piece(take, where, take.frames)]
+        first, last = resolve_range(source, start, end)
+        position = resolve(take, at, "at")
+        return [Piece(take, 0, position), Piece(source, first, last), Piece(take, position, take.frames)]
 
     return edit_takes(codes, edit)
 
 
 def splice(codes: Codes, other: Codes, at: int | None = None) -> Codes:
-    """All of ``other`` put into ``codes`` before frame ``at``. Codes of one take serve for all takes of the other."""
+    """Insert all of ``other`` before frame ``at`` (None: append it). If either has one take, it serves all of
+    the other.
+    """
     if codes.batch == 1 < other.batch:
         codes = as_takes([codes] * other.batch)
     return insert(codes, other, at)
 
 
 def insert_silence(codes: Codes, at: int | None, frames: int, silence: Codes) -> Codes:
-    """``frames`` frames of ``silence`` before frame ``at``: one take of coded silence, from its start, again and again if it is shorter.
+    """Insert ``frames`` frames of ``silence``, repeated as necessary, before frame ``at``.
 
-    Silence is what the codec makes of none (``coded_silence``, or a pause cut out of the codes); zeros would be a sound.
+    ``silence`` is one take of coded silence (``coded_silence``, or a pause from other codes). Zeros would be
+    a sound.
     """
     if not 0 <= frames <= MAX_FRAMES:
-        raise MisoError(
-            f"{frames} frames of silence can't be put in.", f"Use 0 to {MAX_FRAMES}.", input="frames"
-        )
+        raise MisoError(f"frames is {frames}.", f"Use 0 to {MAX_FRAMES}.", input="frames")
     if silence.codebooks > codes.codebooks:  # the first codebooks of silence are silence too
         silence = keep_codebooks(silence, codes.codebooks)
     if silence.batch != 1 or not silence.frames:
         raise MisoError(
             f"The silence has {silence.batch} takes of {silence.frames} frames.",
-            "Give one take, one frame or more.",
+            "Connect one take of at least one frame.",
             input="silence",
         )
     codes.check_same_codec(silence, "The silence")
-    whole, rest = divmod(frames, silence.frames)
+    repeats, remainder = divmod(frames, silence.frames)
+    pieces = [*[Piece(silence, 0, silence.frames)] * repeats, Piece(silence, 0, remainder)]
 
     def edit(take: Codes, i: int) -> list[Piece]:
-        where = place(take, at, "at")
-        pause = arrange(silence, [*[Piece(silence, 0, silence.frames)] * whole, Piece(silence, 0, rest)])
-        return [Piece(take, 0, where), Piece(pause, 0, frames, pause=True), Piece(take, where, take.frames)]
+        position = resolve(take, at, "at")
+        pause = Piece(arrange(silence, pieces), 0, frames, pause=True)
+        return [Piece(take, 0, position), pause, Piece(take, position, take.frames)]
 
     return edit_takes(codes, edit)
 
@@ -130,9 +136,10 @@ def insert_silence(codes: Codes, at: int | None, frames: int, silence: Codes) ->
 def replace_codebooks(
     codes: Codes, start: int, end: int | None, first_codebook: int, other: Codes, other_start: int = 0
 ) -> Codes:
-    """Codebooks ``first_codebook`` and above of the frames start..end-1, taken from ``other`` from its frame ``other_start`` on.
+    """Replace codebooks ``first_codebook`` and above of frames start..end-1 by those of ``other``.
 
-    Words are in codebook 0: from 1 on the spans stay, at 0 they are replaced with the frames.
+    Frames of ``other`` are taken from ``other_start`` on. Codebook 0 carries the words: with
+    ``first_codebook`` 0 the frames are replaced together with their spans, otherwise the spans stay.
     """
     if not 0 <= first_codebook < codes.codebooks:
         raise MisoError(
@@ -143,30 +150,28 @@ def replace_codebooks(
 
     def edit(take: Codes, i: int) -> list[Piece]:
         source = _paired(codes, other, i)
-        (first, last), begin = stretch(take, start, end), place(source, other_start, "other_start")
-        if begin + last - first > source.frames:
+        first, last = resolve_range(take, start, end)
+        source_first = resolve(source, other_start, "other_start")
+        source_last = source_first + last - first
+        if source_last > source.frames:
             raise MisoError(
-                f"{last - first} frames from frame {begin} on are wanted of the second codes, which have {source.frames}.",
-                "Replace fewer, or begin earlier.",
+                f"{last - first} frames are needed from frame {source_first} of the second codes, "
+                f"which have {source.frames} frames.",
+                "Replace fewer, or start earlier.",
                 input="other_start",
             )
         if not first_codebook or first == last:
-            return [
-                Piece(take, 0, first),
-                Piece(source, begin, begin + last - first),
-                Piece(take, last, take.frames),
-            ]
+            replacement = Piece(source, source_first, source_last)
+            return [Piece(take, 0, first), replacement, Piece(take, last, take.frames)]
         tensor = take.tensor.clone()
-        tensor[:, first_codebook:, first:last] = source.tensor[
-            :, first_codebook:, begin : begin + last - first
-        ]
+        tensor[:, first_codebook:, first:last] = source.tensor[:, first_codebook:, source_first:source_last]
         return [Piece(take.like(tensor), 0, take.frames)]
 
     return edit_takes(codes, edit)
 
 
 def keep_codebooks(codes: Codes, count: int) -> Codes:
-    """The first ``count`` codebooks: coarser sound, or codes for a vocoder that takes fewer."""
+    """Keep the first ``count`` codebooks, for coarser sound or for a vocoder that takes fewer."""
     if not 1 <= count <= codes.codebooks:
         raise MisoError(
             f"count is {count}; the codes have {codes.codebooks} codebooks.",
@@ -177,7 +182,7 @@ def keep_codebooks(codes: Codes, count: int) -> Codes:
 
 
 def _paired(codes: Codes, other: Codes, i: int) -> Codes:
-    """The take of ``other`` that goes with take ``i`` of ``codes``."""
+    """The take of ``other`` for take ``i`` of ``codes``. Raises MisoError if they can't be paired."""
     codes.check_same_codec(other, "The second input")
     if other.batch not in (1, codes.batch):
         raise MisoError(

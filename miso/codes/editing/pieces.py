@@ -1,4 +1,4 @@
-"""What every edit is made of: pieces of takes, put in a row."""
+"""The common base of all edits: pieces of takes, concatenated."""
 
 from __future__ import annotations
 
@@ -11,61 +11,71 @@ import torch
 from ...errors import MisoError
 from ..codes import Codes, Span, Take, as_takes
 
-MAX_FRAMES = (
-    100_000  # 2 h 13 min: an edit that asks for more is a slip, and is caught before it takes the memory
-)
+# 2 h 13 min at 12.5 frames per second: larger results are mistakes, refused before they take memory
+MAX_FRAMES = 100_000
 
 
 class Piece(NamedTuple):
-    """Frames start..end-1 of ``take``, codes that hold one take. A ``pause`` says nothing, and within a segment it parts no words."""
+    """Frames start..end-1 of ``take``, codes of one take.
+
+    A ``pause`` has no spans of its own; within a span it becomes part of it.
+    """
 
     take: Codes
     start: int
     end: int
     pause: bool = False
 
+    @property
+    def frames(self) -> int:
+        return self.end - self.start
+
 
 def edit_takes(codes: Codes, edit: Callable[[Codes, int], Iterable[Piece]]) -> Codes:
-    """Every take made into the pieces that ``edit(take, its number)`` gives."""
-    return as_takes(
-        [arrange(take, edit(take, i)) for i, take in enumerate(codes.take(i) for i in range(codes.batch))]
-    )
+    """Replace every take by the pieces that ``edit(take, index)`` returns."""
+    takes = [codes.take(i) for i in range(codes.batch)]
+    return as_takes([arrange(take, edit(take, i)) for i, take in enumerate(takes)])
 
 
 def arrange(take: Codes, pieces: Iterable[Piece]) -> Codes:
-    """The pieces in a row, as codes of one take with the seed of ``take``. What is put together anew has no stop reason.
+    """Concatenate pieces to codes of one take, with the seed of ``take`` and no stop reason.
 
-    Where two pieces meet that say one thing, their spans become one again, so that cutting and putting back gives the original.
-    Only a segment that begins anew right after its own end, as a repeated line does, is said twice.
+    Where two pieces of the same text and speaker meet, their spans are merged, so that putting frames back
+    restores the original. The exception is a whole span followed by itself: a repeated line stays two spans.
     """
-    pieces = _without_seams(pieces)
+    pieces = _merge_adjacent(pieces)
     if pieces == [(take, 0, take.frames, False)]:
         return take
-    if (frames := sum(p.end - p.start for p in pieces)) > MAX_FRAMES:
+    if (frames := sum(piece.frames for piece in pieces)) > MAX_FRAMES:
         raise MisoError(
-            f"That would be {frames} frames; {MAX_FRAMES} are the most.", "Make it in several clips."
+            f"The result would have {frames} frames; the maximum is {MAX_FRAMES}.", "Make several clips."
         )
-    tensor = torch.cat([take.tensor[:, :, :0], *(p.take.tensor[:, :, p.start : p.end] for p in pieces)], 2)
+    tensors = [piece.take.tensor[:, :, piece.start : piece.end] for piece in pieces]
+    tensor = torch.cat([take.tensor[:, :, :0], *tensors], 2)
     return take.like(tensor, takes=[Take(take.takes[0].seed, None, _spans(pieces))])
 
 
-def place(take: Codes, frame: int | None, input: str) -> int:
-    """A frame of a take, counted from its start; a negative one counts from its end, and None is its end."""
+def resolve(take: Codes, frame: int | None, input: str) -> int:
+    """The position of a frame from the start of a take; negative frames count from its end, and None is its
+    end.
+
+    Raises MisoError if the take lacks it; ``input`` names the argument.
+    """
     if frame is None:
         return take.frames
-    place = frame + take.frames if frame < 0 else frame
-    if not 0 <= place <= take.frames:
+    position = frame + take.frames if frame < 0 else frame
+    if not 0 <= position <= take.frames:
         raise MisoError(
             f"{input} is {frame}, but the take has {take.frames} frames.",
             f"Use {-take.frames} to {take.frames}.",
             input=input,
         )
-    return place
+    return position
 
 
-def stretch(take: Codes, start: int, end: int | None) -> tuple[int, int]:
-    """A range of frames, counted from the start."""
-    first, last = place(take, start, "start"), place(take, end, "end")
+def resolve_range(take: Codes, start: int, end: int | None) -> tuple[int, int]:
+    """Both ends of a range of frames as positions from the start. Raises MisoError if the take lacks them."""
+    first, last = resolve(take, start, "start"), resolve(take, end, "end")
     if first > last:
         raise MisoError(
             f"The range ends at frame {last}, before its start, frame {first}.",
@@ -75,51 +85,56 @@ def stretch(take: Codes, start: int, end: int | None) -> tuple[int, int]:
     return first, last
 
 
-def _without_seams(pieces: Iterable[Piece]) -> list[Piece]:
-    """The pieces that hold frames, those that go on where the one before ended made one with it."""
-    out: list[Piece] = []
+def _merge_adjacent(pieces: Iterable[Piece]) -> list[Piece]:
+    """The pieces without empty ones, those that continue the previous one merged with it."""
+    merged: list[Piece] = []
     for piece in pieces:
-        if out and out[-1].take is piece.take and out[-1].end == piece.start:
-            out[-1] = out[-1]._replace(end=piece.end)
+        if merged and merged[-1].take is piece.take and merged[-1].end == piece.start:
+            merged[-1] = merged[-1]._replace(end=piece.end)
         elif piece.end > piece.start:
-            out.append(piece)
-    return out
+            merged.append(piece)
+    return merged
 
 
 def _spans(pieces: list[Piece]) -> tuple[Span, ...]:
-    """The spans of pieces in a row."""
-    out: list[Span] = []
-    at = 0
-    left: tuple[Piece, Span] | None = None  # the piece before and its last span, where that reaches the seam
+    """The spans of concatenated pieces."""
+    spans: list[Span] = []
+    position = 0  # of the piece in the result
+    previous: tuple[Piece, Span] | None = (
+        None  # the last piece and its last span, if that ends where the piece does
+    )
     for i, piece in enumerate(pieces):
         if piece.pause:
-            if left and i + 1 < len(pieces) and _at(pieces[i + 1]) is left[1]:
-                out[-1] = replace(out[-1], end=at + piece.end - piece.start)
+            if previous and i + 1 < len(pieces) and _first_span(pieces[i + 1]) is previous[1]:
+                spans[-1] = replace(spans[-1], end=position + piece.frames)
             else:
-                left = None
+                previous = None
         else:
-            shift, touching = at - piece.start, None
+            shift, last = position - piece.start, None
             for span in piece.take.takes[0].spans:
                 start, end = max(span.start, piece.start), min(span.end, piece.end)
                 if start >= end:
                     continue
-                if start == piece.start and left and _one(left, (piece, span)):
-                    out[-1] = replace(out[-1], end=end + shift)
+                if start == piece.start and previous and _continues(previous, (piece, span)):
+                    spans[-1] = replace(spans[-1], end=end + shift)
                 else:
-                    out.append(replace(span, start=start + shift, end=end + shift))
-                touching = (piece, span) if end == piece.end else None
-            left = touching
-        at += piece.end - piece.start
-    return tuple(out)
+                    spans.append(replace(span, start=start + shift, end=end + shift))
+                last = (piece, span) if end == piece.end else None
+            previous = last
+        position += piece.frames
+    return tuple(spans)
 
 
-def _at(piece: Piece) -> Span | None:
-    """The span that a piece begins in."""
-    return next((s for s in piece.take.takes[0].spans if s.start <= piece.start < s.end), None)
+def _first_span(piece: Piece) -> Span | None:
+    """The span that contains the first frame of a piece."""
+    spans = piece.take.takes[0].spans
+    return next((span for span in spans if span.start <= piece.start < span.end), None)
 
 
-def _one(left: tuple[Piece, Span], right: tuple[Piece, Span]) -> bool:
-    """Whether the spans on both sides of a seam say one thing."""
-    (before, a), (after, b) = left, right
-    again = before.take is after.take and a is b and before.end == a.end and after.start == b.start
-    return (a.text, a.speaker) == (b.text, b.speaker) and not again
+def _continues(left: tuple[Piece, Span], right: tuple[Piece, Span]) -> bool:
+    """Whether the span on the right of a join continues the one on the left."""
+    (left_piece, left_span), (right_piece, right_span) = left, right
+    same_span = left_piece.take is right_piece.take and left_span is right_span
+    repeated = same_span and left_piece.end == left_span.end and right_piece.start == right_span.start
+    same_text = (left_span.text, left_span.speaker) == (right_span.text, right_span.speaker)
+    return same_text and not repeated
