@@ -135,7 +135,7 @@ def _add_nano(group: CommandGroup, steps: Subparsers) -> None:
     p = group.step(
         steps,
         "nano",
-        "run all steps after prepare; writes nano.safetensors, nano-codec.safetensors, nano-vocoder.safetensors",
+        "run all steps after prepare, up to nano.safetensors and its codec and vocoder",
     )
     _add_speech(p)
     p.add_argument(

@@ -1,0 +1,25 @@
+"""Commands about model files: fetch, info, convert."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from ...checkpoints.convert import convert_checkpoint
+from ...checkpoints.fetch import fetch_file
+from ...checkpoints.find import models_folder
+from ...tools.info import info as describe
+from .progress import ProgressLine
+
+
+def fetch(args: Namespace) -> None:
+    print(fetch_file(args.name, args.models or models_folder()))
+
+
+def info(args: Namespace) -> None:
+    print(describe(args.file))
+
+
+def convert(args: Namespace) -> None:
+    with ProgressLine("converting", 0) as progress:
+        convert_checkpoint(args.input, args.output, args.precision, progress)
+    print(args.output)

@@ -1,0 +1,100 @@
+"""Commands for measurement: evaluate, bench, parity."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...checkpoints.checkpoint import Checkpoint
+from ...checkpoints.devices import pick_device, pick_precision
+from ...checkpoints.find import find_checkpoint, find_codec, find_vocoder, models_folder
+from ...files import replacing
+from ...model.sampling import Sampling
+from .progress import ProgressLine
+
+
+def evaluate(args: Namespace) -> None:
+    from ...training.evaluate import evaluate as measure
+    from ...training.figures import table
+
+    models = Path(args.models or models_folder())
+    path = find_checkpoint(args.checkpoint, models)
+    checkpoint = Checkpoint(path)
+    config = checkpoint.config
+    options = {"temperature": args.temperature, "top_k": args.top_k}
+    with ProgressLine("evaluating", args.sentences) as progress:
+        result = measure(
+            path,
+            args.codec or find_codec(config.codec, checkpoint.folder, models),
+            vocoder=args.vocoder or args.codec or find_vocoder(config.codec, checkpoint.folder, models),
+            sentences=args.sentences,
+            source=args.source,
+            judges=args.judges,
+            speakers=args.speakers,
+            sampling=replace(
+                Sampling(config.temperature, config.top_k),
+                **{name: value for name, value in options.items() if value is not None},
+            ),
+            seed=args.seed,
+            threads=args.threads,
+            keep=args.keep,
+            progress=progress,
+        )
+    print(table(result["figures"]))
+    if args.json:
+        _write_text(args.json, json.dumps(result, indent=1) + "\n")
+
+
+def bench(args: Namespace) -> None:
+    from ...tools.bench import bench as measure
+    from ...tools.chart import chart
+
+    device = pick_device(args.device)
+    result = measure(
+        args.size,
+        device,
+        pick_precision(args.precision, device),
+        frames=args.frames,
+        prompt_rows=args.prompt_rows,
+        takes=args.takes,
+        paths=args.paths,
+        exact=args.exact,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    for name, value in result.items():
+        if name != "runs":
+            print(f"{name:<18} {_figure(value)}")
+    for run in result["runs"]:
+        print("  ".join(f"{name} {_figure(value)}" for name, value in run.items()))
+    if args.json:
+        _write_text(args.json, json.dumps(result, indent=2) + "\n")
+    if args.picture:
+        _write_text(args.picture, chart(result))
+
+
+def parity(args: Namespace) -> int:
+    from ...tools.parity import parity as compare
+
+    # the reference was computed on a CPU in fp32
+    device = pick_device("cpu" if args.device == "auto" else args.device)
+    precision = pick_precision("fp32" if args.precision == "auto" else args.precision, device)
+    result = compare(args.model, args.expected, str(device), precision)
+    for name, difference in result.differences.items():
+        print(f"{name:<18} greatest difference {difference:.2e}")
+    print(f"{'greedy codes':<18} {result.codes - result.wrong_codes} of {result.codes} the same")
+    holds = result.within(args.tolerance)
+    print("parity holds" if holds else f"NO parity (tolerance {args.tolerance:g})")
+    return 0 if holds else 1
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value}"
+
+
+def _write_text(path: str, text: str) -> None:
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8")

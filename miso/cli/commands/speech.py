@@ -1,0 +1,165 @@
+"""Commands along the chain: say, encode, decode, redecode."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from ...audio.files import CODECS, read_audio, write_audio
+from ...audio.resampling import resample
+from ...checkpoints.devices import pick_device
+from ...checkpoints.find import BUNDLED, PUBLISHED, find_checkpoint, find_codec, find_vocoder, models_folder
+from ...codes.codes import Codes
+from ...codes.hidden import Hidden
+from ...errors import MisoError
+from ...generation.depth import DepthSampler
+from ...generation.depth import redecode as redecode_codes
+from ...model.sampling import Sampling
+from ...speech import Miso, take_seeds
+from ...text.conditioning import Segment
+from ...vocoders import Vocoder, decode_codes, load_vocoder
+from ...vocoders.encode import encode_codes
+from .progress import ProgressLine
+
+
+def say(args: Namespace) -> None:
+    if not (args.output or args.codes or args.hidden):
+        raise MisoError("No output file is given.", "Use -o FILE for sound, or --codes FILE.")
+    if args.output:
+        _check_sound_file(args.output)
+    text = sys.stdin.read() if args.text == "-" else args.text
+    miso = _load_miso(args)
+    config = miso.checkpoint.config
+    sampling = _choose_sampling(args, miso)
+    segments = [Segment(text, args.speaker)]
+    vocoder = None
+    if args.output or args.voice:
+        vocoder = _load_vocoder(args, config.codec, miso.checkpoint.folder)
+    if args.voice:
+        segments.insert(0, _voice_prompt(args, vocoder, miso))
+    loop = miso.sample(
+        segments,
+        seeds=take_seeds(args.seed, args.takes),
+        max_seconds=args.max_seconds,
+        sampling=sampling,
+        depth=DepthSampler(miso.depth, sampling, args.codebooks),
+        prefix=Codes.load(args.prefix) if args.prefix else None,
+        keep_hidden=bool(args.hidden),
+        path=args.path,
+    )
+    begin = time.perf_counter()
+    with ProgressLine("sampling", loop.max_frames) as progress:
+        for frame in loop:
+            progress(frame.index - loop.first + 1)
+    codes = loop.codes
+    if sampled := codes.frames - loop.first:
+        seconds = time.perf_counter() - begin
+        print(f"{sampled / config.frame_rate:.2f} s sampled in {seconds:.2f} s", file=sys.stderr)
+    if args.codes:
+        codes.save(args.codes)
+    if args.hidden:
+        loop.hidden.save(args.hidden)
+    if args.output:
+        _write_sound(codes, vocoder, Path(args.output))
+
+
+def encode(args: Namespace) -> None:
+    path = args.vocoder or BUNDLED / "nano-codec.safetensors"
+    vocoder = load_vocoder(args.backend, path, device=pick_device(args.device))
+    wave = _read_sound(args.input, vocoder)
+    codes = encode_codes(vocoder, wave, codebooks=args.codebooks, text=args.text, speaker=args.speaker)
+    codes.save(args.output)
+
+
+def decode(args: Namespace) -> None:
+    _check_sound_file(args.output)
+    codes = Codes.load(args.input)
+    vocoder = _load_vocoder(args, codes.codec, Path(args.input).parent)
+    _write_sound(codes, vocoder, Path(args.output))
+
+
+def redecode(args: Namespace) -> None:
+    miso = _load_miso(args)
+    codes, hidden = Codes.load(args.input), Hidden.load(args.hidden)
+    seeds = None if args.seed is None else take_seeds(args.seed, codes.batch)
+    sampler = DepthSampler(miso.depth, _choose_sampling(args, miso), args.codebooks)
+    with ProgressLine("redecoding", codes.batch * codes.frames) as progress:
+        result = redecode_codes(sampler, hidden, codes, keep=args.keep, seeds=seeds, progress=progress)
+    result.save(args.output)
+
+
+def _load_miso(args: Namespace) -> Miso:
+    models = Path(args.models or models_folder())
+    miso = Miso(
+        find_checkpoint(args.checkpoint, models),
+        device=args.device,
+        precision=args.precision,
+        tokenizers=[args.tokenizer or PUBLISHED["tokenizer"].path(models)],
+    )
+    print(f"{miso.precision} on {miso.device}: {miso.because}", file=sys.stderr)
+    return miso
+
+
+def _choose_sampling(args: Namespace, miso: Miso) -> Sampling:
+    """The checkpoint's sampling, with the options that were given."""
+    options = {"temperature": args.temperature, "top_k": args.top_k}
+    return replace(miso.sampling, **{name: value for name, value in options.items() if value is not None})
+
+
+def _load_vocoder(args: Namespace, codec: str, beside: Path) -> Vocoder:
+    """The vocoder of --vocoder, otherwise the one for codes of the codec id ``codec``."""
+    path = args.vocoder or find_vocoder(codec, beside, Path(args.models or models_folder()))
+    return load_vocoder(args.backend, path, device=pick_device(args.device))
+
+
+def _voice_prompt(args: Namespace, vocoder: Vocoder, miso: Miso) -> Segment:
+    """A voice prompt from a codes file, or from a sound file, which is encoded."""
+    if Path(args.voice).suffix == ".safetensors":
+        codes = Codes.load(args.voice)
+    else:
+        if not vocoder.can_encode:
+            models = Path(args.models or models_folder())
+            path = find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, models)
+            vocoder = load_vocoder("mimi", path, device=pick_device(args.device))
+        codes = encode_codes(vocoder, _read_sound(args.voice, vocoder))
+    text = args.voice_text or " ".join(span.text for span in codes.takes[0].spans)
+    if not text.strip():
+        raise MisoError(f"There is no text with the voice prompt {args.voice}.", "Give it with --voice-text.")
+    return Segment(text, args.speaker, codes, voice=True)
+
+
+def _read_sound(path: str, vocoder: Vocoder) -> Tensor:
+    """A sound file as [1, 1, N] at the vocoder's rate."""
+    wave, rate = read_audio(path)
+    return resample(wave, rate, vocoder.sample_rate)[None, None]
+
+
+def _check_sound_file(path: str) -> None:
+    """Raise MisoError for an unknown suffix now, not after minutes of sampling."""
+    if Path(path).suffix.lower() not in CODECS:
+        raise MisoError(
+            f"'{Path(path).name}' has no suffix of a sound file that can be written.",
+            f"Use one of {', '.join(CODECS)}.",
+            input="output",
+        )
+
+
+def _write_sound(codes: Codes, vocoder: Vocoder, output: Path) -> None:
+    """Write one sound file for each take; with several takes, the take's number precedes the suffix."""
+    if not codes.frames:
+        raise MisoError(
+            "There is nothing to decode: the speech ended at its first frame.",
+            "Try another seed.",
+            input="seed",
+        )
+    with ProgressLine("decoding", codes.frames) as progress:
+        wave, samples = decode_codes(vocoder, codes, progress)
+    for take, end in enumerate(samples):
+        path = output if len(samples) == 1 else output.with_stem(f"{output.stem}-{take}")
+        write_audio(path, wave[take, 0, :end], vocoder.sample_rate)
+        print(path)

@@ -1,0 +1,162 @@
+"""Commands for training, the steps of ``train``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...checkpoints.checkpoint import Checkpoint
+from ...checkpoints.convert import convert_checkpoint
+from ...checkpoints.devices import pick_device, pick_precision
+from ...checkpoints.find import PUBLISHED, find_checkpoint, find_codec, models_folder
+from ...files import replacing
+from ...training.codec import train_codec
+from ...training.coded import CodedSpeech, encode_speech
+from ...training.coder import train_coder
+from ...training.data import RATE, Speech
+from ...training.data import prepare as prepare_speech
+from ...training.encoder import train_encoder
+from ...training.finetune import finetune as finetune_checkpoint
+from ...training.listening import train_listener
+from ...training.lm import train_lm
+from ...training.presets import as_record, settings
+from ...training.run import Budget, Run
+from ...training.vocoder import train_vocoder
+from .progress import ProgressLine
+
+
+def prepare(args: Namespace) -> None:
+    with ProgressLine("preparing", 0) as progress:
+        speech = prepare_speech(
+            args.sources,
+            args.out,
+            speeds=args.speeds,
+            phonemes=args.phonemes,
+            seconds=(args.min_seconds, args.max_seconds),
+            workers=args.workers or os.cpu_count() or 1,
+            progress=progress,
+        )
+    splits = ", ".join(f"{len(speech.split(name))} {name}" for name in ("train", "validation", "test"))
+    hours = sum(clip.samples for clip in speech.clips) / RATE / 3600
+    print(f"{len(speech.clips)} clips ({splits}), {hours:.2f} hours, voices: {', '.join(speech.voices)}")
+
+
+def coder(args: Namespace) -> None:
+    print(train_coder(Speech(args.speech), *_run("coder", args)))
+
+
+def codec(args: Namespace) -> None:
+    print(train_codec(Speech(args.speech), *_run("codec", args), coder=args.coder, start=args.start))
+
+
+def codes(args: Namespace) -> None:
+    with ProgressLine("encoding", 0) as progress:
+        coded = encode_speech(
+            Speech(args.speech),
+            args.codec,
+            args.out,
+            pick_device(args.device),
+            versions=args.versions,
+            progress=progress,
+        )
+    frames, codebooks = coded.codes.shape
+    print(f"{len(coded.utterances)} utterances, {frames} frames of {codebooks} codebooks")
+
+
+def vocoder(args: Namespace) -> None:
+    speech, coded = Speech(args.speech), CodedSpeech(args.codes)
+    run = _run("vocoder", args)
+    print(train_vocoder(speech, coded, args.codec, *run, start=args.start, listener=args.listener))
+
+
+def listener(args: Namespace) -> None:
+    print(train_listener(Speech(args.speech), *_run("listener", args)))
+
+
+def encoder(args: Namespace) -> None:
+    speech = Speech(args.speech)
+    print(train_encoder(speech, args.codec, args.vocoder, args.listener, *_run("encoder", args)))
+
+
+def lm(args: Namespace) -> None:
+    print(train_lm(CodedSpeech(args.codes), *_run("lm", args)))
+
+
+def nano(args: Namespace) -> None:
+    speech, device, out = Speech(args.speech), pick_device(args.device), Path(args.out)
+
+    def run(kind: str, minutes: float, folder: str = "") -> tuple[Run, Any, torch.device]:
+        chosen = settings(kind, args.preset)
+        budget = Budget(minutes=minutes)
+        return Run(out / (folder or kind), budget, as_record(chosen), args.seed), chosen, device
+
+    def encoded(codec: Path, name: str, versions: int = 1) -> CodedSpeech:
+        path = out / name
+        if not path.is_file():
+            with ProgressLine("encoding", 0) as progress:
+                encode_speech(speech, codec, path, device, versions=versions, progress=progress)
+        return CodedSpeech(path)
+
+    coder = train_coder(speech, *run("coder", args.coder_minutes))
+    first_codec = train_codec(speech, *run("codec", args.codec_minutes), coder=coder)
+    first_codes = encoded(first_codec, "first-codes.safetensors")
+    first_run = run("vocoder", args.vocoder_minutes, "first-vocoder")
+    first_vocoder = train_vocoder(speech, first_codes, first_codec, *first_run)
+    listener = train_listener(speech, *run("listener", args.listener_minutes))
+    encoder_run = run("encoder", args.encoder_minutes)
+    codec = train_encoder(speech, first_codec, first_vocoder, listener, *encoder_run)
+    codes = encoded(codec, "codes.safetensors", args.versions)
+    vocoder_run = run("vocoder", args.vocoder_minutes)
+    vocoder = train_vocoder(speech, codes, codec, *vocoder_run, start=first_vocoder, listener=listener)
+    model = train_lm(codes, *run("lm", args.lm_minutes))
+    outputs = [out / f"nano{part}.safetensors" for part in ("", "-codec", "-vocoder")]
+    convert_checkpoint(model, outputs[0], "int8")
+    for source, target in zip((codec, vocoder), outputs[1:]):
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    print(*outputs, sep="\n")
+
+
+def finetune(args: Namespace) -> None:
+    models, out = Path(args.models or models_folder()), Path(args.out)
+    checkpoint = Checkpoint(find_checkpoint(args.checkpoint, models))
+    codes = out / "codes.safetensors"
+    if not codes.is_file():
+        with ProgressLine("preparing", 0) as progress:
+            speech = prepare_speech(args.sources, out / "speech", workers=1, progress=progress)
+        with ProgressLine("encoding", 0) as progress:
+            encode_speech(
+                speech,
+                args.codec or find_codec(checkpoint.config.codec, checkpoint.folder, models),
+                codes,
+                pick_device(args.device),
+                codebooks=checkpoint.config.codebooks,
+                batch=8,
+                progress=progress,
+            )
+    changes = {} if args.rank is None else {"rank": args.rank}
+    run, chosen, device = _run("finetune", args, **changes)
+    path = finetune_checkpoint(
+        checkpoint,
+        CodedSpeech(codes),
+        run,
+        chosen,
+        device,
+        speaker=args.speaker,
+        precision=pick_precision(args.precision, device),
+        tokenizers=[args.tokenizer or PUBLISHED["tokenizer"].path(models)],
+    )
+    print(path)
+
+
+def _run(kind: str, args: Namespace, **changes: Any) -> tuple[Run, Any, torch.device]:
+    """The run, settings and device that the options of a step describe; ``changes`` override settings."""
+    chosen = replace(settings(kind, args.preset, args.config), **changes)
+    budget = Budget(args.steps, args.minutes, args.stop_after)
+    return Run(args.out, budget, as_record(chosen), args.seed), chosen, pick_device(args.device)

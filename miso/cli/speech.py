@@ -1,0 +1,110 @@
+"""Arguments of the commands along the chain: say, encode, decode, redecode."""
+
+from __future__ import annotations
+
+import argparse
+
+from .arguments import (
+    OUTPUT_SOUND,
+    CommandGroup,
+    add_checkpoint,
+    add_device,
+    add_models,
+    add_precision,
+    add_sampling,
+    add_tokenizer,
+    add_vocoder,
+)
+
+
+def add_commands(group: CommandGroup) -> None:
+    _add_say(group)
+    _add_encode(group)
+    _add_decode(group)
+    _add_redecode(group)
+
+
+def _add_say(group: CommandGroup) -> None:
+    p = group.command("say", "speak a text")
+    p.add_argument("text", help="the text to speak; - reads it from standard input")
+    p.add_argument("-o", "--output", metavar="FILE", help=f"{OUTPUT_SOUND} (several takes are numbered)")
+    p.add_argument("--codes", metavar="FILE", help="also write the codes (.safetensors)")
+    p.add_argument("--hidden", metavar="FILE", help="also write the hidden states, for redecode")
+    add_checkpoint(p)
+    add_tokenizer(p)
+    add_models(p)
+    add_device(p)
+    add_precision(p)
+    p.add_argument("--speaker", type=int, default=0, help="number of the speaker (default 0)")
+    p.add_argument("--voice", metavar="FILE", help="voice prompt: codes, or a sound file")
+    p.add_argument(
+        "--voice-text",
+        metavar="TEXT",
+        help="what the voice prompt says (default: the text stored with its codes)",
+    )
+    p.add_argument("--prefix", metavar="FILE", help="codes to continue")
+    p.add_argument("--seed", type=int, default=0, help="the same seed gives the same speech (default 0)")
+    p.add_argument(
+        "--takes",
+        type=int,
+        default=1,
+        help="number of alternatives, sampled together with seeds SEED, SEED+1, ... (default 1)",
+    )
+    p.add_argument(
+        "--max-seconds", type=float, default=30, help="maximum length of each take in seconds (default 30)"
+    )
+    p.add_argument(
+        "--path",
+        default="auto",
+        help="how frames are computed: auto, plain, graph or persistent (default auto)",
+    )
+    add_sampling(p)
+    _add_codebooks(p)
+    add_vocoder(p, default="the one for the checkpoint's codes")
+
+
+def _add_encode(group: CommandGroup) -> None:
+    p = group.command("encode", "encode a sound file into codes")
+    p.add_argument("input", help="sound file")
+    p.add_argument("-o", "--output", metavar="FILE", required=True, help="codes file (.safetensors)")
+    p.add_argument(
+        "--text", default="", help="what the sound says, stored with the codes; a voice prompt needs it"
+    )
+    p.add_argument("--speaker", type=int, default=0, help="number of the speaker (default 0)")
+    p.add_argument("--codebooks", type=int, help="number of codebooks to keep (default: all)")
+    add_vocoder(p, default="the embedded codec")
+    add_device(p)
+    add_models(p)
+
+
+def _add_decode(group: CommandGroup) -> None:
+    p = group.command("decode", "decode codes into a sound file")
+    p.add_argument("input", help="codes file")
+    p.add_argument("-o", "--output", metavar="FILE", required=True, help=OUTPUT_SOUND)
+    add_vocoder(p, default="the one for these codes")
+    add_device(p)
+    add_models(p)
+
+
+def _add_redecode(group: CommandGroup) -> None:
+    p = group.command("redecode", "sample the acoustic codebooks again from saved hidden states")
+    p.add_argument("hidden", help="hidden states (say --hidden)")
+    p.add_argument("input", help="codes of the same run (say --codes)")
+    p.add_argument("-o", "--output", metavar="FILE", required=True, help="codes file (.safetensors)")
+    p.add_argument("--keep", type=int, default=1, help="number of codebooks that stay unchanged (default 1)")
+    p.add_argument(
+        "--seed",
+        type=int,
+        help="seed of the first take (default: that of the run, which gives the same codes)",
+    )
+    add_checkpoint(p)
+    add_tokenizer(p)
+    add_models(p)
+    add_device(p)
+    add_precision(p)
+    add_sampling(p)
+    _add_codebooks(p)
+
+
+def _add_codebooks(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--codebooks", type=int, help="number of codebooks to sample (default: all)")
