@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import struct
 import tempfile
@@ -50,9 +51,15 @@ def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entr
     try:
         header = json.loads(text)
         metadata = header.pop("__metadata__", {})
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise TypeError("metadata that is not text")
         data = 8 + length
         entries = {
-            name: Entry(e["dtype"], tuple(e["shape"]), *(data + offset for offset in e["data_offsets"]))
+            name: Entry(
+                e["dtype"],
+                tuple(map(operator.index, e["shape"])),
+                *(data + offset for offset in e["data_offsets"]),
+            )
             for name, e in header.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
