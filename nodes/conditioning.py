@@ -64,7 +64,7 @@ class EncodeText(io.ComfyNode):
                 "Connect the conditioning that those codes were sampled from.",
                 input="history",
             )
-        segments = () if history is None else history.said(history_codes)
+        segments = () if history is None else history.as_history(history_codes)
         conditioning = text_encoder.conditioning([*segments, Segment(text, speaker)])
         text_encoder.rows(conditioning.line)  # fails here, so that bad text is this block's error
         return io.NodeOutput(conditioning)

@@ -1,4 +1,4 @@
-"""Text to prompt rows: phonemes, tokenizers, and the segments a prompt is made of."""
+"""From text to prompt rows: phonemes, tokenizers, and the segments of a prompt."""
 
 from .. import lazy_names
 

@@ -1,6 +1,7 @@
-"""What the backbone is asked to continue: segments, made into prompt rows that fit its positions.
+"""Conditioning: the segments that the backbone continues, encoded as prompt rows that fit its positions.
 
-A row has K + 1 columns, the K codes of a frame and one text id, and a mask of the same shape that says which count.
+A row has K + 1 columns, the K codes of a frame and a text id; a mask of the same shape says which of them
+count.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Segment:
-    """Something said: text and speaker, and the codes of it, or none for the line to speak.
+    """Text and speaker of an utterance, and its codes; without codes it is the line to speak.
 
-    A ``voice`` prompt is kept whatever the budget; other segments with codes are history, and the oldest is dropped first.
+    A ``voice`` prompt is always kept; other segments with codes are history, of which the oldest is dropped
+    first.
     """
 
     text: str
@@ -36,7 +38,9 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Rows [S, K+1] and their mask, ready for the backbone; ``dropped`` is the history that did not fit."""
+    """Input of the backbone: rows [S, K+1], their mask [S, K+1], the line to speak, and the history that did
+    not fit.
+    """
 
     rows: Tensor
     mask: Tensor
@@ -45,19 +49,22 @@ class Prompt:
 
 
 class TextEncoder:
-    """Makes segments into rows, by the conventions of one model."""
+    """Encodes segments as rows, by the conventions of one model."""
 
     def __init__(self, config: ModelConfig, tokenizer: Tokenizer):
         self.config, self.tokenizer = config, tokenizer
 
     def rows(self, segment: Segment) -> tuple[Tensor, Tensor]:
-        """Rows and mask [S, K+1] of one segment: its text, then its frames and the all-zero frame that ends them."""
-        text = self._text_rows(segment)
-        return (
-            text
-            if segment.codes is None
-            else tuple(torch.cat(p) for p in zip(text, self._audio_rows(segment.codes)))
-        )
+        """Rows and mask [S, K+1] of a segment: its text, then its frames and the all-zero frame that ends
+        them.
+
+        Raises MisoError if the text is empty, or if the codes are not one take of the model's codec.
+        """
+        rows, mask = self._text_rows(segment)
+        if segment.codes is None:
+            return rows, mask
+        audio_rows, audio_mask = self._audio_rows(segment.codes)
+        return torch.cat((rows, audio_rows)), torch.cat((mask, audio_mask))
 
     def conditioning(self, segments: Iterable[Segment]) -> Conditioning:
         return Conditioning(self, tuple(segments))
@@ -69,14 +76,12 @@ class TextEncoder:
             raise MisoError("The text is empty.", "Write what is to be said.", input="text")
         if segment.speaker < 0:
             raise MisoError(f"speaker is {segment.speaker}.", "Use 0 or more.", input="speaker")
-        ids = torch.tensor(
-            self.tokenizer.encode(
-                conventions.prompt.format(speaker=segment.speaker, text=self.tokenizer.spell(text))
-            )
-        )
+        prompt = conventions.prompt.format(speaker=segment.speaker, text=self.tokenizer.spell(text))
+        ids = torch.tensor(self.tokenizer.encode(prompt))
         if int(ids.max()) >= self.config.text_vocab:
             raise MisoError(
-                f"The tokenizer gives the id {int(ids.max())}, but the model knows only {self.config.text_vocab} text ids.",
+                f"The tokenizer returns the id {int(ids.max())}, "
+                f"but the model has only {self.config.text_vocab} text ids.",
                 "Use the tokenizer that belongs to the checkpoint.",
             )
         rows = torch.zeros(len(ids), self.config.codebooks + 1, dtype=torch.int64)
@@ -92,17 +97,20 @@ class TextEncoder:
 
 
 def frames_of_take(codes: Codes, config: ModelConfig, input: str = "codes") -> Tensor:
-    """The frames [T, k] of codes holding one take of a model's codec; anything else is an error that says why."""
-    codec = config.codec
-    if codes.codec != codec:
+    """The frames [T, k <= K] of codes of one take.
+
+    Raises MisoError if there are several takes, or if the model has another codec or fewer codebooks;
+    ``input`` names the argument.
+    """
+    if codes.codec != config.codec:
         raise MisoError(
-            f"The codes are of the codec '{codes.codec}', the model speaks '{codec}'.",
+            f"The codes are of the codec '{codes.codec}', the model speaks '{config.codec}'.",
             "Encode the audio with a vocoder of the model's codec.",
             input=input,
         )
     if codes.batch != 1:
         raise MisoError(
-            f"The codes hold {codes.batch} takes; one is wanted here.",
+            f"The codes have {codes.batch} takes; only one can be used here.",
             "Put Pick Take in between.",
             input=input,
         )
@@ -116,7 +124,7 @@ def frames_of_take(codes: Codes, config: ModelConfig, input: str = "codes") -> T
 
 
 def frame_rows(frames: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
-    """Rows and mask [T, K+1] of frames [T, k <= K]: codes in, absent codebooks and text out."""
+    """Rows and mask [T, K+1] of frames [T, k <= K]: missing codebooks and the text are masked."""
     rows = torch.zeros(len(frames), codebooks + 1, dtype=torch.int64)
     mask = torch.zeros_like(rows, dtype=torch.bool)
     rows[:, : frames.shape[1]] = frames
@@ -126,7 +134,7 @@ def frame_rows(frames: Tensor, codebooks: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """Segments in the order they were said, the last one the line to speak."""
+    """Segments in the order in which they are spoken; the last one is the line to speak."""
 
     encoder: TextEncoder
     segments: tuple[Segment, ...]
@@ -136,22 +144,28 @@ class Conditioning:
         return self.segments[-1]
 
     def with_segment(self, segment: Segment) -> Conditioning:
-        """The same line after one more segment: a voice prompt goes before all history, history just before the line."""
-        self.encoder.rows(segment)  # fails now, at the block that brought it
+        """Insert a segment: a voice prompt after other voice prompts and before all history, history before
+        the line.
+        """
+        self.encoder.rows(segment)  # raises for a bad segment now, at the node that adds it
         *before, line = self.segments
-        place = sum(s.voice for s in before) if segment.voice else len(before)
-        before.insert(place, segment)
+        index = sum(s.voice for s in before) if segment.voice else len(before)
+        before.insert(index, segment)
         return replace(self, segments=(*before, line))
 
-    def said(self, codes: Codes | None) -> tuple[Segment, ...]:
-        """The segments as history for the next line, this line with the codes it became; without them it is left out."""
+    def as_history(self, codes: Codes | None) -> tuple[Segment, ...]:
+        """The segments as history of the next line: this line with its codes, or left out if ``codes`` is
+        None.
+        """
         *before, line = self.segments
         return (*before, replace(line, codes=codes)) if codes is not None else tuple(before)
 
     def prompt(self, frames: int) -> Prompt:
-        """The prompt rows, leaving room for ``frames`` more; drops the oldest history where there isn't, and says so.
+        """The prompt rows, with room for ``frames`` more.
 
-        Raises MisoError with the arithmetic if the voice prompts and the line alone leave too little room.
+        If there is not enough room, the oldest history is dropped, with a warning in the log. Raises
+        MisoError if the voice prompts and the line alone leave too little room, or if there is no line to
+        speak.
         """
         positions = self.encoder.config.positions
         if self.line.codes is not None:
@@ -159,31 +173,36 @@ class Conditioning:
                 "The last segment has codes already, so there is no line to speak.",
                 "Add the line with Encode Text.",
             )
-        kept = [(s, self.encoder.rows(s)) for s in self.segments]
+        kept = [(segment, *self.encoder.rows(segment)) for segment in self.segments]
         dropped = []
-        while (used := sum(len(rows) for _, (rows, _) in kept)) + frames > positions:
-            oldest = next((i for i, (s, _) in enumerate(kept[:-1]) if not s.voice), None)
+        while (used := sum(len(rows) for _, rows, _ in kept)) + frames > positions:
+            oldest = next((i for i, (segment, _, _) in enumerate(kept[:-1]) if not segment.voice), None)
             if oldest is None:
-                voice = sum(len(rows) for s, (rows, _) in kept if s.voice)
-                seconds = (
-                    math.floor(10 * (positions - used) / self.encoder.config.frame_rate) / 10
-                )  # down: the advice must work
-                raise MisoError(
-                    f"The prompt and the frames to make are {used + frames - positions} rows too many: {used - voice} of text + {voice} of "
-                    f"voice prompt + {frames} frames = {used + frames}, and the model has {positions} positions.",
-                    f"Ask for at most {seconds:.1f} s, or shorten the voice prompt (12.5 rows a second) or the text."
-                    if seconds >= 1
-                    else "Shorten the voice prompt (12.5 rows a second) or the text.",
-                    input="max_seconds",
-                )
+                voice = sum(len(rows) for segment, rows, _ in kept if segment.voice)
+                raise self._too_long(used - voice, voice, frames)
             dropped.append(kept.pop(oldest)[0])
         if dropped:
             log.warning(
-                "Miso: %d of %d history segments left out, the oldest first: %d positions hold no more beside %d frames to make.",
+                "Miso: %d of %d history segments were dropped, the oldest first: "
+                "the model's %d positions have no room for them and %d new frames.",
                 len(dropped),
-                len(dropped) + sum(not s.voice for s, _ in kept[:-1]),
+                len(dropped) + sum(not segment.voice for segment, _, _ in kept[:-1]),
                 positions,
                 frames,
             )
-        rows, mask = (torch.cat(parts) for parts in zip(*(r for _, r in kept)))
-        return Prompt(rows, mask, self.line, tuple(dropped))
+        _, rows, mask = zip(*kept)
+        return Prompt(torch.cat(rows), torch.cat(mask), self.line, tuple(dropped))
+
+    def _too_long(self, text: int, voice: int, frames: int) -> MisoError:
+        """The error for a prompt of so many rows of text and voice prompt that ``frames`` more do not fit."""
+        positions, frame_rate = self.encoder.config.positions, self.encoder.config.frame_rate
+        total = text + voice + frames
+        # rounded down, so that following the advice succeeds
+        seconds = math.floor(10 * (positions - text - voice) / frame_rate) / 10
+        remedy = "shorten the voice prompt (12.5 rows a second) or the text."
+        return MisoError(
+            f"The prompt and the new frames have {total - positions} rows too many: {text} of text "
+            f"+ {voice} of voice prompt + {frames} frames = {total}, and the model has {positions} positions.",
+            f"Ask for at most {seconds:.1f} s, or {remedy}" if seconds >= 1 else remedy.capitalize(),
+            input="max_seconds",
+        )

