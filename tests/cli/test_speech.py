@@ -1,0 +1,170 @@
+"""say, encode, decode and redecode on the tiny checkpoint."""
+
+import io
+
+import av
+import pytest
+import torch
+
+from miso.audio.files import read_audio, write_audio
+from miso.codes.codes import Codes
+from miso.errors import MisoError
+
+
+def test_same_command_same_bytes(tmp_path, say):
+    say("Hello there.", "a.flac", "--seed", 5)
+    say("Hello there.", "b.flac", "--seed", 5)
+    assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
+    assert (tmp_path / "a.flac").read_bytes() != say("Hello there.", "c.flac", "--seed", 6).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "suffix, codec",
+    [
+        (".flac", "flac"),
+        pytest.param(".wav", "pcm_s16le", marks=pytest.mark.slow),
+        pytest.param(".mp3", "mp3", marks=pytest.mark.slow),
+        (".opus", "opus"),
+    ],
+)
+def test_sound_files_are_mono(say, suffix, codec):
+    path = say("Hi.", f"out{suffix}")
+    with av.open(str(path)) as file:
+        stream = file.streams.audio[0]
+        assert (stream.codec_context.name.removesuffix("float"), stream.channels) == (codec, 1)
+    wave, rate = read_audio(path)
+    assert rate in (24000, 48000) and abs(len(wave) / rate - 13 * 0.08) < 0.08 and wave.abs().max() > 0.05
+
+
+def test_lossless_files_are_exact(tmp_path):
+    wave = torch.rand(30_001, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for suffix in (".flac", ".wav"):
+        write_audio(tmp_path / f"x{suffix}", wave, 24000)
+        read, rate = read_audio(tmp_path / f"x{suffix}")
+        assert rate == 24000 and len(read) == len(wave) and (read - wave).abs().max() <= 1.01 / 32768
+
+
+def test_decode_and_redecode_repeat_what_say_did(tiny, tmp_path, say, run):
+    codes, hidden, redecoded = (tmp_path / f"{name}.safetensors" for name in ("codes", "hidden", "redecoded"))
+    path = say("One and two.", "all.flac", "--codes", codes, "--hidden", hidden, "--takes", 2)
+    assert not path.exists() and (tmp_path / "all-0.flac").exists()
+    run("decode", codes, "-o", tmp_path / "again.flac", "--vocoder", tiny / "tiny-codec.safetensors")
+    assert (tmp_path / "again-1.flac").read_bytes() == (tmp_path / "all-1.flac").read_bytes()
+    redecode = ["redecode", hidden, codes, "-o", redecoded, "--checkpoint", tiny / "tiny.safetensors"]
+    run(*redecode)
+    assert Codes.load(redecoded).tensor.equal(Codes.load(codes).tensor)
+    run(*redecode, "--seed", 50)
+    assert not Codes.load(redecoded).tensor.equal(Codes.load(codes).tensor)
+
+
+def test_voices_and_prefixes(tiny, tmp_path, say, run):
+    sampled, encoded = tmp_path / "sampled.safetensors", tmp_path / "encoded.safetensors"
+    sound = say("A voice to keep.", "voice.wav", "--codes", sampled)
+    codec = tiny / "tiny-codec.safetensors"
+    run("encode", sound, "-o", encoded, "--vocoder", codec, "--text", "A voice to keep.")
+    codes = Codes.load(encoded)
+    assert codes.frames == 13 and codes.takes[0].spans[0].text == "A voice to keep."
+    prompts = [
+        (),
+        ("--voice", sampled),
+        ("--voice", encoded),
+        ("--voice", sound, "--voice-text", "A voice to keep."),
+        ("--prefix", sampled),
+    ]
+    results = {say("And then.", f"{i}.flac", *options).read_bytes() for i, options in enumerate(prompts)}
+    assert len(results) == 4  # the sound file and its codes are the same voice
+    with pytest.raises(MisoError, match="--voice-text"):
+        say("And then.", "x.flac", "--voice", sound)
+
+
+def test_standard_input(say, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("Spoken from a pipe."))
+    piped = say("-", "piped.flac", "--seed", 3)
+    assert piped.read_bytes() == say("Spoken from a pipe.", "given.flac", "--seed", 3).read_bytes()
+
+
+def test_encode_uses_the_embedded_codec(tmp_path, run):
+    write_audio(tmp_path / "x.wav", torch.sin(torch.arange(12_000) / 20) / 2, 24_000)
+    run("encode", tmp_path / "x.wav", "-o", tmp_path / "default.safetensors")
+    run(
+        "encode",
+        tmp_path / "x.wav",
+        "-o",
+        tmp_path / "named.safetensors",
+        "--vocoder",
+        "nano-codec.safetensors",
+    )
+    default, named = (Codes.load(tmp_path / f"{name}.safetensors") for name in ("default", "named"))
+    assert default.frames == 7 and default.tensor.equal(named.tensor)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "metadata", "shape"])
+def test_decode_ignores_damaged_codes_beside(tiny, tmp_path, say, run, damage):
+    path = tmp_path / "x.safetensors"
+    sound = say("Hi.", "a.flac", "--codes", path)
+    data = path.read_bytes()
+    damaged = {
+        "truncated": data[:-20],
+        "metadata": b'\x18\0\0\0\0\0\0\0{"__metadata__": null}   ',
+        "shape": data.replace(b'"shape":[1', b'"shape":[x', 1).replace(b"[x", b'[""', 1),
+    }
+    (tmp_path / "damaged.safetensors").write_bytes(damaged[damage])
+    (tmp_path / "tiny-codec.safetensors").write_bytes((tiny / "tiny-codec.safetensors").read_bytes())
+    run("decode", path, "-o", tmp_path / "b.flac")  # looks for the codec among the files beside the codes
+    assert (tmp_path / "b.flac").read_bytes() == sound.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--temperature", "-1"], "temperature is -1"),
+        (["--takes", "0"], "takes is 0"),
+        (["--max-seconds", "0"], "max_seconds is 0"),
+        (["--codebooks", "9"], "codebooks is 9"),
+        (["--speaker", "-2"], "speaker is -2"),
+        (["--device", "tpu"], "device 'tpu'"),
+        (["--precision", "int3"], "precision 'int3'"),
+        (["--backend", "wavenet"], "backend 'wavenet'"),
+        (["--max-seconds", "400"], "2048 positions"),
+        (["--checkpoint", "gone"], "no checkpoint at gone"),
+        (["--checkpoint", "miso-8b"], "fetch miso-8b"),
+        (["--voice", "gone.wav", "--voice-text", "x"], "gone.wav"),
+    ],
+)
+def test_bad_options_are_explained_and_leave_no_files(say, tmp_path, options, words):
+    with pytest.raises(MisoError, match=words):
+        say("Hello.", "out.flac", *options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text, name, words",
+    [
+        ("", "o.flac", "empty"),
+        ("word " * 600, "o.flac", "Shorten"),
+        ("Hi.", "o.xyz", "no suffix of a sound file"),
+    ],
+)
+def test_bad_text_and_output(say, tmp_path, text, name, words):
+    with pytest.raises(MisoError, match=words):
+        say(text, name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_suffix_is_refused_before_sampling(say, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "miso.cli.commands.speech.Miso", lambda *_, **__: pytest.fail("opened the checkpoint")
+    )
+    monkeypatch.setattr("miso.cli.commands.speech.Codes", None)
+    with pytest.raises(MisoError, match="x.ogg.*no suffix of a sound file"):
+        say("Hi.", "x.ogg", "--codes", tmp_path / "codes.safetensors")
+    with pytest.raises(MisoError, match="x.ogg.*no suffix of a sound file"):
+        run("decode", tmp_path / "codes.safetensors", "-o", tmp_path / "x.ogg")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unwritable_output(say, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(MisoError, match="can't be written"):
+        say("Hi.", "file/out.flac")
+    assert (tmp_path / "file").read_text() == "kept"
