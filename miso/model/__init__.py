@@ -1,4 +1,4 @@
-"""The two networks of a CSM-family model, their sizes, and how a logit vector becomes a code."""
+"""The two networks of a CSM-family model, their sizes, and how codes are drawn from logits."""
 
 from .. import lazy_names
 

@@ -1,6 +1,6 @@
-"""Sizes of a model, and the few facts of its family that its tensors don't show.
+"""Sizes of a model, and the conventions of its family that its tensors don't show.
 
-One model definition serves every size; 8B, CSM-1B and the embedded nano model are rows of ``PRESETS``.
+One model definition serves every size: 8B, CSM-1B and the embedded nano model are entries of ``PRESETS``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from dataclasses import asdict, dataclass
 
 from ..errors import MisoError
 
-MIMI = "mimi-e351c8d8"  # codec id of the Mimi that Miso, CSM, Marvis, Moshi and Kyutai's TTS share; the number is in its published file name
+# codec id of the Mimi that Miso, CSM, Marvis, Moshi and Kyutai's TTS share; the number is from its published
+# file name
+MIMI = "mimi-e351c8d8"
+# fields of a checkpoint's config that have defaults
+_OPTIONAL = ("codec", "family", "positions", "frame_rate", "rope_base", "norm_eps", "temperature", "top_k")
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class StackConfig:
 class Family:
     """Conventions shared by checkpoints of one origin."""
 
-    prompt: str  # text of a segment, from speaker and text
-    strip: bool  # whether a segment's text is left-stripped first
+    prompt: str  # format of a segment's text, with {speaker} and {text}
+    strip: bool  # whether the text is left-stripped first
     tokenizer: str  # "llama3", "bytes" or "phonemes"
 
 
@@ -47,21 +51,21 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything needed to build a model: two stacks, vocabularies and the family's conventions."""
+    """Everything that is needed to build a model: two stacks, vocabularies and the family."""
 
     backbone: StackConfig
     depth: StackConfig
     text_vocab: int
-    audio_vocab: int  # rows a codebook in the embedding and head tables
+    audio_vocab: int  # rows per codebook in the embedding and head tables
     codebooks: int
-    codebook_size: int  # ids a codec knows; ids from here to audio_vocab - 1 are never drawn
-    codec: str = MIMI  # codec id of the codes it speaks
+    codebook_size: int  # ids of the codec; ids from here to audio_vocab - 1 are never drawn
+    codec: str = MIMI  # id of the codec whose codes the model speaks
     family: str = "miso"
-    positions: int = 2048  # rows of prompt + frames the backbone was trained for
+    positions: int = 2048  # rows of prompt and frames that the backbone was trained for
     frame_rate: float = 12.5
     rope_base: float = 500_000.0
     norm_eps: float = 1e-5
-    temperature: float = 0.9  # the checkpoint's own sampling defaults
+    temperature: float = 0.9  # default sampling of the checkpoint, with top_k
     top_k: int = 50
 
     @property
@@ -73,32 +77,22 @@ class ModelConfig:
 
     @staticmethod
     def from_json(text: str) -> ModelConfig:
-        """Read a checkpoint's ``config`` metadata: ours, or the short form of the golden fixtures (``K``, ``decoder``, ``kv``)."""
+        """Read a checkpoint's ``config`` metadata, or the short form of the golden fixtures (``K``,
+        ``decoder``, ``kv``).
+
+        Raises MisoError if it can't be read or is of an unknown family.
+        """
         try:
             raw = json.loads(text)
-            backbone, depth = _stack(raw["backbone"]), _stack(raw.get("depth") or raw["decoder"])
             audio_vocab = int(raw["audio_vocab"])
             config = ModelConfig(
-                backbone,
-                depth,
-                int(raw["text_vocab"]),
-                audio_vocab,
-                int(raw.get("codebooks") or raw["K"]),
-                int(raw.get("codebook_size", audio_vocab)),
-                **{
-                    k: raw[k]
-                    for k in (
-                        "codec",
-                        "family",
-                        "positions",
-                        "frame_rate",
-                        "rope_base",
-                        "norm_eps",
-                        "temperature",
-                        "top_k",
-                    )
-                    if k in raw
-                },
+                backbone=_stack(raw["backbone"]),
+                depth=_stack(raw.get("depth") or raw["decoder"]),
+                text_vocab=int(raw["text_vocab"]),
+                audio_vocab=audio_vocab,
+                codebooks=int(raw.get("codebooks") or raw["K"]),
+                codebook_size=int(raw.get("codebook_size", audio_vocab)),
+                **{name: raw[name] for name in _OPTIONAL if name in raw},
             )
         except (KeyError, TypeError, ValueError) as e:
             raise MisoError(
@@ -115,36 +109,40 @@ class ModelConfig:
 
 def _stack(raw: dict) -> StackConfig:
     return StackConfig(
-        int(raw["layers"]),
-        int(raw["heads"]),
-        int(raw.get("kv_heads") or raw["kv"]),
-        int(raw["dim"]),
-        int(raw["inter"]),
+        layers=int(raw["layers"]),
+        heads=int(raw["heads"]),
+        kv_heads=int(raw.get("kv_heads") or raw["kv"]),
+        dim=int(raw["dim"]),
+        inter=int(raw["inter"]),
     )
 
 
 PRESETS = {
     "8b": ModelConfig(
-        StackConfig(32, 32, 8, 4096, 14336),
-        StackConfig(8, 24, 6, 1536, 6912),
-        128_256,
-        2051,
-        32,
-        2048,
-        MIMI,
-        "miso",
+        backbone=StackConfig(layers=32, heads=32, kv_heads=8, dim=4096, inter=14336),
+        depth=StackConfig(layers=8, heads=24, kv_heads=6, dim=1536, inter=6912),
+        text_vocab=128_256,
+        audio_vocab=2051,
+        codebooks=32,
+        codebook_size=2048,
     ),
     "csm-1b": ModelConfig(
-        StackConfig(16, 32, 8, 2048, 8192),
-        StackConfig(4, 8, 2, 1024, 8192),
-        128_256,
-        2051,
-        32,
-        2048,
-        MIMI,
-        "csm",
+        backbone=StackConfig(layers=16, heads=32, kv_heads=8, dim=2048, inter=8192),
+        depth=StackConfig(layers=4, heads=8, kv_heads=2, dim=1024, inter=8192),
+        text_vocab=128_256,
+        audio_vocab=2051,
+        codebooks=32,
+        codebook_size=2048,
+        family="csm",
     ),
     "nano": ModelConfig(
-        StackConfig(8, 5, 1, 320, 880), StackConfig(3, 4, 2, 192, 512), 320, 2051, 8, 2048, "nano", "nano"
+        backbone=StackConfig(layers=8, heads=5, kv_heads=1, dim=320, inter=880),
+        depth=StackConfig(layers=3, heads=4, kv_heads=2, dim=192, inter=512),
+        text_vocab=320,
+        audio_vocab=2051,
+        codebooks=8,
+        codebook_size=2048,
+        codec="nano",
+        family="nano",
     ),
 }

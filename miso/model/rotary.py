@@ -1,4 +1,6 @@
-"""Rotary positions over interleaved pairs, shared by the language model and the codec (Su et al. 2021, arXiv 2104.09864)."""
+"""Rotary position embeddings over interleaved pairs (Su et al. 2021, arXiv 2104.09864), shared by model and
+codec.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +8,21 @@ import torch
 from torch import Tensor
 
 
-def turn_by(cos: Tensor, sin: Tensor) -> Tensor:
-    """What ``rotate`` takes, of the cos and sin [S, H / 2] of angles in fp32: complex numbers [S, H / 2], which turn a pair in one product.
+def rotation_from(cos: Tensor, sin: Tensor) -> Tensor:
+    """The argument of ``rotate`` for angles whose cosines and sines are given, [S, H / 2] in fp32.
 
-    MPS, where complex numbers are incomplete, gets the two side by side instead, [2, S, H / 2].
+    Complex numbers [S, H / 2], so that a pair is rotated by one product; on MPS, whose support for complex
+    numbers is incomplete, cosines and sines [2, S, H / 2].
     """
     return torch.stack((cos, sin)) if cos.device.type == "mps" else torch.complex(cos, sin)
 
 
-def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn neighbouring pairs (2i, 2i + 1) of each head, x [B, heads, S, H], in fp32."""
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Rotate the pairs (2i, 2i + 1) of each head of x [B, heads, S, H], computed in fp32."""
     pairs = x.float().unflatten(-1, (-1, 2))
-    if turn.is_complex():
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * turn)
+    if rotation.is_complex():
+        rotated = torch.view_as_real(torch.view_as_complex(pairs) * rotation)
     else:
-        (even, odd), (cos, sin) = pairs.unbind(-1), turn
-        turned = torch.stack((even * cos - odd * sin, odd * cos + even * sin), -1)
-    return turned.flatten(-2).type_as(x)
+        (even, odd), (cos, sin) = pairs.unbind(-1), rotation
+        rotated = torch.stack((even * cos - odd * sin, odd * cos + even * sin), -1)
+    return rotated.flatten(-2).type_as(x)

@@ -1,7 +1,9 @@
-"""How a logit vector becomes a code: one uniform number, drawn beforehand, through the inverse CDF.
+"""Sampling: a code from a vector of logits by inverse transform sampling with a uniform number drawn in
+advance.
 
-Randomness is data. The numbers of a take come from its own seed before sampling starts, one for each (frame, codebook), so a seed
-means the same on every device and beside any other takes, and a frame can be drawn again with the very numbers it had.
+Randomness is data: the uniform numbers of a take, one for each frame and codebook, come from its own seed
+before sampling starts. So a seed means the same on every device and beside any other takes, and a frame can
+be drawn again with the same numbers.
 """
 
 from __future__ import annotations
@@ -16,13 +18,16 @@ from ..errors import MisoError
 
 @dataclass(frozen=True)
 class Sampling:
-    """Temperature and top-k; temperature 0 or top-k 1 is greedy. Top-k 0 keeps every id."""
+    """Temperature and top-k. Temperature 0 or top-k 1 is greedy; top-k 0 keeps every id.
+
+    Raises MisoError if one of them is out of range.
+    """
 
     temperature: float = 0.9
     top_k: int = 50
 
     def __post_init__(self):
-        if not 0 <= self.temperature <= 100:  # NaN fails too
+        if not 0 <= self.temperature <= 100:  # refuses NaN too
             raise MisoError(
                 f"temperature is {self.temperature}.",
                 "Use 0 (greedy) to about 1.5; 0.9 is usual.",
@@ -39,20 +44,24 @@ class Sampling:
 
 
 def uniforms(seeds: list[int], frames: int, codebooks: int) -> Tensor:
-    """Numbers in [0, 1), [B, frames, codebooks] fp32 on the CPU. The first n frames are the same however many are drawn."""
+    """Uniform numbers in [0, 1), [B, frames, codebooks] fp32 on the CPU.
+
+    The first n frames of a seed are the same for any number of frames.
+    """
     table = torch.empty(len(seeds), frames, codebooks)
     for row, seed in zip(table, seeds):
         generator = torch.Generator().manual_seed(seed % 2**64)
-        # 23 bits: u * total then stays below total in fp32, so that the inverse CDF always ends inside the distribution
+        # 23 bits: u * total then stays below total in fp32, so that the inverse CDF always finds an id
         row.copy_(torch.randint(2**23, row.shape, generator=generator)).mul_(2.0**-23)
     return table
 
 
 def draw(logits: Tensor, u: Tensor, sampling: Sampling, codebook_size: int) -> Tensor:
-    """Ids [B] below ``codebook_size`` drawn from logits [B, V] by uniform numbers u [B].
+    """Draw ids [B] below ``codebook_size`` from logits [B, V] with uniform numbers u [B].
 
-    The distribution is softmax(logits / temperature) over the ``top_k`` likeliest ids, computed in fp32; ids that tie with the
-    k-th stay in, as in the published sampler. Greedy takes the lowest of the likeliest ids. No host read, static shapes.
+    The distribution is softmax(logits / temperature) over the ``top_k`` most likely ids, computed in fp32;
+    ids tied with the k-th are kept, as in the published sampler. Greedy returns the lowest of the most likely
+    ids. Shapes are static, and nothing is read on the host, so that it can be part of a CUDA graph.
     """
     logits = logits[:, :codebook_size].float()
     if sampling.greedy:
@@ -60,13 +69,11 @@ def draw(logits: Tensor, u: Tensor, sampling: Sampling, codebook_size: int) -> T
     if 0 < sampling.top_k < logits.shape[-1]:
         kth = logits.topk(sampling.top_k, -1).values[:, -1:]
         logits = logits.masked_fill(logits < kth, float("-inf"))
-    logits = logits - logits.amax(
-        -1, keepdim=True
-    )  # before the division: a tiny temperature must not overflow
-    # cumulated in the order of the ids: the order of a sort's ties would differ from device to device
+    # subtract before dividing, or a tiny temperature would overflow
+    logits = logits - logits.amax(-1, keepdim=True)
+    # accumulate in the order of ids: a sort would order ties differently on each device
     p = torch.softmax(logits / sampling.temperature, -1)
-    cdf = p.cumsum(-1).masked_fill(
-        p == 0, -1
-    )  # an id of no probability is never the first to exceed the target
+    # -1 where the probability is 0, so that such an id is never the first above the target
+    cdf = p.cumsum(-1).masked_fill(p == 0, -1)
     target = u[:, None] * cdf.amax(-1, keepdim=True)
     return (cdf > target).to(torch.uint8).argmax(-1)

@@ -1,7 +1,7 @@
-"""The Llama-style decoder stack that both the backbone and the depth decoder are made of.
+"""The Llama-style decoder stack of which both networks are made.
 
-Architecture: Llama 3 (Dubey et al. 2024, arXiv 2407.21783). Module names are those of the published checkpoints, and RoPE
-rotates interleaved pairs as they do, so that a published tensor is used as it is.
+Architecture: Llama 3 (Dubey et al. 2024, arXiv 2407.21783). Modules have the names of the published
+checkpoints, and RoPE rotates interleaved pairs as they do, so that published tensors are used unchanged.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import StackConfig
-from .rotary import rotate, turn_by
+from .rotary import rotate, rotation_from
 
 
 class KVCache:
-    """Keys and values of every layer, [L, B, KV heads, capacity, head dim], at native KV heads; rows are written by position."""
+    """Keys and values of every layer, [L, B, KV heads, capacity, head dim] each, written by position."""
 
     def __init__(
         self, config: StackConfig, batch: int, capacity: int, *, device: torch.device, dtype: torch.dtype
@@ -31,55 +31,59 @@ class KVCache:
         return self.keys.shape[3]
 
     def write(self, layer: int, positions: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v [B, KV, S, H] at positions [S]; returns the layer's whole cache [B, KV, capacity, H]."""
+        """Store k, v [B, KV heads, S, H] at positions [S]; returns all of the layer, [B, KV heads, capacity,
+        H].
+        """
         self.keys[layer].index_copy_(2, positions, k)
         self.values[layer].index_copy_(2, positions, v)
         return self.keys[layer], self.values[layer]
 
     def first(self) -> KVCache:
         """The cache of the first take alone, in the same memory."""
-        return KVCache._of(self.keys[:, :1], self.values[:, :1])
+        cache = object.__new__(KVCache)
+        cache.keys, cache.values = self.keys[:, :1], self.values[:, :1]
+        return cache
 
     def spread(self, rows: int) -> None:
-        """Give all takes the first ``rows`` positions of the first one: one prompt, prefilled once."""
-        for t in (self.keys, self.values):
-            t[:, 1:, :, :rows] = t[:, :1, :, :rows]
-
-    @staticmethod
-    def _of(keys: Tensor, values: Tensor) -> KVCache:
-        cache = object.__new__(KVCache)
-        cache.keys, cache.values = keys, values
-        return cache
+        """Copy the first ``rows`` positions of the first take to all takes: the prompt is prefilled only
+        once.
+        """
+        for tensor in (self.keys, self.values):
+            tensor[:, 1:, :, :rows] = tensor[:, :1, :, :rows]
 
 
 class Rope(nn.Module):
-    """Rotary positions with Llama-3 scaling (factor 32, low 1, high 4, original context 8192), tables in fp32 whatever the model's dtype."""
+    """Rotary positions with Llama 3's scaling (factor 32, low 1, high 4, original context 8192).
+
+    The table stays in fp32 whatever the model's dtype: in bf16 it would be wrong by 1e-3.
+    """
+
+    table: Tensor  # cosines and sines [2, P, H / 2]
 
     def __init__(self, head_dim: int, positions: int, base: float):
         super().__init__()
-        # computed on the CPU even while the model is built on the meta device: they are not in any checkpoint
+        # on the CPU even if the model is built on the meta device, because no checkpoint contains the table
         freqs = base ** -(torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu") / head_dim)
         turns = 8192 * freqs / (2 * math.pi)  # full rotations over the original context
         smooth = ((turns - 1) / (4 - 1)).clamp(0, 1)
-        angles = torch.outer(
-            torch.arange(positions, dtype=torch.float32, device="cpu"), freqs * (smooth + (1 - smooth) / 32)
-        )
-        self.register_buffer(
-            "table", torch.stack((angles.cos(), angles.sin())), persistent=False
-        )  # [2, P, head_dim / 2]
+        freqs = freqs * (smooth + (1 - smooth) / 32)
+        angles = torch.outer(torch.arange(positions, dtype=torch.float32, device="cpu"), freqs)
+        self.register_buffer("table", torch.stack((angles.cos(), angles.sin())), persistent=False)
 
     def _apply(self, fn, recurse=True):
-        # follow the model to its device, never to its dtype: bf16 tables are wrong by 1e-3
-        self.table = self.table.to(fn(self.table).device)
+        self.table = self.table.to(fn(self.table).device)  # the device only, not the dtype
         return self
 
     def forward(self, positions: Tensor) -> Tensor:
-        """How ``rotate`` turns rows at positions [S]."""
-        return turn_by(*self.table[:, positions])
+        """The rotation, as ``rotate`` takes it, of rows at positions [S]."""
+        cos, sin = self.table[:, positions]
+        return rotation_from(cos, sin)
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm (Zhang and Sennrich 2019, arXiv 1910.07467), which torch computes in fp32 whatever goes in."""
+    """Root mean square norm (Zhang and Sennrich 2019, arXiv 1910.07467), computed by torch in fp32 for any
+    dtype.
+    """
 
     def __init__(self, dim: int, eps: float):
         super().__init__()
@@ -90,7 +94,7 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Grouped-query attention."""
+    """Grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245)."""
 
     def __init__(self, config: StackConfig):
         super().__init__()
@@ -104,22 +108,25 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        turn: Tensor,
+        rotation: Tensor,
         bias: Tensor,
         cache: KVCache | None,
         layer: int,
         positions: Tensor,
         window: int,
     ) -> Tensor:
+        """Output [B, S, D] for x [B, S, D] with attention bias [group * S, window]; see
+        ``Transformer.forward``.
+        """
         B, S, _ = x.shape
         q, k, v = (
-            p(x).view(B, S, -1, self.head_dim).transpose(1, 2)
-            for p in (self.q_proj, self.k_proj, self.v_proj)
+            proj(x).view(B, S, -1, self.head_dim).transpose(1, 2)
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
-        q, k = rotate(q, turn), rotate(k, turn)
+        q, k = rotate(q, rotation), rotate(k, rotation)
         if cache is not None:
             k, v = (t[:, :, :window] for t in cache.write(layer, positions, k, v))
-        # query heads of one KV head as extra queries: the KV heads are never expanded
+        # the query heads of a KV head become further queries of it, so that KV heads need not be expanded
         group = q.shape[1] // self.kv_heads
         q = q.reshape(B, self.kv_heads, group * S, self.head_dim)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
@@ -127,7 +134,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """SwiGLU: w2(silu(w1 x) * w3 x)."""
+    """SwiGLU (Shazeer 2020, arXiv 2002.05202): w2(silu(w1 x) * w3 x)."""
 
     def __init__(self, config: StackConfig):
         super().__init__()
@@ -140,6 +147,8 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
+    """Attention and MLP, each with a norm before it and a residual connection around it."""
+
     def __init__(self, config: StackConfig, eps: float):
         super().__init__()
         self.sa_norm, self.attn = RMSNorm(config.dim, eps), Attention(config)
@@ -151,7 +160,9 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A causal stack over embedded rows."""
+    """A causal stack of layers over embedded rows."""
+
+    rope: Rope
 
     def __init__(self, config: StackConfig, *, positions: int, rope_base: float, norm_eps: float):
         super().__init__()
@@ -169,9 +180,10 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Hidden states [B, S, D] of rows x [B, S, D].
 
-        With a cache the rows stand at ``positions`` [S] and see what it holds up to themselves; ``window`` (a host integer, at
-        least the last position + 1) says how much of it is looked at, so that shapes stay static inside a CUDA graph while a CPU
-        needn't read all of it. Without a cache they are positions 0..S-1 of a sequence of their own.
+        With a cache the rows are at ``positions`` [S] and attend to cached rows up to themselves. Only the
+        first ``window`` rows of the cache are read (an integer on the host, at least the last position + 1;
+        default: all): shapes stay static inside a CUDA graph, and the CPU need not read the whole cache.
+        Without a cache the rows are a sequence at positions 0 to S-1.
         """
         if positions is None:
             positions = torch.arange(x.shape[1], device=x.device)
@@ -181,14 +193,15 @@ class Transformer(nn.Module):
             window = cache.capacity
         later = torch.arange(window, device=x.device) > positions[:, None]
         bias = torch.zeros(later.shape, dtype=x.dtype, device=x.device).masked_fill_(later, -torch.inf)
-        bias = bias.repeat(
-            self.config.heads // self.config.kv_heads, 1
-        )  # [group * S, window], made once for all layers
-        turn = self.rope(positions)
+        bias = bias.repeat(self.config.heads // self.config.kv_heads, 1)  # [group * S, window]
+        rotation = self.rope(positions)
         for i, layer in enumerate(self.layers):
-            x = layer(x, turn, bias, cache, i, positions, window)
+            x = layer(x, rotation, bias, cache, i, positions, window)
         return self.norm(x)
 
     def cache(self, batch: int, capacity: int) -> KVCache:
+        """An empty cache for ``batch`` takes of up to ``capacity`` rows, on the model's device and in its
+        dtype.
+        """
         weight = self.norm.scale
         return KVCache(self.config, batch, capacity, device=weight.device, dtype=weight.dtype)

@@ -202,7 +202,7 @@ class Conditioning:
         remedy = "shorten the voice prompt (12.5 rows a second) or the text."
         return MisoError(
             f"The prompt and the new frames have {total - positions} rows too many: {text} of text "
-            f"+ {voice} of voice prompt + {frames} frames = {total}, and the model has {positions} positions.",
+            f"+ {voice} of voice prompt + {frames} frames = {total}, the model has {positions} positions.",
             f"Ask for at most {seconds:.1f} s, or {remedy}" if seconds >= 1 else remedy.capitalize(),
             input="max_seconds",
         )

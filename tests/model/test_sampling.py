@@ -1,4 +1,4 @@
-"""Randomness is data: the numbers are fixed by the seed, and codes follow the filtered softmax of their logits."""
+"""Sampling: numbers depend on the seed alone, and codes follow the filtered softmax of their logits."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ DRAWS = 20_000
 
 
 def reference(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """The distribution as published: everything below the k-th likeliest goes, then softmax."""
+    """The published distribution: everything below the k-th most likely id is removed, then softmax."""
     if 0 < sampling.top_k < len(logits):
         logits = torch.where(logits < logits.topk(sampling.top_k).values[-1], -torch.inf, logits)
     return torch.softmax(logits.double() / sampling.temperature, -1)
@@ -28,23 +28,21 @@ def test_draws_follow_the_filtered_softmax(sampling):
     p = reference(logits[:100], sampling)
     counts = torch.bincount(ids, minlength=100).double()
     assert counts[p == 0].sum() == 0
-    pooled = p * DRAWS >= 5  # chi-square wants five expected a cell: the rest is one cell
-    seen, want = (torch.cat((x[pooled], x[~pooled].sum()[None])) for x in (counts, p * DRAWS))
+    frequent = p * DRAWS >= 5  # chi-square needs five expected draws per cell: the others form one cell
+    seen, want = (torch.cat((x[frequent], x[~frequent].sum()[None])) for x in (counts, p * DRAWS))
     seen, want = seen[want > 0], want[want > 0]
     chi2, freedom = ((seen - want) ** 2 / want).sum().item(), len(want) - 1
     assert chi2 < freedom + 4 * (2 * freedom) ** 0.5  # four standard deviations
 
 
-def test_greedy_takes_the_lowest_of_the_likeliest():
+def test_greedy_takes_the_lowest_of_the_most_likely():
     logits = torch.tensor([[0.0, 3.0, 1.0, 3.0, 9.0], [2.0, 2.0, 2.0, 2.0, 9.0]])
     for sampling in (Sampling(0, 50), Sampling(0.9, 1), Sampling(0, 0)):
-        assert draw(logits, torch.tensor([0.99, 0.99]), sampling, 4).tolist() == [
-            1,
-            0,
-        ]  # id 4 is none of the codec's
+        # id 4 is not an id of the codec
+        assert draw(logits, torch.tensor([0.99, 0.99]), sampling, 4).tolist() == [1, 0]
 
 
-def test_ties_with_the_kth_stay_in():
+def test_ties_with_the_kth_are_kept():
     logits = torch.tensor([1.0, 2.0, 2.0, 2.0, 0.0])
     u = uniforms([1], 3000, 1)[0, :, 0]
     ids = draw(logits.expand(3000, -1), u, Sampling(1.0, 2), 5)
@@ -71,15 +69,14 @@ def test_never_an_id_without_probability(values, temperature, top_k, u):
 @pytest.mark.parametrize("temperature", [1e-30, 1e-6, 100.0])
 def test_extreme_temperatures_are_finite(temperature):
     logits = torch.tensor([[5.0, 60.0, -80.0]])
-    assert int(draw(logits, torch.tensor([0.3]), Sampling(temperature, 0), 3)) in (
-        {1} if temperature < 1 else {0, 1, 2}
-    )
+    expected = {1} if temperature < 1 else {0, 1, 2}
+    assert int(draw(logits, torch.tensor([0.3]), Sampling(temperature, 0), 3)) in expected
 
 
 def test_numbers_depend_on_seed_frame_and_codebook_alone():
     table = uniforms([5, 2**64 - 1, -1], 30, 8)
     assert table.min() >= 0 and table.max() <= 1 - 2**-23
-    assert torch.equal(uniforms([5], 12, 8)[0], table[0, :12])  # however many frames are drawn
+    assert torch.equal(uniforms([5], 12, 8)[0], table[0, :12])  # the number of frames does not matter
     assert torch.equal(table[1], table[2])  # seeds are taken modulo 2^64
     assert not torch.equal(table[0], table[1])
 

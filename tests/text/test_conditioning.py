@@ -42,7 +42,7 @@ def test_ids_as_published(llama):
 
 
 def test_phonemes():
-    """A small model reads phonemes, one id each after those of the bytes; the speaker is read by its letters."""
+    """A small model reads phonemes, one id each after those of the bytes; the speaker stays as bytes."""
     encoder = TextEncoder(NANO, PhonemeTokenizer())
     ids = encoder.rows(Segment("Hello, 2 cats!", 1))[0][:, -1].tolist()
     assert bytes(ids[1:5]) == b"[1] " and ids[0] == 256 and ids[-1] == 257

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...model.rotary import rotate, turn_by
+from ...model.rotary import rotate, rotation_from
 from .config import MimiConfig
 
 KeysValues = tuple[Tensor, Tensor]  # each [B, H, P, head dim], the last P <= window - 1 tokens
@@ -34,7 +34,7 @@ def rotation(position: int, tokens: int, head_dim: int, base: float, device: tor
     exact = {"dtype": torch.float64, "device": device if device.type == "cuda" else "cpu"}
     frequencies = torch.exp(torch.arange(0, head_dim, 2, **exact) * (-math.log(base) / head_dim))
     angles = torch.arange(position, position + tokens, **exact)[:, None] * frequencies
-    return turn_by(angles.cos().to(device, torch.float32), angles.sin().to(device, torch.float32))
+    return rotation_from(angles.cos().to(device, torch.float32), angles.sin().to(device, torch.float32))
 
 
 def window_mask(past: int, tokens: int, window: int, device: torch.device) -> Tensor | None:
