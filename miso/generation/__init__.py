@@ -1,4 +1,4 @@
-"""Generation: the frame loop, the three paths that compute a frame, and depth decoding after the fact."""
+"""Generation: the frame loop, the paths that compute a frame, and depth decoding of codes sampled before."""
 
 from .. import lazy_names
 

@@ -1,8 +1,7 @@
-"""Depth decoding: the object the frame loop hands a frame's first codes to, and the same after the fact for whole takes."""
+"""Depth decoding: the sampler that completes frames in the frame loop, and ``redecode`` after a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,29 +12,33 @@ from ..codes.hidden import Hidden
 from ..errors import MisoError
 from ..model.networks import DepthDecoder
 from ..model.sampling import Sampling, draw, uniforms
+from ..progress import Progress
 
 
 @dataclass(frozen=True)
 class DepthSampler:
-    """A depth decoder with its own sampling, limited to the first ``codebooks`` (all of the model's if None)."""
+    """A depth decoder with its own sampling, limited to the first ``codebooks`` (None: all of the model's).
+
+    Raises MisoError if the decoder doesn't have that many.
+    """
 
     decoder: DepthDecoder
     sampling: Sampling = Sampling()
-    codebooks: int | None = None
+    codebooks: int = None  # type: ignore[assignment]  # an int once __post_init__ has run
 
     def __post_init__(self):
-        most = self.decoder.config.codebooks
+        available = self.decoder.config.codebooks
         if self.codebooks is None:
-            object.__setattr__(self, "codebooks", most)
-        if not 1 <= self.codebooks <= most:
+            object.__setattr__(self, "codebooks", available)
+        if not 1 <= self.codebooks <= available:
             raise MisoError(
-                f"codebooks is {self.codebooks}; the depth decoder has {most}.",
-                f"Use 1 to {most}.",
+                f"codebooks is {self.codebooks}; the depth decoder has {available}.",
+                f"Use 1 to {available}.",
                 input="codebooks",
             )
 
     def __call__(self, hidden: Tensor, codes: Tensor, u: Tensor) -> Tensor:
-        """Whole frames [N, codebooks] from hidden [N, D], their first codes [N, k >= 1] and uniform numbers u [N, K].
+        """Complete frames: hidden [N, D], first codes [N, k >= 1], uniform u [N, K] -> [N, codebooks].
 
         Each frame is a sequence of its own, so N may be takes, frames or both. No host read, static shapes.
         """
@@ -44,13 +47,13 @@ class DepthSampler:
             return codes[:, : self.codebooks]
         cache = decoder.transformer.cache(len(codes), self.codebooks)
         positions = torch.arange(self.codebooks, device=codes.device)
-        x, at = decoder.start(hidden, codes), positions[: first + 1]
+        x, x_positions = decoder.start(hidden, codes), positions[: first + 1]
         for k in range(first, self.codebooks):
-            y = decoder.transformer(x, at, cache, window=k + 1)[:, -1]
+            y = decoder.transformer(x, x_positions, cache, window=k + 1)[:, -1]  # [N, d]
             code = draw(decoder.logits(y, k), u[:, k], self.sampling, decoder.config.codebook_size)[:, None]
             codes = torch.cat((codes, code), 1)
             if k + 1 < self.codebooks:
-                x, at = decoder.embed(code, k), positions[k + 1 : k + 2]
+                x, x_positions = decoder.embed(code, k), positions[k + 1 : k + 2]
         return codes
 
 
@@ -63,27 +66,52 @@ def redecode(
     keep: int = 1,
     start: int = 0,
     seeds: list[int] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    at_once: int = 256,
+    progress: Progress | None = None,
+    batch_size: int = 256,
 ) -> Codes:
-    """Codebooks ``keep``..K-1 of the frames from ``start`` on, drawn again from the backbone's hidden states and codebooks 0..keep-1.
+    """Draw codebooks ``keep``..K-1 again, of the frames from ``start`` on, from the hidden states.
 
-    Frames are the batch, ``at_once`` of them; the backbone isn't needed. With the seeds of the run that made them (the default)
-    the run's own codes come back. ``progress(frames done, of all)`` may raise to interrupt.
+    All frames are independent given the hidden states, so they are decoded ``batch_size`` at a time, without
+    the backbone. ``seeds``: one per take, by default those of the run, which give the run's own codes.
+    ``progress`` counts frames. Raises MisoError if ``hidden`` and ``codes`` are not of one run, or ``keep``
+    or ``start`` is out of range.
     """
+    _check_redecode(depth, hidden, codes, keep, start)
+    if start == codes.frames:
+        return codes
+    if seeds is None:
+        seeds = [take.seed or 0 for take in codes.takes]
+    weight = depth.decoder.code_table  # never quantised: its dtype is the dtype of computation
+    # takes and frames as one batch, [B * (T - start), ...]
+    u = uniforms(seeds, codes.frames, depth.decoder.config.codebooks)[:, start:].flatten(0, 1)
+    states = hidden.tensor[:, start:].flatten(0, 1)
+    kept = codes.tensor[:, :keep, start:].transpose(1, 2).flatten(0, 1)
+    batches = []
+    for first in range(0, len(kept), batch_size):
+        batch = slice(first, first + batch_size)
+        frames = depth(states[batch].to(weight), kept[batch].to(weight.device), u[batch].to(weight.device))
+        batches.append(frames.cpu())
+        if progress:
+            progress(min(first + batch_size, len(kept)), len(kept))
+    drawn = torch.cat(batches).unflatten(0, (codes.batch, -1)).transpose(1, 2)
+    tensor = torch.cat((codes.tensor[:, : depth.codebooks, :start], drawn), 2)
+    takes = [replace(take, seed=seed) for take, seed in zip(codes.takes, seeds)]
+    return codes.like(tensor, codes.lengths, takes)
+
+
+def _check_redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, keep: int, start: int) -> None:
     if hidden.fingerprint != depth.decoder.fingerprint:
         raise MisoError(
             "The hidden states come from another checkpoint than the depth decoder.",
             "Use the depth decoder of the checkpoint that sampled them.",
             input="hidden",
         )
-    if hidden.tensor.shape[:2] != (codes.batch, codes.frames) or not torch.equal(
-        hidden.lengths, codes.lengths
-    ):
+    same_shape = hidden.tensor.shape[:2] == (codes.batch, codes.frames)
+    if not same_shape or not torch.equal(hidden.lengths, codes.lengths):
         raise MisoError(
-            f"The hidden states are of {hidden.tensor.shape[0]} takes and {hidden.lengths.tolist()} frames, "
-            f"the codes of {codes.batch} and {codes.lengths.tolist()}.",
-            "Use hidden states and codes of one run; edited codes fit no hidden states.",
+            f"The hidden states have {hidden.tensor.shape[0]} takes of {hidden.lengths.tolist()} frames, "
+            f"the codes have {codes.batch} takes of {codes.lengths.tolist()} frames.",
+            "Use hidden states and codes of one run. Edited codes have no hidden states.",
             input="hidden",
         )
     if not 1 <= keep <= codes.codebooks:
@@ -100,31 +128,8 @@ def redecode(
         )
     if start and depth.codebooks > codes.codebooks:
         raise MisoError(
-            f"The frames before {start} have {codes.codebooks} codebooks, those after it would have {depth.codebooks}.",
-            "Limit the depth decoder to as many, or redecode all frames.",
+            f"The frames before {start} have {codes.codebooks} codebooks, those after it would have "
+            f"{depth.codebooks}.",
+            f"Limit the depth decoder to {codes.codebooks} codebooks, or redecode all frames.",
             input="start",
         )
-    if start == codes.frames:
-        return codes
-    if seeds is None:
-        seeds = [take.seed or 0 for take in codes.takes]
-    weight = (
-        depth.decoder.code_table
-    )  # stands for the decoder's device and dtype, whatever its matrices are held in
-    u = uniforms(seeds, codes.frames, depth.decoder.config.codebooks)[:, start:].flatten(0, 1)
-    states, known = (
-        hidden.tensor[:, start:].flatten(0, 1),
-        codes.tensor[:, :keep, start:].transpose(1, 2).flatten(0, 1),
-    )
-    made = []
-    for first in range(0, len(known), at_once):
-        part = slice(first, first + at_once)
-        made.append(
-            depth(states[part].to(weight), known[part].to(weight.device), u[part].to(weight.device)).cpu()
-        )
-        if progress:
-            progress(min(first + at_once, len(known)), len(known))
-    again = torch.cat(made).unflatten(0, (codes.batch, -1)).transpose(1, 2)
-    tensor = torch.cat((codes.tensor[:, : depth.codebooks, :start], again), 2)
-    takes = [replace(t, seed=seed) for t, seed in zip(codes.takes, seeds)]
-    return codes.like(tensor, codes.lengths, takes)

@@ -1,6 +1,8 @@
-"""One frame of every take, as a step from the row before it: static shapes, no host read, all state in tensors that stay where they are.
+"""One frame of every take, computed from the row before it.
 
-So the same step runs as it is, or is recorded once and replayed (``graph``); ``persistent`` has one kernel for the same state.
+The step has static shapes, reads nothing on the host, and keeps all state in tensors that stay where they
+are. So it runs as it is, or is recorded once and replayed (``graph``); ``persistent`` is one kernel for the
+same state.
 """
 
 from __future__ import annotations
@@ -19,63 +21,68 @@ from .depth import DepthSampler
 
 @dataclass(frozen=True, eq=False)
 class FrameState:
-    """What a step reads and leaves. Tables have a row for each of F frames, those of a prefix included."""
+    """What a step reads and writes. Tables have a row for each of F frames, a prefix included."""
 
     x: Tensor  # [B, 1, D] the row that the backbone reads next
-    position: Tensor  # [1] where it stands
-    counter: Tensor  # [1] the frame that it gives
-    u: Tensor  # [B, F, K] the uniform numbers of all frames
+    position: Tensor  # [1] position of that row
+    counter: Tensor  # [1] index of the frame to be drawn
+    u: Tensor  # [B, F, K] uniform numbers of all frames
     codes: Tensor  # [F, B, k]
-    log_p: Tensor  # [F, B] of codebook 0
-    hidden: Tensor  # [F, B, D] what the frames are drawn from
+    log_p: Tensor  # [F, B] log probability of codebook 0's code
+    hidden: Tensor  # [F, B, D] the backbone's output from which a frame is drawn
     cache: KVCache
 
     @staticmethod
     def make(backbone: Backbone, depth: DepthSampler, takes: int, rows: int, frames: int) -> FrameState:
-        """Room for ``frames`` of ``takes`` among ``rows`` positions."""
-        config, weight = (
-            backbone.config,
-            backbone.audio_embeddings.weight,
-        )  # never quantised: its dtype is what is computed in
+        """State for ``frames`` frames of ``takes`` takes, with a cache of ``rows`` positions."""
+        weight = backbone.audio_embeddings.weight  # never quantised: its dtype is the dtype of computation
         dtype, device = weight.dtype, weight.device
+        D, K = backbone.config.backbone.dim, backbone.config.codebooks
         return FrameState(
-            torch.zeros(takes, 1, config.backbone.dim, dtype=dtype, device=device),
-            *torch.zeros(2, 1, dtype=torch.int64, device=device),
-            torch.zeros(takes, frames, config.codebooks, device=device),
-            torch.zeros(frames, takes, depth.codebooks, dtype=torch.int64, device=device),
-            torch.zeros(frames, takes, device=device),
-            torch.zeros(frames, takes, config.backbone.dim, dtype=dtype, device=device),
-            backbone.transformer.cache(takes, rows),
+            x=torch.zeros(takes, 1, D, dtype=dtype, device=device),
+            position=torch.zeros(1, dtype=torch.int64, device=device),
+            counter=torch.zeros(1, dtype=torch.int64, device=device),
+            u=torch.zeros(takes, frames, K, device=device),
+            codes=torch.zeros(frames, takes, depth.codebooks, dtype=torch.int64, device=device),
+            log_p=torch.zeros(frames, takes, device=device),
+            hidden=torch.zeros(frames, takes, D, dtype=dtype, device=device),
+            cache=backbone.transformer.cache(takes, rows),
         )
 
 
 class PlainFrame:
-    """The step in plain PyTorch, for any device. The depth decoder may be any object that is called like a ``DepthSampler``."""
+    """The step in plain PyTorch, for any device. ``depth`` may be any callable like ``DepthSampler``."""
 
     def __init__(self, backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState):
         self.backbone, self.depth, self.sampling, self.state = backbone, depth, sampling, state
 
     @torch.inference_mode()
     def __call__(self, window: int | None = None) -> None:
-        """Draw a frame and embed it as the next row. ``window``: how much of the cache is looked at, all of it if None."""
+        """Draw a frame of every take and embed it as the next row.
+
+        ``window``: how many positions of the cache attention reads; all if None.
+        """
         s, backbone = self.state, self.backbone
-        hidden = backbone(s.x, s.position, s.cache, window)[:, -1]
-        logits = backbone.codebook0_head(hidden)
-        u = s.u.index_select(1, s.counter)[:, 0]
-        c0 = draw(logits, u[:, 0], self.sampling, backbone.config.codebook_size)[:, None]
-        codes = self.depth(hidden, c0, u)
-        log_p = logits.float().log_softmax(-1).gather(1, c0)[:, 0]
+        # backbone: codebook 0
+        hidden = backbone(s.x, s.position, s.cache, window)[:, -1]  # [B, D]
+        logits = backbone.codebook0_head(hidden)  # [B, V]
+        u = s.u.index_select(1, s.counter)[:, 0]  # [B, K]
+        code = draw(logits, u[:, 0], self.sampling, backbone.config.codebook_size)[:, None]  # [B, 1]
+        log_p = logits.float().log_softmax(-1).gather(1, code)[:, 0]  # [B]
+        # depth decoder: codebooks 1..k-1
+        codes = self.depth(hidden, code, u)  # [B, k]
         for table, row in ((s.codes, codes), (s.log_p, log_p), (s.hidden, hidden)):
             table.index_copy_(0, s.counter, row[None])
+        # the next row
         s.x.copy_(backbone.embed_frame(codes))
         s.position.add_(1)
         s.counter.add_(1)
 
     def parts(self) -> dict[str, Callable[[], object]]:
-        """Pieces of a frame to be timed alone."""
+        """Pieces of a frame, by name, each to be timed alone."""
         s, config = self.state, self.backbone.config
-        c0 = s.codes[0, :, :1].clamp(max=config.codebook_size - 1)
+        code = s.codes[0, :, :1].clamp(max=config.codebook_size - 1)
         return {
             "backbone": lambda: self.backbone.codebook0_head(self.backbone(s.x, s.position, s.cache)[:, -1]),
-            "depth": lambda: self.depth(s.hidden[0], c0, s.u[:, 0]),
+            "depth": lambda: self.depth(s.hidden[0], code, s.u[:, 0]),
         }

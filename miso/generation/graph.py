@@ -1,29 +1,41 @@
-"""A frame recorded once as a CUDA graph and replayed: the host sends one launch a frame in place of thousands."""
+"""A frame recorded as a CUDA graph and replayed: one launch per frame instead of thousands."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
+
+from .frame import FrameState
+
+
+class Step(Protocol):
+    """A step on a ``FrameState``, such as ``PlainFrame``."""
+
+    state: FrameState
+
+    def __call__(self, window: int | None = None) -> None: ...
 
 
 class GraphFrame:
-    """The step ``frame``, recorded. What it leaves in its state while it is recorded means nothing: fill the state afterwards."""
+    """``step`` as a CUDA graph. Recording overwrites its state: fill the state afterwards."""
 
-    def __init__(self, frame):
-        self.state, self.step = frame.state, frame  # the step owns buffers that the graph reads
+    def __init__(self, step: Step):
+        self.state, self.step = step.state, step  # the step owns buffers that the graph reads
         device = self.state.x.device
         self.state.position.zero_()
         self.state.counter.zero_()
-        # once as it is: libraries make their handles and workspaces, and kernels are loaded, at the first call, which can't be recorded
-        side = torch.cuda.Stream(device)
-        side.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(side):
-            frame()
-        torch.cuda.current_stream(device).wait_stream(side)
+        # Run it once before recording: at their first call libraries allocate handles and workspaces, and
+        # kernels are loaded, which a graph can't record.
+        warm_up = torch.cuda.Stream(device)
+        warm_up.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(warm_up):
+            step()
+        torch.cuda.current_stream(device).wait_stream(warm_up)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(
-            self._graph, capture_error_mode="thread_local"
-        ):  # what other threads do on the GPU meanwhile is their own affair
-            frame()
+        # thread_local: other threads may use the GPU meanwhile
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            step()
 
     def __call__(self, window: int | None = None) -> None:
         self._graph.replay()

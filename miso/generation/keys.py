@@ -1,4 +1,4 @@
-"""The key under which a run's codes are stored: a digest of everything that decides them."""
+"""The key under which the store keeps a run's codes: a digest of everything that determines them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def codes_key(
     codebooks: int,
     prefix: Codes | None = None,
 ) -> str:
-    """The key of the codes that a frame loop with these arguments makes, as 64 hexadecimal digits.
+    """The key of the codes that a frame loop with these arguments makes: 64 hexadecimal digits.
 
-    It needs the checkpoint's fingerprint but none of its weights, so that stored codes are found before a model is loaded.
+    Needs the checkpoint's fingerprint but no weights, so that stored codes are found before a model is
+    loaded.
     """
-    decides = {
+    inputs = {
         "version": __version__,
         "fingerprint": fingerprint,
         "precision": precision,
@@ -42,4 +43,4 @@ def codes_key(
         "codebooks": codebooks,
         "prefix": None if prefix is None else prefix.digest(),
     }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

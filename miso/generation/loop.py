@@ -1,9 +1,12 @@
-"""The frame loop: prefill once, then one frame of codes after the other. The command, the nodes and the tests all run this one."""
+"""The frame loop: prefill the prompt once, then draw one frame of codes after another.
+
+The commands, the nodes and the tests all use this loop.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 
 import torch
@@ -22,24 +25,40 @@ from .paths import borrow_frame, pick_path
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One column of every take: ``codes`` [B, K] on the CPU, and which takes were still ``running`` [B] (an ended take's codes mean nothing)."""
+    """One column of every take."""
 
     index: int
-    codes: Tensor
-    running: Tensor
+    codes: Tensor  # [B, K] on the CPU; those of an ended take mean nothing
+    running: Tensor  # [B] whether the take goes on; the frame is part of it then
+
+
+@dataclass(frozen=True, eq=False)
+class _FrameInFlight:
+    """A frame on its way to the host."""
+
+    index: int
+    codes: Tensor  # [B, K]
+    log_p: Tensor  # [B]
+    hidden: Tensor | None  # [B, D]
+    arrived: torch.cuda.Event | None  # None: already there
 
 
 class FrameLoop:
-    """An iterator of ``Frame``; what was made so far is at any time in ``codes`` and ``hidden``.
+    """An iterator of ``Frame``. ``codes`` and ``hidden`` are at any time what has been sampled so far.
 
-    One take a seed, all from one prompt (``Conditioning.prompt`` makes room for the frames), prefilled once. ``prefix`` (one take) is a
-    beginning given beforehand: its frames are prefilled with the prompt and every take continues it; the same seed continues its own
-    beginning as it went on before.
-    ``max_frames`` counts the frames after the prefix. Whoever stops iterating early has interrupted the run, no more than that:
-    the takes still running get the stop reason ``interrupted``. ``path`` forces one of ``paths.PATHS``.
+    There is one take for each of ``seeds``, all from one ``prompt``, which is prefilled once.
+    (``Conditioning.prompt`` leaves room for the frames.) ``prefix``, codes of one take, is prefilled after
+    the prompt, and every take continues it; with the seed of its own run it continues as that run did.
+    ``max_frames`` counts the frames after the prefix. ``path`` is ``auto`` or one of ``paths.PATHS``.
 
-    Codes of one seed don't depend on the takes beside it, nor on prefix or prefill, except for what floating point does to
-    logits at other batch sizes: in fp32 a code changes if its uniform number falls within about 1e-6 of a boundary.
+    If the caller stops iterating early, takes still running have the stop reason ``interrupted``.
+
+    The codes of a seed don't depend on the other takes, nor on whether frames were a prefix, except for
+    rounding of the logits at other batch sizes: in fp32, a code changes if its uniform number is within about
+    1e-6 of a boundary.
+
+    Raises MisoError if there are no takes or frames to sample, the parts are of different checkpoints, the
+    prefix doesn't fit the model, the rows exceed the model's positions, or the path can't be used.
     """
 
     def __init__(
@@ -55,51 +74,26 @@ class FrameLoop:
         keep_hidden: bool = False,
         path: str = "auto",
     ):
-        if not seeds:
-            raise MisoError("There are no takes to make.", "Use 1 or more.", input="takes")
-        if max_frames < 1:
-            raise MisoError(
-                f"The limit is {max_frames} frames.",
-                "Allow at least one frame (0.08 s).",
-                input="max_seconds",
-            )
-        if backbone.fingerprint != depth.decoder.fingerprint:
-            raise MisoError(
-                "The backbone and the depth decoder come from two checkpoints.",
-                "Take both from one Load Miso Model.",
-                input="depth",
-            )
-        self.backbone, self.depth, self.sampling, self.seeds = backbone, depth, sampling, list(seeds)
+        self.backbone, self.depth, self.prompt, self.sampling = backbone, depth, prompt, sampling
+        self.seeds, self.max_frames = list(seeds), max_frames
         self.config, self.device = backbone.config, backbone.codebook0_head.weight.device
-        self._given = torch.empty(0, depth.codebooks, dtype=torch.int64)  # [P, K] the prefix
-        self._given_spans: tuple[Span, ...] = ()
-        if prefix is not None:
-            self._given = frames_of_take(prefix, self.config, "prefix")
-            self._given_spans = prefix.takes[0].spans
-            if prefix.codebooks != depth.codebooks:
-                raise MisoError(
-                    f"The prefix has {prefix.codebooks} codebooks, the depth decoder makes {depth.codebooks}.",
-                    "Let both have the same number.",
-                    input="prefix",
-                )
-        self.first, self.max_frames = len(self._given), max_frames
-        self.prompt = prompt
-        if (rows := len(prompt.rows) + self.first + max_frames) > self.config.positions:
-            raise MisoError(
-                f"Prompt, prefix and frames to make are {rows} rows; the model has {self.config.positions} positions.",
-                "Ask for fewer seconds, or shorten the prompt or the prefix.",
-                input="max_seconds",
-            )
+        self._check()
+        self._prefix = self._frames_of(prefix)  # [P, K]
+        self._prefix_spans = () if prefix is None else prefix.takes[0].spans
+        self.first = len(self._prefix)  # index of the first frame to be sampled
+        self._check_positions()
         self.path = pick_path(path, backbone, depth, len(seeds))
-        self._u = uniforms(self.seeds, self.first + max_frames, self.config.codebooks)
+        self._u = uniforms(self.seeds, self.first + max_frames, self.config.codebooks)  # [B, F, K]
+
+        # What has been sampled, on the CPU: a tensor for each frame.
+        self._codes: list[Tensor] = []  # [B, K]
+        self._log_p: list[Tensor] = []  # [B]
+        self._hidden: list[Tensor] | None = [] if keep_hidden else None  # [B, D]
+        self._prefix_hidden: Tensor | None = None  # [1, P, D]
         self._running = torch.ones(len(seeds), dtype=torch.bool)
         self._lengths = torch.full((len(seeds),), self.first)
         self._finished = False
-        self._made: list[Tensor] = []  # [B, K] each, on the CPU, as all that is kept of a frame
-        self._log_p: list[Tensor] = []  # [B] each
-        self._states: list[Tensor] | None = [] if keep_hidden else None  # [B, D] each
-        self._given_states: Tensor | None = None  # [1, P, D] those of the prefix
-        # The end test reads codes this many frames late on a GPU, so that the host never waits for the frame in flight.
+        # On a GPU the host reads codes this many frames late, so that it never waits for the frame in flight.
         self._lag = 2 if self.device.type == "cuda" else 0
         self._frames = self._run()
 
@@ -110,94 +104,85 @@ class FrameLoop:
         return next(self._frames)
 
     def close(self) -> None:
-        """End the run where it is, and give back what it was lent; else that happens when the loop is collected."""
+        """End the run, and return its recorded frame to the backbone before the loop is garbage-collected."""
         self._frames.close()
 
-    def _run(self) -> Iterator[Frame]:
-        start, end = len(self.prompt.rows), self.first + self.max_frames
-        static = self.path != "plain"
+    def _run(self) -> Generator[Frame, None, None]:
+        first, end, prompt_rows = self.first, self.first + self.max_frames, len(self.prompt.rows)
+        takes = len(self.seeds)
         with borrow_frame(
-            self.path, self.backbone, self.depth, self.sampling, len(self.seeds), start + end, end
+            self.path, self.backbone, self.depth, self.sampling, takes, prompt_rows + end, end
         ) as frame:
             self.prefill(frame.state)
-            in_flight = deque()
-            for t in range(self.first, end):
-                frame(None if static else start + t)
-                in_flight.append((t, *self._fetch(frame.state, t)))
-                # the first is handed on before the second begins: who plays it at once would wait behind that
-                while len(in_flight) > (self._lag if self.first < t < end - 1 else 0):
-                    settled = self._settle(*in_flight.popleft())
-                    if not settled.running.any():
+            in_flight: deque[_FrameInFlight] = deque()
+            for t in range(first, end):
+                frame(prompt_rows + t if self.path == "plain" else None)
+                in_flight.append(self._fetch(frame.state, t))
+                # Yield the first frame before launching the second: lower first-sound latency.
+                lag = self._lag if first < t < end - 1 else 0
+                while len(in_flight) > lag:
+                    sampled = self._receive(in_flight.popleft())
+                    if not sampled.running.any():
                         self._finished = True
                         return
-                    yield settled
+                    yield sampled
         self._finished = True
 
     @torch.inference_mode()
     def prefill(self, state: FrameState) -> None:
-        """All rows but the last, for all takes at once; the last is what the first frame reads. For the loop itself, and to be timed."""
-        given, given_mask = frame_rows(self._given, self.config.codebooks)
-        rows, mask = (
-            torch.cat((self.prompt.rows, given))[None],
-            torch.cat((self.prompt.mask, given_mask))[None],
-        )
-        x, before = self.backbone.embed(rows, mask), rows.shape[1] - 1
-        if before:
-            y = self.backbone(
-                x[:, :-1], torch.arange(before, device=self.device), state.cache.first(), window=before
-            )
-            state.cache.spread(before)
-            if self._states is not None and self.first:
-                self._given_states = y[:, before - self.first :].cpu()
+        """Run the backbone over prompt and prefix, all rows but the last; the first frame reads that one.
+
+        Rows are computed for one take, and their keys and values copied to the others. Public for benchmarks
+        only.
+        """
+        prefix_rows, prefix_mask = frame_rows(self._prefix, self.config.codebooks)
+        rows = torch.cat((self.prompt.rows, prefix_rows))[None]  # [1, S, K+1]
+        mask = torch.cat((self.prompt.mask, prefix_mask))[None]
+        x = self.backbone.embed(rows, mask)  # [1, S, D]
+        last = rows.shape[1] - 1
+        if last:
+            positions = torch.arange(last, device=self.device)
+            y = self.backbone(x[:, :-1], positions, state.cache.first(), window=last)
+            state.cache.spread(last)
+            if self._hidden is not None and self.first:
+                self._prefix_hidden = y[:, last - self.first :].cpu()
         state.x.copy_(x[:, -1:])
-        state.position.fill_(before)
+        state.position.fill_(last)
         state.counter.fill_(self.first)
         state.u[:, : self._u.shape[1]] = self._u.to(self.device)
 
-    def _fetch(self, state: FrameState, t: int) -> tuple[list[Tensor], torch.cuda.Event | None]:
-        """Copies on the CPU of what frame t left, and on CUDA the event after which they have arrived."""
-        tables = (state.codes, state.log_p, *([state.hidden] if self._states is not None else []))
+    def _fetch(self, state: FrameState, t: int) -> _FrameInFlight:
+        """Start copying frame t to the CPU."""
+        rows = [state.codes[t], state.log_p[t], *([state.hidden[t]] if self._hidden is not None else [])]
+        arrived = None
         if self.device.type != "cuda":
-            return [table[t].cpu() for table in tables], None
-        rows = [
-            torch.empty(table.shape[1:], dtype=table.dtype, pin_memory=True).copy_(
-                table[t], non_blocking=True
-            )
-            for table in tables
-        ]
-        event = torch.cuda.Event()
-        event.record()
-        return rows, event
+            rows = [row.cpu() for row in rows]
+        else:
+            pinned = [torch.empty(row.shape, dtype=row.dtype, pin_memory=True) for row in rows]
+            rows = [buffer.copy_(row, non_blocking=True) for buffer, row in zip(pinned, rows)]
+            arrived = torch.cuda.Event()
+            arrived.record()
+        return _FrameInFlight(t, rows[0], rows[1], rows[2] if len(rows) > 2 else None, arrived)
 
-    def _settle(self, t: int, rows: list[Tensor], arrived: torch.cuda.Event | None) -> Frame:
-        """Take note of a frame that has reached the host. A frame of zeros alone ends its take and isn't part of it."""
-        if arrived is not None:
-            arrived.synchronize()
-        codes, log_p, *hidden = rows
-        self._running &= codes.ne(0).any(1)
-        self._lengths[self._running] = t + 1
+    def _receive(self, frame: _FrameInFlight) -> Frame:
+        """Wait for a frame and store it. A frame of zeros alone ends its take and isn't part of it."""
+        if frame.arrived is not None:
+            frame.arrived.synchronize()
+        self._running &= frame.codes.ne(0).any(1)
+        self._lengths[self._running] = frame.index + 1
         if self._running.any():
-            self._made.append(codes)
-            self._log_p.append(log_p)
-            if self._states is not None:
-                self._states += hidden
-        return Frame(t, codes, self._running.clone())
+            self._codes.append(frame.codes)
+            self._log_p.append(frame.log_p)
+            if self._hidden is not None and frame.hidden is not None:
+                self._hidden.append(frame.hidden)
+        return Frame(frame.index, frame.codes, self._running.clone())
 
     @property
     def codes(self) -> Codes:
-        """All frames so far, the prefix included."""
-        given = self._given.T.expand(len(self.seeds), -1, -1)
-        tensor = torch.cat((given, torch.stack(self._made, 2)), 2) if self._made else given
-        line, takes = self.prompt.line, []
-        sampled = torch.arange(len(self._made))[:, None] < self._lengths - self.first  # [made, B]
-        log_p = torch.stack(self._log_p) if self._made else torch.zeros(0, len(self.seeds))
-        means = (log_p * sampled).sum(0) / sampled.sum(0)  # NaN where nothing was sampled
-        for seed, running, length, mean in zip(
-            self.seeds, self._running.tolist(), self._lengths.tolist(), means.tolist()
-        ):
-            stop = "eos" if not running else "limit" if self._finished else "interrupted"
-            said = (Span(self.first, length, line.text, line.speaker),) if length > self.first else ()
-            takes.append(Take(seed, stop, join_spans(self._given_spans, said), mean if said else None))
+        """All frames so far, with the prefix, and each take's provenance."""
+        tensor = self._prefix.T.expand(len(self.seeds), -1, -1)  # [B, K, P]
+        if self._codes:
+            tensor = torch.cat((tensor, torch.stack(self._codes, 2)), 2)
         source = {
             "model": self.backbone.fingerprint,
             "sampling": asdict(self.sampling),
@@ -209,20 +194,72 @@ class FrameLoop:
             self.config.codec,
             self.config.frame_rate,
             self.config.codebook_size,
-            tuple(takes),
+            self._takes(),
             source,
         )
 
+    def _takes(self) -> tuple[Take, ...]:
+        frames = len(self._codes)
+        log_p = torch.stack(self._log_p) if frames else torch.zeros(0, len(self.seeds))  # [T, B]
+        sampled = torch.arange(frames)[:, None] < self._lengths - self.first  # [T, B]
+        means = (log_p * sampled).sum(0) / sampled.sum(0)  # NaN where nothing was sampled
+        line, takes = self.prompt.line, []
+        for seed, running, length, mean in zip(
+            self.seeds, self._running.tolist(), self._lengths.tolist(), means.tolist()
+        ):
+            stop = "eos" if not running else "limit" if self._finished else "interrupted"
+            spans = (Span(self.first, length, line.text, line.speaker),) if length > self.first else ()
+            takes.append(Take(seed, stop, join_spans(self._prefix_spans, spans), mean if spans else None))
+        return tuple(takes)
+
     @property
     def hidden(self) -> Hidden:
-        """The hidden states the frames in ``codes`` were drawn from; needs ``keep_hidden``."""
-        if self._states is None:
+        """The hidden states from which the frames in ``codes`` were drawn.
+
+        Raises MisoError if the loop was made without ``keep_hidden``.
+        """
+        if self._hidden is None:
             raise MisoError("The hidden states of this run were not kept.", "Sample with keep_hidden.")
         takes, dim = len(self.seeds), self.config.backbone.dim
-        parts = [] if self._given_states is None else [self._given_states.expand(takes, -1, -1)]
-        parts += [torch.stack(self._states, 1)] if self._states else []
-        return Hidden(
-            torch.cat(parts, 1) if parts else torch.empty(takes, 0, dim),
-            self._lengths.clone(),
-            self.backbone.fingerprint,
-        )
+        parts = [] if self._prefix_hidden is None else [self._prefix_hidden.expand(takes, -1, -1)]
+        parts += [torch.stack(self._hidden, 1)] if self._hidden else []
+        tensor = torch.cat(parts, 1) if parts else torch.empty(takes, 0, dim)
+        return Hidden(tensor, self._lengths.clone(), self.backbone.fingerprint)
+
+    def _check(self) -> None:
+        if not self.seeds:
+            raise MisoError("There are no takes to make.", "Use 1 or more.", input="takes")
+        if self.max_frames < 1:
+            raise MisoError(
+                f"The limit is {self.max_frames} frames.",
+                "Allow at least one frame (0.08 s).",
+                input="max_seconds",
+            )
+        if self.backbone.fingerprint != self.depth.decoder.fingerprint:
+            raise MisoError(
+                "The backbone and the depth decoder come from different checkpoints.",
+                "Take both from one Load Miso Model.",
+                input="depth",
+            )
+
+    def _frames_of(self, prefix: Codes | None) -> Tensor:
+        """The frames [P, K] of the prefix."""
+        if prefix is None:
+            return torch.empty(0, self.depth.codebooks, dtype=torch.int64)
+        frames = frames_of_take(prefix, self.config, "prefix")
+        if prefix.codebooks != self.depth.codebooks:
+            raise MisoError(
+                f"The prefix has {prefix.codebooks} codebooks; the depth decoder has {self.depth.codebooks}.",
+                "Use the same number for both.",
+                input="prefix",
+            )
+        return frames
+
+    def _check_positions(self) -> None:
+        if (rows := len(self.prompt.rows) + self.first + self.max_frames) > self.config.positions:
+            raise MisoError(
+                f"Prompt, prefix and new frames together are {rows} rows; the model has "
+                f"{self.config.positions} positions.",
+                "Sample fewer seconds, or shorten the prompt or the prefix.",
+                input="max_seconds",
+            )

@@ -1,7 +1,8 @@
-"""The three paths that compute a frame, and which of them serves a run.
+"""The paths that compute a frame, and which of them serves a run.
 
-``plain`` is PyTorch as it is, on every device. ``graph`` replays the plain frame as one CUDA graph. ``persistent`` is one CUDA
-kernel for the whole frame, compiled by NVRTC, which comes with PyTorch. The other two are tested against ``plain``.
+``plain`` is eager PyTorch, for every device. ``graph`` replays the plain frame as one CUDA graph.
+``persistent`` is one CUDA kernel for the whole frame, compiled by NVRTC, which comes with PyTorch. Both are
+tested against ``plain``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,8 +23,9 @@ from .frame import FrameState, PlainFrame
 from .graph import GraphFrame
 from .persistent.step import PersistentFrame, unsupported
 
-_ROUND = 256  # the cache's capacity is rounded up to this many positions, so that runs of similar length share a recorded frame
-_MOST_TAKES = 8  # rows of a tensor core tile
+# Capacities of recorded frames are multiples of this, so that runs of similar length share a recording.
+_ROWS_STEP = 256
+_MAX_TAKES = 8  # columns of a tensor core tile
 
 
 class FramePath(ABC):
@@ -33,7 +36,7 @@ class FramePath(ABC):
     @staticmethod
     @abstractmethod
     def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
-        """Why this path can't compute ``takes`` at once with these weights on their device, as a clause; None if it can."""
+        """Why this path can't compute ``takes`` takes on the weights' device, as a clause; None if it can."""
 
     @staticmethod
     def automatic(backbone: Backbone) -> bool:
@@ -45,7 +48,7 @@ class FramePath(ABC):
     def make(
         backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState
     ) -> PlainFrame | GraphFrame:
-        """The callable that draws one frame of every take from ``state`` and leaves the result there."""
+        """A callable that draws one frame of every take from ``state`` and writes the result there."""
 
 
 class PlainPath(FramePath):
@@ -65,12 +68,11 @@ class GraphPath(FramePath):
 
     @staticmethod
     def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
-        if (
-            backbone.bytes_on_cpu
-        ):  # such a layer has another address at each call, and a graph holds addresses
+        # A graph holds addresses; an offloaded layer has other addresses at each call.
+        if backbone.bytes_on_cpu:
             return (
-                f"{backbone.bytes_on_cpu / 1e9:.1f} GB of the backbone's layers stay on the CPU, because the device's "
-                "memory can't hold them"
+                f"{backbone.bytes_on_cpu / 1e9:.1f} GB of the backbone's layers stay on the CPU, because the "
+                "device's memory can't hold them"
             )
         device = _device(backbone)
         if device.type != "cuda" or not isinstance(depth, DepthSampler):
@@ -91,13 +93,13 @@ class PersistentPath(FramePath):
             return reason
         if torch.cuda.get_device_capability(_device(backbone)) < (8, 0):
             return "it needs a GPU of compute capability 8.0 or more (RTX 30, A100 or newer)"
-        if takes > _MOST_TAKES:
-            return f"it computes up to {_MOST_TAKES} takes at once"
+        if takes > _MAX_TAKES:
+            return f"it computes up to {_MAX_TAKES} takes at once"
         return unsupported(backbone, depth, takes)
 
     @staticmethod
     def automatic(backbone: Backbone) -> bool:
-        # only on Hopper, where it was measured to be faster than the graph
+        # Hopper only: there it was measured to be faster than the graph.
         return torch.cuda.get_device_capability(_device(backbone))[0] == 9
 
     @staticmethod
@@ -105,14 +107,14 @@ class PersistentPath(FramePath):
         return GraphFrame(PersistentFrame(backbone, depth, sampling, state))
 
 
-# fastest first: the order in which ``auto`` tries them
+# Fastest first: the order in which ``auto`` tries them.
 PATHS: dict[str, type[FramePath]] = {path.name: path for path in (PersistentPath, GraphPath, PlainPath)}
 
 
 def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str:
-    """The name of a path that can compute ``takes`` at once: ``name`` itself, or for ``auto`` the fastest one that can.
+    """The name of a path that can compute ``takes`` takes: ``name`` itself, or the fastest one for ``auto``.
 
-    Raises MisoError for an unknown name, and for a named path that can't serve here.
+    Raises MisoError if the name is unknown, or the named path can't be used with this model on its device.
     """
     if name == "auto":
         return next(
@@ -131,30 +133,29 @@ def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) ->
 def borrow_frame(
     path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling, takes: int, rows: int, frames: int
 ) -> Iterator[PlainFrame | GraphFrame]:
-    """A frame of the path, with room for ``frames`` of ``takes`` among ``rows`` positions, until the block ends.
+    """A frame of the named path with room for ``frames`` frames and ``rows`` positions, until the block ends.
 
-    A recorded frame stays on the backbone for the next run that fits it, one at a time. Moving the backbone drops it: a graph
-    holds memory, and the addresses of all the weights it reads.
+    A recorded frame stays on the backbone (``kept_frame``) for the next run that it fits; one run at a time
+    uses it. Moving the backbone drops it, since a graph holds memory and the addresses of all weights that it
+    reads.
     """
     if path == PlainPath.name:
         yield PlainPath.make(backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, frames))
         return
-    rows = min(-(-rows // _ROUND) * _ROUND, backbone.config.positions)
+    rows = min(-(-rows // _ROWS_STEP) * _ROWS_STEP, backbone.config.positions)
 
     def key() -> tuple:
         settings = (path, depth.sampling, depth.codebooks, sampling, takes, rows)
         return *settings, *_addresses(backbone), *_addresses(depth.decoder)
 
-    kept, backbone.kept_frame = (
-        backbone.kept_frame,
-        None,
-    )  # not there while in use: a second run makes its own
+    # Taken off the backbone while in use: a second run makes its own.
+    kept: Any = backbone.kept_frame
+    backbone.kept_frame = None
     if kept is None or kept[0] != key():
-        del kept  # free its memory before as much again is allocated
-        frame = PATHS[path].make(
-            backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, rows)
-        )
-        kept = key(), frame  # the key is taken after ``make``, which may move a matrix to another layout
+        del kept  # free its memory before allocating as much again
+        state = FrameState.make(backbone, depth, takes, rows, rows)
+        frame = PATHS[path].make(backbone, depth, sampling, state)
+        kept = key(), frame  # the key is taken after ``make``, which may change a matrix's layout
     try:
         yield kept[1]
     finally:

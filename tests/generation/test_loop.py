@@ -41,7 +41,7 @@ def test_redecode_gives_the_runs_own_codes(run, decoder, keep):
         loop.codes,
         keep=keep,
         progress=lambda *p: steps.append(p),
-        at_once=33,
+        batch_size=33,
     )
     assert torch.equal(again.tensor, loop.codes.tensor)
     assert steps == [(33, 80), (66, 80), (80, 80)]

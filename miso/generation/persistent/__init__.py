@@ -1,1 +1,1 @@
-"""A whole frame in one launch of a CUDA kernel of its own."""
+"""The persistent path: a whole frame in one launch of a CUDA kernel."""

@@ -1,4 +1,4 @@
-"""CUDA C++ to a function of the GPU's: NVRTC and the driver, by ctypes, so that no compiler has to be installed."""
+"""Compile and launch the kernel by NVRTC and the CUDA driver, through ctypes: needs no installed compiler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES = (
     "inputs.cuh",
     "frame.cu",
 )
-_MOST_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+_MAX_DYNAMIC_SHARED_SIZE = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
 @lru_cache
@@ -42,7 +42,7 @@ def _nvrtc() -> ctypes.CDLL:
             return ctypes.CDLL(name)
         except OSError:
             continue
-    raise RuntimeError("NVRTC, which comes with PyTorch for CUDA, wasn't found")
+    raise RuntimeError("NVRTC was not found; it comes with PyTorch for CUDA")
 
 
 @lru_cache
@@ -51,13 +51,14 @@ def _driver() -> ctypes.CDLL:
 
 
 def source() -> str:
+    """The CUDA files as one translation unit."""
     folder = Path(__file__).parent
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in FILES)
 
 
 @lru_cache
 def missing() -> str | None:
-    """Why nothing can be compiled here, or None."""
+    """Why nothing can be compiled on this machine; None if it can."""
     try:
         _nvrtc(), _driver()
     except (OSError, RuntimeError) as e:
@@ -66,39 +67,37 @@ def missing() -> str | None:
 
 
 @lru_cache(maxsize=8)
-def cubin(architecture: str, macros: tuple[tuple[str, int], ...], *more: str) -> tuple[bytes, str]:
-    """The kernel for sm_``architecture``, and what the compiler said."""
+def cubin(architecture: str, macros: tuple[tuple[str, int], ...], *options: str) -> tuple[bytes, str]:
+    """The kernel compiled for sm_``architecture``, and the compiler's log. Raises RuntimeError on failure."""
     nvrtc = _nvrtc()
     nvrtc.nvrtcGetErrorString.restype = c_char_p
 
-    def check(code: int) -> None:
+    def check(code: int, log: str = "") -> None:
         if code:
-            raise RuntimeError(f"NVRTC: {nvrtc.nvrtcGetErrorString(code).decode()}")
+            raise RuntimeError(f"NVRTC: {nvrtc.nvrtcGetErrorString(code).decode()}{log}")
+
+    def read(name: str) -> bytes:
+        size = c_size_t()
+        check(nvrtc[f"nvrtcGet{name}Size"](program, byref(size)))
+        buffer = ctypes.create_string_buffer(max(size.value, 1))
+        check(nvrtc[f"nvrtcGet{name}"](program, buffer))
+        return buffer.raw
 
     program = c_void_p()
     check(nvrtc.nvrtcCreateProgram(byref(program), source().encode(), b"frame.cu", 0, None, None))
     try:
-        options = [
+        arguments = [
             f"--gpu-architecture=sm_{architecture}",
             "--std=c++17",
             "-default-device",
-            *(f"--define-macro={k}={v}" for k, v in macros),
-            *more,
+            *(f"--define-macro={name}={value}" for name, value in macros),
+            *options,
         ]
-        code = nvrtc.nvrtcCompileProgram(
-            program, len(options), (c_char_p * len(options))(*(o.encode() for o in options))
-        )
-        size = c_size_t()
-        check(nvrtc.nvrtcGetProgramLogSize(program, byref(size)))
-        log = ctypes.create_string_buffer(max(size.value, 1))
-        check(nvrtc.nvrtcGetProgramLog(program, log))
-        said = log.value.decode(errors="replace")
-        if code:
-            raise RuntimeError(f"NVRTC: {nvrtc.nvrtcGetErrorString(code).decode()}\n{said}")
-        check(nvrtc.nvrtcGetCUBINSize(program, byref(size)))
-        binary = ctypes.create_string_buffer(size.value)
-        check(nvrtc.nvrtcGetCUBIN(program, binary))
-        return binary.raw, said
+        encoded = (c_char_p * len(arguments))(*(argument.encode() for argument in arguments))
+        code = nvrtc.nvrtcCompileProgram(program, len(arguments), encoded)
+        log = read("ProgramLog").rstrip(b"\0").decode(errors="replace")
+        check(code, f"\n{log}")
+        return read("CUBIN"), log
     finally:
         nvrtc.nvrtcDestroyProgram(byref(program))
 
@@ -107,11 +106,15 @@ def _check(code: int) -> None:
     if code:
         text = c_char_p()
         _driver().cuGetErrorString(c_int(code), byref(text))
-        raise RuntimeError(f"CUDA driver: {(text.value or b'?').decode()} ({code})")
+        raise RuntimeError(f"CUDA driver: {(text.value or b'unknown error').decode()} ({code})")
 
 
 class Kernel:
-    """The function ``frame`` of a cubin, loaded in the context that is current, with ``shared`` bytes of shared memory."""
+    """The function ``frame`` of a cubin, loaded into the current CUDA context.
+
+    ``shared``: bytes of dynamic shared memory; ``programs``: thread blocks, which must all run at once;
+    ``threads``: threads of each.
+    """
 
     def __init__(self, binary: bytes, shared: int, programs: int, threads: int):
         driver = _driver()
@@ -119,24 +122,12 @@ class Kernel:
         self._module, self._function = c_void_p(), c_void_p()
         _check(driver.cuModuleLoadData(byref(self._module), c_char_p(binary)))
         _check(driver.cuModuleGetFunction(byref(self._function), self._module, b"frame"))
-        _check(driver.cuFuncSetAttribute(self._function, c_int(_MOST_SHARED), c_int(shared)))
+        _check(driver.cuFuncSetAttribute(self._function, c_int(_MAX_DYNAMIC_SHARED_SIZE), c_int(shared)))
         self._launch = driver.cuLaunchCooperativeKernel
         self._launch.argtypes = [c_void_p, *[c_uint] * 7, c_void_p, POINTER(c_void_p)]
         self._launch.restype = c_int
 
     def __call__(self, parameter: ctypes.Structure, stream: int) -> None:
         arguments = (c_void_p * 1)(ctypes.addressof(parameter))
-        _check(
-            self._launch(
-                self._function,
-                self.programs,
-                1,
-                1,
-                self.threads,
-                1,
-                1,
-                self.shared,
-                c_void_p(stream),
-                arguments,
-            )
-        )
+        grid, block = (self.programs, 1, 1), (self.threads, 1, 1)
+        _check(self._launch(self._function, *grid, *block, self.shared, c_void_p(stream), arguments))
