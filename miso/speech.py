@@ -1,4 +1,7 @@
-"""The chain as one object, for programs: a loaded checkpoint that samples codes. The nodes and the command use the same pieces."""
+"""The chain as one object, for programs: a loaded checkpoint that samples codes.
+
+Nodes and commands use the same parts.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ from .text.conditioning import Segment, TextEncoder
 
 
 class Miso:
-    """A checkpoint on a device; its parts are loaded when first used.
+    """A checkpoint on a device. Its networks are loaded on first use.
+
+    ``precision`` is the chosen precision, and ``because`` a clause that gives the reason.
 
     >>> miso = Miso("nano.safetensors")
     >>> loop = miso.sample([Segment("Hello there.")], seeds=[7], max_seconds=10)
@@ -37,9 +42,8 @@ class Miso:
         tokenizers: Iterable[str | Path] = (),
     ):
         self.checkpoint, self.device = Checkpoint(path), pick_device(device)
-        self.precision, self.because, self._on_cpu = choose_precision(
-            precision, self.checkpoint, self.device
-        )  # and a clause that says why
+        choice = choose_precision(precision, self.checkpoint, self.device)
+        self.precision, self.because, self._on_cpu = choice
         self._tokenizers = tuple(tokenizers)
 
     @cached_property
@@ -56,7 +60,7 @@ class Miso:
 
     @property
     def sampling(self) -> Sampling:
-        """The checkpoint's own defaults."""
+        """The checkpoint's default sampling."""
         return Sampling(self.checkpoint.config.temperature, self.checkpoint.config.top_k)
 
     def sample(
@@ -71,7 +75,11 @@ class Miso:
         keep_hidden: bool = False,
         path: str = "auto",
     ) -> FrameLoop:
-        """A frame loop over the last segment's text, the others being what was said before. ``path``: see ``FrameLoop``."""
+        """A frame loop that speaks the last segment, one take per seed; the other segments are its history.
+
+        ``sampling`` defaults to the checkpoint's, ``depth`` to the checkpoint's depth decoder with this
+        sampling. For ``prefix``, ``keep_hidden`` and ``path`` see ``FrameLoop``.
+        """
         conditioning = self.text.conditioning(segments)
         frames = frames_for(max_seconds, self.checkpoint.config.frame_rate)
         sampling = sampling or self.sampling
@@ -89,14 +97,16 @@ class Miso:
 
 
 def frames_for(seconds: float, frame_rate: float) -> int:
-    """Frames in a time limit, rounded up."""
+    """The number of frames in a time limit, rounded up. Raises MisoError if it is not positive and finite."""
     if not 0 < seconds < math.inf:
         raise MisoError(f"max_seconds is {seconds}.", "Use more than 0.", input="max_seconds")
     return math.ceil(round(seconds * frame_rate, 6))
 
 
 def take_seeds(seed: int, takes: int) -> list[int]:
-    """Seeds of takes made at once: the first has the seed itself, so that it is the one a single take would be."""
+    """Seeds for ``takes`` takes, the first of which is ``seed``, so that a single take equals the first of
+    several.
+    """
     if takes < 1:
         raise MisoError(f"takes is {takes}.", "Use 1 or more.", input="takes")
     return [seed + i for i in range(takes)]

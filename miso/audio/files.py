@@ -1,4 +1,4 @@
-"""Sound files, mono, read and written by PyAV."""
+"""Mono sound files, read and written with PyAV."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ CODECS = {".flac": "flac", ".wav": "pcm_s16le", ".mp3": "libmp3lame", ".opus": "
 def write_audio(
     path: str | Path, wave: Tensor, sample_rate: int, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write wave [N] or [1, N] in [-1, 1] as 16-bit mono FLAC or WAV, MP3 or Opus, by the suffix of ``path``.
+    """Write a mono wave [N] or [1, N] in [-1, 1] as 16-bit FLAC or WAV, MP3 or Opus, by the suffix of
+    ``path``.
 
-    The same samples give the same bytes. ``metadata`` goes into the file's tags (ComfyUI's ``workflow`` restores the graph).
+    The same samples give the same bytes. ``metadata`` becomes tags of the file (with ComfyUI's ``workflow``,
+    dropping the file on the graph restores it). Raises MisoError for another suffix or if the file can't be
+    written.
     """
-    av = _av()
+    av = _import_av()
     path, wave = Path(path), wave.reshape(-1)
     if path.suffix.lower() not in CODECS:
         raise MisoError(
@@ -43,33 +46,37 @@ def write_audio(
         except (av.error.FFmpegError, OSError) as e:
             raise MisoError(
                 f"{path} can't be written: {e.strerror or e}.",
-                "Choose another place or format, or free some room.",
+                "Choose another place or format, or free some space.",
                 input="output",
             ) from e
 
 
 def read_audio(path: str | Path) -> tuple[Tensor, int]:
-    """Sound of any file FFmpeg reads, mixed to mono: ([N] float32, sample rate)."""
-    av = _av()
+    """Read any file that FFmpeg reads, mixed to mono; returns samples [N] in float32 and the sample rate.
+
+    Raises MisoError if it can't be read as sound or is empty.
+    """
+    av = _import_av()
     try:
         with av.open(str(path)) as file:
             stream = file.streams.audio[0]
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=stream.rate)
-            parts = [r.to_ndarray()[0] for frame in file.decode(stream) for r in resampler.resample(frame)]
-            parts += [r.to_ndarray()[0] for r in resampler.resample(None)]
             rate = stream.rate
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+            parts = [
+                mono.to_ndarray()[0] for frame in file.decode(stream) for mono in resampler.resample(frame)
+            ]
+            parts += [mono.to_ndarray()[0] for mono in resampler.resample(None)]  # the rest of its buffer
     except (av.error.FFmpegError, OSError, IndexError) as e:
         raise MisoError(
             f"{path} can't be read as sound ({getattr(e, 'strerror', None) or e or type(e).__name__}).",
             "Choose a sound file.",
         ) from e
-    wave = torch.cat([torch.from_numpy(p) for p in parts]) if parts else torch.empty(0)
-    if not len(wave):
-        raise MisoError(f"{path} holds no sound.", "Choose another file.")
-    return wave, rate
+    if not sum(map(len, parts)):
+        raise MisoError(f"{path} contains no sound.", "Choose another file.")
+    return torch.cat([torch.from_numpy(part) for part in parts]), rate
 
 
-def _av():
+def _import_av():
     try:
         import av
     except ImportError:

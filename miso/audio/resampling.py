@@ -1,4 +1,4 @@
-"""Waveforms from one sample rate to another."""
+"""Resampling of waveforms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from ..errors import missing_package
 
 
 def resample(wave: Tensor, source: int, target: int) -> Tensor:
-    """wave [..., N] from one sample rate to another, through torchaudio where it imports, else SciPy."""
+    """Resample a wave [..., N] from ``source`` to ``target`` Hz, with torchaudio if it can be imported, or
+    with SciPy.
+
+    Raises MisoError if neither is installed.
+    """
     if source == target:
         return wave
     try:
@@ -19,7 +23,7 @@ def resample(wave: Tensor, source: int, target: int) -> Tensor:
     except (
         ImportError,
         OSError,
-    ):  # newest ComfyUI no longer brings it; a build for another torch fails on its libraries
+    ):  # OSError: a build for another version of torch fails to load its libraries
         return _scipy_resample(wave, source, target)
     return torchaudio_resample(wave, source, target, lowpass_filter_width=64, rolloff=0.95)
 
@@ -32,6 +36,5 @@ def _scipy_resample(wave: Tensor, source: int, target: int) -> Tensor:
             "torchaudio", f"Resampling from {source} to {target} Hz", "pip install scipy (or torchaudio)"
         ) from None
     ratio = Fraction(target, source)
-    return torch.from_numpy(
-        resample_poly(wave.cpu().double().numpy(), ratio.numerator, ratio.denominator, axis=-1)
-    ).to(wave)
+    samples = wave.cpu().double().numpy()
+    return torch.from_numpy(resample_poly(samples, ratio.numerator, ratio.denominator, axis=-1)).to(wave)

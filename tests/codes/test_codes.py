@@ -1,4 +1,4 @@
-"""The container of codes, and its file."""
+"""The container of codes, its file and its picture; hidden states."""
 
 import json
 
@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from miso.codes.codes import Codes, Span, Take, as_takes, join_spans
 from miso.codes.hidden import Hidden
+from miso.codes.picture import draw_codes
 from miso.errors import MisoError
 from miso.tools.info import info
 
@@ -44,25 +45,20 @@ def any_codes(draw) -> Codes:
 
 
 @given(any_codes())
-def test_a_file_gives_back_the_same(tmp_path_factory, codes):
+def test_saving_and_loading(tmp_path_factory, codes):
     path = tmp_path_factory.mktemp("codes") / "take.safetensors"
     codes.save(path, {"workflow": "{}"})
-    again = Codes.load(path)
-    assert (
-        again.tensor.equal(codes.tensor) and again.lengths.equal(codes.lengths) and again.takes == codes.takes
-    )
-    assert (again.codec, again.frame_rate, again.codebook_size, again.source) == (
-        codes.codec,
-        12.5,
-        codes.codebook_size,
-        {"model": "x"},
-    )
+    loaded = Codes.load(path)
+    assert loaded.tensor.equal(codes.tensor) and loaded.lengths.equal(codes.lengths)
+    assert loaded.takes == codes.takes
+    facts = (loaded.codec, loaded.frame_rate, loaded.codebook_size, loaded.source)
+    assert facts == (codes.codec, 12.5, codes.codebook_size, {"model": "x"})
     with safe_open(path, "pt") as file:
         assert file.metadata()["workflow"] == "{}"
 
 
 @given(any_codes())
-def test_takes_come_apart_and_together(codes):
+def test_takes_can_be_separated_and_combined(codes):
     parts = [codes.take(i) for i in range(codes.batch)]
     assert [p.frames for p in parts] == codes.lengths.tolist()
     together = as_takes(parts)
@@ -71,7 +67,7 @@ def test_takes_come_apart_and_together(codes):
     assert together.tensor.equal(codes.tensor[:, :, :longest])
 
 
-def test_what_lies_beyond_a_take_is_nothing():
+def test_ids_beyond_a_take_are_0():
     codes = Codes(torch.full((2, 2, 5), 3), [5, 2], "nano", codebook_size=4)
     assert codes.tensor[1, :, 2:].eq(0).all() and codes.seconds == [0.4, 0.16]
 
@@ -94,17 +90,10 @@ def test_ten_seconds_are_small(tmp_path):
         ({"takes": (Take(), Take())}, "provenance of 2"),
     ],
 )
-def test_nonsense_is_refused(change, words):
+def test_invalid_codes_are_refused(change, words):
+    valid = {"tensor": torch.zeros(1, 2, 3, dtype=torch.int64), "lengths": [3], "codec": "nano"}
     with pytest.raises(MisoError, match=words):
-        Codes(
-            **{
-                "tensor": torch.zeros(1, 2, 3, dtype=torch.int64),
-                "lengths": [3],
-                "codec": "nano",
-                "codebook_size": 8,
-                **change,
-            }
-        )
+        Codes(**{**valid, "codebook_size": 8, **change})
 
 
 def test_bad_files_are_refused(tmp_path, golden_paths):
@@ -129,13 +118,13 @@ def test_bad_files_are_refused(tmp_path, golden_paths):
         Codes.load(path)
 
 
-def test_codes_of_two_codecs_do_not_mix():
+def test_codes_of_two_codecs_can_not_be_mixed():
     a, b = (Codes(torch.zeros(1, 2, 3, dtype=torch.int64), [3], codec) for codec in ("nano", "mimi-e351c8d8"))
     with pytest.raises(MisoError, match="codec mimi-e351c8d8, the first codes have nano"):
         as_takes([a, b])
 
 
-def test_spans_join_where_they_say_one_thing():
+def test_spans_of_the_same_text_are_merged():
     a, b, c = Span(0, 3, "one", 0), Span(3, 5, "one", 0), Span(5, 6, "two", 0)
     assert join_spans((a,), (b, c)) == (Span(0, 5, "one", 0), c)
     assert join_spans((a, c)) == (a, c)
@@ -144,18 +133,15 @@ def test_spans_join_where_they_say_one_thing():
 def test_hidden_states_round_trip(tmp_path):
     hidden = Hidden(torch.randn(2, 3, 4).bfloat16(), torch.tensor([3, 2]), "abc")
     hidden.save(tmp_path / "h.safetensors")
-    again = Hidden.load(tmp_path / "h.safetensors")
-    assert (
-        again.tensor.equal(hidden.tensor)
-        and again.lengths.equal(hidden.lengths)
-        and again.fingerprint == "abc"
-    )
+    loaded = Hidden.load(tmp_path / "h.safetensors")
+    assert loaded.tensor.equal(hidden.tensor) and loaded.lengths.equal(hidden.lengths)
+    assert loaded.fingerprint == "abc"
     assert "2 takes, up to 3 frames, 4 wide" in info(tmp_path / "h.safetensors")
     with pytest.raises(MisoError, match="does not contain Miso codes"):
         Codes.load(tmp_path / "h.safetensors")
 
 
-def test_info_in_plain_words(tmp_path, golden_paths):
+def test_info(tmp_path, golden_paths):
     take = Take(7, "eos", (Span(0, 25, "Good morning.", 1),))
     codes = Codes(
         torch.zeros(1, 8, 25, dtype=torch.int64), [25], "nano", takes=(take,), source={"model": "f1"}
@@ -175,3 +161,14 @@ def test_info_in_plain_words(tmp_path, golden_paths):
     words = info(golden_paths[0])
     assert "Backbone: 3 layers, 64 wide" in words and "0.45 million numbers" in words
     assert "of another kind" in info(golden_paths[1])
+
+
+def test_picture():
+    codes = Codes(torch.arange(2 * 8 * 50).reshape(2, 8, 50) % 64, [50, 20], "tiny", codebook_size=64)
+    image = draw_codes(codes)
+    assert image.shape[0] == 2 and image.shape[-1] == 3
+    assert image.shape[1] % 8 == 0 and image.shape[2] % 50 == 0
+    assert 0 <= image.min() and image.max() <= 1
+    cell = image.shape[2] // 50
+    assert image[1, :, 20 * cell :].std() < 1e-6 < image[1, :, : 20 * cell].std()
+    assert draw_codes(Codes(torch.zeros(1, 8, 0, dtype=torch.int64), [0], "tiny")).shape[-1] == 3
