@@ -3,6 +3,7 @@
 ``comfy`` runs most graphs; ``server`` and ``client`` are for what needs HTTP, events or flags; ``browser_page`` for the page.
 """
 
+import os
 import shutil
 import sys
 from collections import defaultdict
@@ -126,7 +127,8 @@ def browser():
 
     path = find_browser()
     if not path:
-        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+        how = "There is no Chromium for the browser tests. Debian and Ubuntu: apt-get install chromium"
+        pytest.fail(how) if os.environ.get("CI") else pytest.skip(how)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -333,4 +333,4 @@ def test_kept_codes_are_chosen_by_what_they_say(fresh, other):
     store.clear()
     fresh.reset()
     done = fresh.run(prompt(sorted(choices)[0]))
-    assert not done.ok and "not kept any more" in done.error
+    assert not done.ok and "no longer kept" in done.error

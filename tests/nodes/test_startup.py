@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 GUARD = """
 import socket
@@ -26,10 +27,12 @@ def test_start_is_quick_and_offline(comfyui, base, tmp_path):
         "--disable-api-nodes",
         "--quick-test-for-ci",
     ]
+    began = time.monotonic()
     done = subprocess.run(
         command, cwd=comfyui, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}
     )
+    seconds = time.monotonic() - began
     log = done.stdout + done.stderr
     assert done.returncode == 0 and "IMPORT FAILED" not in log and "NETWORK AT START" not in log, log
-    seconds = float(re.search(r"([\d.]+) seconds: .*miso-codes", log)[1])
-    assert seconds < 0.5
+    ours = float(re.search(r"([\d.]+) seconds: .*miso-codes", log)[1])
+    assert ours < 0.1 * seconds  # of ComfyUI's whole start

@@ -1,13 +1,11 @@
 """The Code Editor in the page: selections made by hand become edits, edits live in the workflow, the server replays them."""
 
 import json
-import random
 
 import pytest
 import torch
 
-from miso.codes.codes import Codes, as_takes
-from miso.codes.editing import edits as server_edits
+from miso.codes.codes import Codes
 from miso.tools.bootstrap import ROOT
 from miso.tools.bootstrap.comfyui import PACK
 
@@ -266,16 +264,17 @@ def test_works_in_vue_nodes(hands):
         hands.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
 
 
-def test_three_minutes_stay_quick(browser_page):
-    """2250 frames of 32 codebooks with sound, at the enlarged size: an edit and a redraw, rasterised."""
+def test_three_minutes_take_little_more_than_ten_seconds(browser_page):
+    """An edit and a redraw at the enlarged size, of 18 times the frames: neither may grow faster than the frames do."""
     times = browser_page.page.evaluate(
         """async lib => {
       const [{ Timeline }, { codeMap }, { Peaks }, { strip, replay }, clips] =
         await Promise.all(['timeline', 'codemap', 'waveform', 'edits', 'clip'].map(name => import(`${lib}/${name}.js`)));
-      const T = 2250, K = 32, codes = Int16Array.from({length: T * K}, (_, i) => (i * 7919) % 2048), bytes = new Uint8Array(codes.buffer);
+      const measure = T => {
+      const K = 32, codes = Int16Array.from({length: T * K}, (_, i) => (i * 7919) % 2048), bytes = new Uint8Array(codes.buffer);
       let text = ''; for (const b of bytes) text += String.fromCharCode(b);
       const sent = {frames: T, codebooks: K, codebook_size: 2048, frame_rate: 12.5, codes: btoa(text), sound: null,
-        spans: Array.from({length: 45}, (_, i) => ({start: 50 * i, end: 50 * i + 50, text: `Sentence number ${i}.`, speaker: 0}))};
+        spans: Array.from({length: T / 50 | 0}, (_, i) => ({start: 50 * i, end: 50 * i + 50, text: `Sentence number ${i}.`, speaker: 0}))};
       const clip = new clips.Clip(sent);
       clip.peaks = new Peaks(240); clip.peaks.append(Float32Array.from({length: T * 1920}, (_, i) => Math.sin(i / 50) * Math.sin(i / 90000)));
       const timeline = new Timeline({onselect() {}, snaps: () => true});
@@ -283,13 +282,13 @@ def test_three_minutes_stay_quick(browser_page):
       document.body.append(timeline.canvas);
       const drawn = [], edited = [];
       for (let i = 0; i < 12; i++) {
-        const edits = Array.from({length: i}, (_, j) => ({op: 'move', start: 100 * j, end: 100 * j + 37, to: 2000}));
+        const edits = Array.from({length: i}, (_, j) => ({op: 'move', start: 5 * j, end: 5 * j + 4, to: T - 10}));
         let began = performance.now();
         const { codes } = replay(clip.strip, edits, null);
         timeline.show({frames: T, rate: 12.5, map: codeMap(codes.ids, K, 2048), wave: clips.wave(codes.refs, [clip]),
           segments: clips.segments(codes.refs, [clip]), seams: clips.seams(codes.refs), marks: []});
         edited.push(performance.now() - began);
-        timeline.select(100, 900);
+        timeline.select(T * 0.05 | 0, T * 0.4 | 0);
         if (i % 3 === 2) timeline.zoom(0.5, 700);
         began = performance.now();
         timeline.drawNow();
@@ -298,11 +297,13 @@ def test_three_minutes_stay_quick(browser_page):
       }
       timeline.canvas.remove(); timeline.close();
       const median = list => list.toSorted((a, b) => a - b)[list.length >> 1];
-      return {drawn: median(drawn), edited: median(edited)}; }""",
+      return {drawn: median(drawn), edited: median(edited)}; };
+      measure(125);  // warms the code up
+      const short = measure(125), long = measure(2250);
+      return {drawn: long.drawn / short.drawn, edited: long.edited / short.edited}; }""",
         LIB,
     )
-    print(times)
-    assert times["drawn"] < 16 and times["edited"] < 100, times
+    assert times["drawn"] < 9 and times["edited"] < 36, times
 
 
 def test_a_removed_editor_is_forgotten(browser, server):
@@ -334,68 +335,3 @@ def test_a_removed_editor_is_forgotten(browser, server):
         assert hands.page.evaluate("() => window.misoRef.deref() === undefined")
     finally:
         context.close()
-
-
-def test_the_page_replays_as_the_server_does(browser, server):
-    """Random edits on random codes: the page draws the very codes that the server makes, and refuses what it refuses."""
-    draw, context = random.Random(5), browser.new_context()
-    page = context.new_page()
-    page.goto(
-        f"{server.url}/extensions/{PACK}/miso.css"
-    )  # any page of the server's: replaying needs nothing of ComfyUI
-    for _ in range(40):
-        size = [draw.randint(0, 12), draw.randint(1, 4)]
-        codes, other = (
-            [[[draw.randrange(64) for _ in range(n)] for _ in range(size[1])]]
-            for n in (size[0], draw.randint(1, 9))
-        )
-        edits = []
-        for _ in range(draw.randint(1, 5)):
-            a, b, c, d = (draw.randint(0, 10) for _ in range(4))
-            start, end = min(a, b), max(a, b)
-            edits.append(
-                draw.choice(
-                    [
-                        {"op": "delete", "start": start, "end": end},
-                        {"op": "copy", "start": start, "end": end, "to": c},
-                        {"op": "move", "start": start, "end": end, "to": c},
-                        {"op": "repeat", "start": start, "end": end, "times": d % 3},
-                        {"op": "insert", "at": c, "start": start, "end": end},
-                        {"op": "keep_codebooks", "count": max(1, d % 5)},
-                        {"op": "replace_codebooks", "start": start, "end": end, "first": d % 4, "from": c},
-                    ]
-                )
-            )
-        first, second = (
-            Codes(
-                torch.tensor(x, dtype=torch.int64).reshape(1, size[1], -1),
-                [len(x[0][0])],
-                "tiny",
-                codebook_size=64,
-            )
-            for x in (codes, other)
-        )
-        done, made = [], first
-        try:
-            for edit in edits:
-                made = server_edits.apply(made, [edit], second).codes
-                done.append(edit)
-        except ValueError:
-            pass
-        replayed = page.evaluate(
-            """async ([lib, codes, other, K, edits]) => {
-          const { strip, replay } = await import(`${lib}/edits.js`), of = (c, second) => strip(Int16Array.from(c[0].flat()), K, second);
-          const { codes: out, error } = replay(of(codes), edits, of(other, true));
-          return {ids: [...out.ids], codebooks: out.codebooks, error}; }""",
-            [LIB, codes, other, size[1], edits],
-        )
-        assert bool(replayed["error"]) == (len(done) < len(edits)), (edits, replayed["error"])
-        if replayed["error"]:
-            assert replayed["error"].startswith(f"Edit {len(done) + 1} ({edits[len(done)]['op']})")
-        assert replayed["codebooks"] == made.codebooks
-        assert (
-            torch.tensor(replayed["ids"], dtype=torch.int64)
-            .reshape(-1, made.codebooks)
-            .T.equal(as_takes([made]).tensor[0])
-        )
-    context.close()

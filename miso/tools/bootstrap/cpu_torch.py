@@ -1,51 +1,78 @@
-"""Lets torchaudio and torchvision be imported beside a CPU build of PyTorch. Run by the environment's own Python.
+"""Makes torchaudio and torchvision importable beside a CPU build of PyTorch. Run by the environment's own Python.
 
-Package indexes carry these two for Linux linked against CUDA only. Beside a CPU PyTorch torchaudio stops at its compiled
-library, which it can do without (what ComfyUI and this pack use of it is plain Python); torchvision stops because
-operators that it describes on import were never declared, so they are declared. Nothing is touched where both import.
+Package indexes carry these two for Linux only as builds that link CUDA. Beside a CPU PyTorch, torchaudio stops
+at its compiled library, which it can do without, and torchvision stops at operators that its library would have
+declared. No installed package is edited: this file is copied into the environment under the name ``HOOK``, and
+a ``.pth`` file has every Python of that environment import the copy at start-up. The copy adjusts the two modules
+in memory, after they are imported. Where both packages import as they are, nothing is installed.
 """
 
-import importlib.util
+import importlib.abc
+import importlib.machinery
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
-DECLARATION = """
+HOOK = "miso_cpu_torch"
 
-# Added by miso.bootstrap.cpu_torch: declare the operators that the CUDA library would have, so that the import succeeds.
-if not _has_ops():
-    _declared = torch.library.Library("torchvision", "DEF")
-    for _name in ("nms", "qnms"):
-        _declared.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-"""
+
+def skip_library(utils) -> None:
+    """torchaudio then runs in Python alone, as it does where no compiled library was built."""
+    utils._load_lib = lambda name: False
+
+
+def declare_operators(extension) -> None:
+    """Declare the operators whose fake kernels torchvision registers on import."""
+    import torch
+
+    if not extension._has_ops():
+        extension._declared = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            extension._declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+ADJUSTMENTS = {"torchaudio._extension.utils": skip_library, "torchvision.extension": declare_operators}
+
+
+class AdjustAfterImport(importlib.abc.MetaPathFinder):
+    """Finds the modules of ``ADJUSTMENTS`` as usual and adjusts them once they have run."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname not in ADJUSTMENTS:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def exec_module(module):
+                run(module)
+                ADJUSTMENTS[fullname](module)
+
+            spec.loader.exec_module = exec_module
+        return spec
 
 
 def imports(package: str) -> bool:
-    """Tried in a fresh process: a failed import leaves this one half initialised."""
+    """Whether a fresh process can import the package: a failed import leaves a process half initialised."""
     return subprocess.run([sys.executable, "-c", f"import {package}"], capture_output=True).returncode == 0
-
-
-def folder(package: str) -> Path:
-    return Path(importlib.util.find_spec(package).origin).parent
 
 
 def main() -> None:
     import torch
 
-    if torch.version.cuda or torch.version.hip:
+    packages = ("torchaudio", "torchvision")
+    if torch.version.cuda or torch.version.hip or all(map(imports, packages)):
         return
-    if not imports("torchaudio"):
-        for library in (folder("torchaudio") / "lib").glob("*.so"):
-            library.unlink()
-    if not imports("torchvision"):
-        extension = folder("torchvision") / "extension.py"
-        text = extension.read_text(encoding="utf-8")
-        if DECLARATION not in text:
-            extension.write_text(text + DECLARATION, encoding="utf-8")
-    broken = [package for package in ("torchaudio", "torchvision") if not imports(package)]
-    if broken:
+    site = Path(sysconfig.get_path("purelib"))
+    shutil.copy(__file__, site / f"{HOOK}.py")
+    (site / f"{HOOK}.pth").write_text(f"import {HOOK}\n")
+    if broken := [package for package in packages if not imports(package)]:
         sys.exit(f"{' and '.join(broken)} cannot be imported beside PyTorch {torch.__version__}")
 
 
 if __name__ == "__main__":
     main()
+elif __name__ == HOOK:
+    sys.meta_path.insert(0, AdjustAfterImport())

