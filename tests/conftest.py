@@ -1,6 +1,7 @@
 """Fixtures for a real ComfyUI, as cheap as the test allows: in this process, as a live server, in a browser.
 
-``comfy`` runs most graphs; ``server`` and ``client`` are for what needs HTTP, events or flags; ``browser_page`` for the page.
+``comfy`` runs most graphs; ``server`` and ``client`` are for what needs HTTP, events or flags;
+``browser_page`` for the page.
 """
 
 import os
@@ -31,7 +32,9 @@ seconds_by_layer: dict[str, float] = defaultdict(float)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run every case of every test")
-    parser.addoption("--update-interface", action="store_true", help="record the blocks' ids and sockets anew")
+    parser.addoption(
+        "--update-interface", action="store_true", help="record the blocks' ids and sockets anew"
+    )
     parser.addoption("--gpu", action="store_true", help="run the tests that need CUDA, and no others")
     parser.addoption(
         "--front-end-root",
@@ -82,7 +85,10 @@ def nothing_kept(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def comfy(comfyui, base):
-    """ComfyUI in this process: ``comfy.run(prompt)``, ``comfy.value(node)``. Keep ``reset`` in mind: results stay cached."""
+    """ComfyUI in this process: ``comfy.run(prompt)``, ``comfy.value(node)``.
+
+    Keep ``reset`` in mind: results stay cached.
+    """
     from harness.in_process import InProcess
 
     return InProcess(comfyui, base, base / "custom_nodes" / PACK)

@@ -1,7 +1,9 @@
-"""Makes workflows/*.json, their pictures and those of the help pages in ComfyUI's own page: ``python tests/make_workflows.py`` in the
-test environment.
+"""Makes workflows/*.json, their pictures and those of the help pages in ComfyUI's own page:
 
-A workflow is written here as blocks in columns; the page builds, connects and serialises it, so that what is shipped is what it reads.
+``python tests/make_workflows.py`` in the test environment.
+
+A workflow is written here as blocks in columns; the page builds, connects and serialises it, so that what is
+shipped is what it reads.
 """
 
 import json
@@ -66,8 +68,10 @@ WORKFLOWS = {
         **MODEL,
         "note": note(
             0,
-            "The voice is that of a line sampled first. For a voice of your own put Load Audio -> Encode Audio (with its "
-            "transcript, and a Load Vocoder that has nano-codec, which can encode) in the place of the first sampler, and connect "
+            "The voice is that of a line sampled first. For a voice of your own put Load Audio -> Encode "
+            "Audio (with its "
+            "transcript, and a Load Vocoder that has nano-codec, which can encode) in the place of the first "
+            "sampler, and connect "
             "its codes to Voice Prompt.",
         ),
         "first line": text(1, "This is how I sound when I am at ease."),
@@ -82,7 +86,8 @@ WORKFLOWS = {
         **MODEL,
         "note": note(
             0,
-            "Run, pick a take, edit it, run again: nothing is sampled anew. Resample from here in the editor, connect its prefix to "
+            "Run, pick a take, edit it, run again: nothing is sampled anew. Resample from here in the "
+            "editor, connect its prefix to "
             "a sampler's prefix input, and the rest is said again.",
         ),
         "text": text(1, "Pick the take you like, then cut, move and repeat it as you please."),
@@ -102,7 +107,8 @@ WORKFLOWS = {
         "codec": (0, "MisoLoadVocoder", {"checkpoint": "nano-codec.safetensors"}, {}),
         "note": note(
             0,
-            "Run once, then change the backend or the checkpoint of a Load Vocoder, or the number of codebooks, and run again: nothing "
+            "Run once, then change the backend or the checkpoint of a Load Vocoder, or the number of "
+            "codebooks, and run again: nothing "
             "is sampled again.",
         ),
         "text": text(1, "The same codes, through one vocoder and another."),

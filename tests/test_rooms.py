@@ -41,7 +41,8 @@ def absolute(path: Path, level: int, module: str) -> list[str]:
 
 
 def imports(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line and module name of every import in a file: statements, ``import_module``, and the tables of lazy names."""
+    """Line and module name of every import in a file: statements, ``import_module``, and the tables of lazy
+    names."""
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for name in node.names:
@@ -82,7 +83,9 @@ def test_imports_run_one_way(path):
     here = path.parts[1].removesuffix(".py")
     for line, module in imports(path):
         if module[0] != "miso" or here == "__init__":
-            assert module[0] not in ("comfy", "comfy_api", "folder_paths", "server", "nodes"), f"{path}:{line}"
+            assert module[0] not in ("comfy", "comfy_api", "folder_paths", "server", "nodes"), (
+                f"{path}:{line}"
+            )
             continue
         there = room(module)
         assert there == here or RANK[there] < RANK[here], f"{path}:{line} imports {'.'.join(module)}"
@@ -107,13 +110,21 @@ def test_importing_the_engine_costs_no_torch():
         "import sys, miso, miso.audio, miso.model, miso.codes, miso.text, miso.checkpoints, miso.vocoders, "
         "miso.vocoders.mimi, miso.generation; sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": ""}).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": ""}
+        ).returncode
+        == 0
+    )
 
 
 def test_every_public_name_is_there_and_no_module_hides_it():
     import miso
 
-    packages = [miso, *(importlib.import_module(m.name) for m in pkgutil.walk_packages(miso.__path__, "miso.") if m.ispkg)]
+    packages = [
+        miso,
+        *(importlib.import_module(m.name) for m in pkgutil.walk_packages(miso.__path__, "miso.") if m.ispkg),
+    ]
     for package in packages:
         for name in getattr(package, "__all__", ()):
             assert not isinstance(getattr(package, name), type(miso)), f"{package.__name__}.{name}"

@@ -28,7 +28,10 @@ class Client:
     def run(
         self, prompt: dict, on_event: Callable[[str, dict], Any] | None = None, seconds: float = 120
     ) -> Run:
-        """Queue a prompt in API format and follow it to its end. ``on_event(type, data)`` sees each event as it comes."""
+        """Queue a prompt in API format and follow it to its end.
+
+        ``on_event(type, data)`` sees each event as it comes.
+        """
         return self._in_thread(self._run(prompt, on_event or (lambda event, data: None), seconds))
 
     def get(self, path: str) -> Any:

@@ -2,7 +2,7 @@
 
 
 def graph(**changes) -> dict:
-    """model (1) -> text (2) -> sampler (3) -> decode (5, vocoder 4) -> save (6) and codes (7); ``changes`` by 'node__input'."""
+    """Text to speech: model 1, text 2, sampler 3, vocoder 4, decode 5, save 6, codes 7. ``changes``: 'node__input'."""
     prompt = {
         "1": {
             "class_type": "MisoLoadModel",

@@ -1,7 +1,8 @@
-"""ComfyUI inside the test's own process: real loading, validation and execution, no port, a few milliseconds a graph.
+"""ComfyUI inside the test's own process: real loading, validation and execution in milliseconds, no port.
 
-There can be one only, ComfyUI being modules full of globals. Its calls run in one thread of their own, as in the server
-(and because a thread in which Playwright runs already has an event loop, which ComfyUI wants to make itself).
+There can be one only, ComfyUI being modules full of globals. Its calls run in one thread of their own, as in
+the server (and because a thread in which Playwright runs already has an event loop, which ComfyUI wants to
+make itself).
 """
 
 import asyncio
@@ -36,14 +37,14 @@ class InProcess:
         return self.executor.caches.outputs.get(str(node)).outputs[slot][0]
 
     def reset(self, cache: str = "CLASSIC", **sizes: int) -> None:
-        """Forget all results. ``cache`` is one of ComfyUI's CacheType: CLASSIC, LRU (``lru=20``), NONE, RAM_PRESSURE."""
+        """Forget all results. ``cache``: CLASSIC, LRU (``lru=20``), NONE or RAM_PRESSURE, ComfyUI's CacheType."""
         kind = getattr(self.execution.CacheType, cache)
         self.executor = self.execution.PromptExecutor(
             self.server, cache_type=kind, cache_args={"lru": 0, "ram": 0, **sizes}
         )
 
     def module(self, name: str = "") -> ModuleType:
-        """A module of the pack as ComfyUI has loaded it, such as ``miso.codes``: another copy than the test's own imports."""
+        """A module of the pack as ComfyUI has loaded it, such as ``miso.codes``: not the test's own import."""
         root = str(self._pack).replace(".", "_x_")
         return importlib.import_module(f"{root}.{name}" if name else root)
 

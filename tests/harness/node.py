@@ -13,12 +13,12 @@ LIB = Path(__file__).parents[2] / "web" / "lib"
 def node(*arguments: str | Path, text: str = "") -> subprocess.CompletedProcess:
     executable = compute_driver_executable()
     program = executable[0] if isinstance(executable, tuple) else executable
-    # no warning about .js files that are modules: ComfyUI wants that suffix, and a package.json would have no other use
+    # ComfyUI wants the suffix .js for modules; Node.js would warn about it
     return subprocess.run([program, "--no-warnings", *arguments], input=text, capture_output=True, text=True)
 
 
 def call(module: str, body: str, argument: Any) -> Any:
-    """The JSON of what ``body``, a function of ``argument`` and of everything that web/lib/``module`` exports, returns."""
+    """What ``body``, a JavaScript function of ``argument`` and the exports of web/lib/``module``, returns."""
     script = f"""import * as lib from {json.dumps((LIB / module).as_uri())};
 let text = ""; for await (const part of process.stdin) text += part;
 process.stdout.write(JSON.stringify(({body})(JSON.parse(text), lib)));"""

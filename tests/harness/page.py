@@ -88,13 +88,16 @@ class Page:
         self.page.wait_for_function("n => app.graph.nodes.length === n", arg=len(workflow["nodes"]))
 
     def load_tiny(self, workflow: dict | Path) -> None:
-        """Load a workflow with the model of make_tiny.py in its loaders, for whom a time limit is a length: a take ends by itself at a frame
-        of 8 zeros, and random weights drew none with more than 3 in 51,200 frames."""
+        """Load a workflow with the model of make_tiny.py in its loaders, for whom a time limit is a length: a
+        take ends by itself at a frame of 8 zeros, and random weights drew none with more than 3 in 51,200
+        frames.
+        """
         self.load(workflow)
         self.page.evaluate(TINY)
 
     def prompt(self, object_info: dict) -> dict:
-        """The prompt that the page would queue, less what it adds to inputs for its own use (players, upload buttons)."""
+        """The prompt that the page would queue, less what it adds to inputs for its own use (players, upload
+        buttons)."""
         prompt = self.page.evaluate("async () => (await app.graphToPrompt()).output")
         for node in prompt.values():
             node.pop("_meta")

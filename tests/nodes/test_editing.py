@@ -1,4 +1,5 @@
-"""Editing in ComfyUI: the editor replays its list and runs alone, tells the browser what it draws, and blames the operation that doesn't fit."""
+"""Editing in ComfyUI: the editor replays its list and runs alone, tells the browser what it draws, and blames
+the operation that doesn't fit."""
 
 import base64
 import json
@@ -13,7 +14,8 @@ def delete(start, end):
 
 
 def graph(edits=(), vocoder=True, **changes) -> dict:
-    """model (1), text (2), sampler (3), vocoder (4), other codes (8) -> editor (9) -> save (10); ``changes`` by 'n9__input'."""
+    """model (1), text (2), sampler (3), vocoder (4), other codes (8) -> editor (9) -> save (10); ``changes``
+    by 'n9__input'."""
     prompt = {
         "1": {
             "class_type": "MisoLoadModel",

@@ -1,4 +1,4 @@
-"""The blocks in ComfyUI: the chain runs, what is downstream changes alone, results are what the engine gives."""
+"""The blocks in ComfyUI: the chain runs, a change runs only what follows it, results are the engine's."""
 
 import json
 

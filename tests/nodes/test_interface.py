@@ -1,6 +1,8 @@
-"""Saved workflows find blocks by id, links by socket name and order, widget values by position: none may change by accident.
+"""Saved workflows find blocks by id, links by socket name and order, widget values by position: none may
+change by accident.
 
-After a change on purpose: ``python -m miso test tests/nodes/test_interface.py --update-interface``, and a line in CHANGELOG.
+After a change on purpose: ``python -m miso test tests/nodes/test_interface.py --update-interface``, and a
+line in CHANGELOG.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""Who has no mouse or sees no screen: every control can be reached with Tab, and everything has a name to be said."""
+"""Who has no mouse or sees no screen: every control can be reached with Tab, and everything has a name to be
+said."""
 
 import pytest
 

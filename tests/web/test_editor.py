@@ -1,4 +1,5 @@
-"""The Code Editor in the page: selections made by hand become edits, edits live in the workflow, the server replays them."""
+"""The Code Editor in the page: selections made by hand become edits, edits live in the workflow, the server
+replays them."""
 
 import json
 
@@ -54,7 +55,8 @@ class Hands:
     def edits(self) -> list[dict]:
         return json.loads(
             self.page.evaluate(
-                "() => app.graph.nodes.find(n => n.type === 'MisoCodeEditor').widgets.find(w => w.name === 'edits').value"
+                "() => app.graph.nodes.find(n => n.type === 'MisoCodeEditor').widgets.find(w => w.name === "
+                "'edits').value"
             )
         )
 
@@ -265,7 +267,8 @@ def test_works_in_vue_nodes(hands):
 
 
 def test_three_minutes_take_little_more_than_ten_seconds(browser_page):
-    """An edit and a redraw at the enlarged size, of 18 times the frames: neither may grow faster than the frames do."""
+    """An edit and a redraw at the enlarged size, of 18 times the frames: neither may grow faster than the
+    frames do."""
     times = browser_page.page.evaluate(
         """async lib => {
       const [{ Timeline }, { codeMap }, { Peaks }, { strip, replay }, clips] =

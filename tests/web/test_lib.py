@@ -1,4 +1,5 @@
-"""The pure parts of the page, without a browser: their own tests, and the page's replay of edits against the server's."""
+"""The pure parts of the page, without a browser: their own tests, and the page's replay of edits against the
+server's."""
 
 import random
 from pathlib import Path
@@ -19,7 +20,10 @@ def test_in_node(path):
 
 def random_case(draw: random.Random) -> dict:
     codebooks = draw.randint(1, 4)
-    codes, other = ([[draw.randrange(64) for _ in range(n)] for _ in range(codebooks)] for n in (draw.randint(0, 12), draw.randint(1, 9)))
+    codes, other = (
+        [[draw.randrange(64) for _ in range(n)] for _ in range(codebooks)]
+        for n in (draw.randint(0, 12), draw.randint(1, 9))
+    )
     edits = []
     for _ in range(draw.randint(1, 5)):
         a, b, c, d = (draw.randint(0, 10) for _ in range(4))
@@ -41,7 +45,8 @@ def random_case(draw: random.Random) -> dict:
 
 
 def test_the_page_replays_as_the_server_does():
-    """Random edits on random codes: the page draws the codes that the server makes, and refuses what the server refuses."""
+    """Random edits on random codes: the page draws the codes that the server makes, and refuses what the
+    server refuses."""
     draw = random.Random(5)
     cases = [random_case(draw) for _ in range(400)]
     replayed = call(
@@ -55,7 +60,12 @@ def test_the_page_replays_as_the_server_does():
     refused = 0
     for case, page in zip(cases, replayed):
         codes, other = (
-            Codes(torch.tensor(c, dtype=torch.int64).reshape(1, len(c), -1), [len(c[0])], "tiny", codebook_size=64)
+            Codes(
+                torch.tensor(c, dtype=torch.int64).reshape(1, len(c), -1),
+                [len(c[0])],
+                "tiny",
+                codebook_size=64,
+            )
             for c in (case["codes"], case["other"])
         )
         done = 0

@@ -36,7 +36,8 @@ def picker(browser_page):
 
 def chosen(page):
     return page.page.evaluate(
-        "() => app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === 'chosen').value"
+        "() => app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === "
+        "'chosen').value"
     )
 
 
@@ -98,7 +99,8 @@ def test_takes_can_be_heard(picker):
 
 def test_a_take_that_is_not_there_is_explained(picker):
     picker.page.evaluate(
-        "() => { app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === 'chosen').value = '5' }"
+        "() => { app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === "
+        "'chosen').value = '5' }"
     )
     end, detail = picker.run()
     assert (

@@ -28,7 +28,8 @@ AudioBufferSourceNode.prototype.start = function (when, ...more) {
 
 @pytest.fixture
 def sampler(browser_page):
-    """The text_to_speech workflow with the vocoder connected to the sampler's preview, events being collected."""
+    """The text_to_speech workflow with the vocoder connected to the sampler's preview, events being
+    collected."""
     browser_page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
     browser_page.page.evaluate(CONNECT, [1, 6.4])
     browser_page.page.evaluate(COLLECT)
@@ -103,7 +104,9 @@ def test_sound_is_off_until_asked_for_then_starts_at_once_without_gaps(browser, 
         heard = page.page.evaluate("() => window.misoHeard")
         first = events(page, "miso.preview.audio")[0][1]
         # the first chunk is played by itself, half a second after it came at most
-        assert heard[0]["length"] == first["end"] - first["start"] and heard[0]["when"] - heard[0]["now"] < 0.5
+        assert (
+            heard[0]["length"] == first["end"] - first["start"] and heard[0]["when"] - heard[0]["now"] < 0.5
+        )
         for one, two in zip(
             heard, heard[1:]
         ):  # the next begins where the one before ends, unless it came too late for that
@@ -132,7 +135,8 @@ def test_sound_is_off_until_asked_for_then_starts_at_once_without_gaps(browser, 
 
 
 def test_joins_are_the_sound_itself(browser, server):
-    """Rendered by the browser, chunks come out as the sound they were cut from: sample by sample, but for the fades at both ends."""
+    """Rendered by the browser, chunks come out as the sound they were cut from: sample by sample, but for the
+    fades at both ends."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(

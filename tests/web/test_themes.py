@@ -1,4 +1,5 @@
-"""Light or dark, what the pack draws can be read: colours stand out from their ground, and canvases follow a change of theme."""
+"""Light or dark, what the pack draws can be read: colours stand out from their ground, and canvases follow a
+change of theme."""
 
 import pytest
 

@@ -1,9 +1,10 @@
-"""Two commands for a machine that has nothing but Python: ``python -m miso demo`` and ``python -m miso test``.
+"""Two commands for a machine that has nothing but Python: ``miso demo`` and ``miso test``.
 
-They make an environment with a real ComfyUI in it, under ``.miso/`` in the clone and nowhere else. This is a convenience for
-trying and developing the pack: who has a ComfyUI clones the pack into its ``custom_nodes`` and needs none of this.
+They make an environment with a real ComfyUI under ``.miso/`` in the clone, and nowhere else. This is for
+trying and developing the pack. If you have a ComfyUI, clone the pack into its ``custom_nodes``; you need none
+of this.
 
-Standard library only, and nothing here imports the engine: it runs before PyTorch is there.
+Standard library only, and nothing here imports the engine: it runs before PyTorch is installed.
 """
 
 from pathlib import Path

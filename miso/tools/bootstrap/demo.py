@@ -1,4 +1,4 @@
-"""``python -m miso demo``: text to a sound file through a real ComfyUI, and the graph in a browser with ``--serve``."""
+"""``python -m miso demo``: text to a sound file through a real ComfyUI; ``--serve`` keeps it running."""
 
 import argparse
 import signal
@@ -49,7 +49,8 @@ def main(argv: list[str]) -> int:
         print()
         if options.serve:
             print(
-                f"Open {server.url} and drop {WORKFLOW} on the page, or choose it under Templates. Ctrl-C stops.",
+                f"Open {server.url} and drop {WORKFLOW} on the page, or choose it under Templates. Ctrl-C "
+                "stops.",
                 flush=True,
             )
             try:

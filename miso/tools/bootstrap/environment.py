@@ -1,7 +1,7 @@
 """The virtual environment: made once, filled by pip, and skipped in a moment when nothing has changed.
 
-Every step leaves a stamp inside the environment when it is complete. A step that was interrupted has none and is done
-again; one whose requirement files have changed has another and is done again.
+Every completed step leaves a stamp inside the environment. A step is done again if it was interrupted, or if
+its requirement files have changed since.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class Environment:
         )
 
     def install(self, name: str, what: str, *wanted: str | Path, afterwards: Path | None = None) -> None:
-        """``pip install wanted``, then a script of ours, unless the stamp ``name`` says that just this has been done."""
+        """``pip install wanted``, then run a script of ours, unless the stamp ``name`` records that."""
         stamp = self.folder / f"{name}.stamp"
         recipe = [
             part.read_bytes() if isinstance(part, Path) else part.encode()

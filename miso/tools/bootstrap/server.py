@@ -1,4 +1,7 @@
-"""A running ComfyUI: started, waited for, given prompts, stopped. Speaks HTTP with the standard library alone."""
+"""A running ComfyUI: started, waited for, given prompts, stopped.
+
+Speaks HTTP with the standard library alone.
+"""
 
 import json
 import os
@@ -22,7 +25,7 @@ class Server:
     ):
         self.base, self.log, self.port = base, log, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        # an in-memory database: the default one would be written into ComfyUI's own folder, whatever the base directory
+        # in memory: the default database would be written into ComfyUI's folder, whatever the base directory
         self._command = [
             str(python),
             "main.py",
@@ -41,7 +44,7 @@ class Server:
         self._folder = comfyui
 
     def __enter__(self) -> "Server":
-        # threads that spin while they wait make small matrices thirty times slower beside anything else that runs
+        # spinning OpenMP threads make small matrices thirty times slower while anything else runs
         variables = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -124,7 +127,7 @@ class Server:
 def free_port(preferred: int = 0) -> int:
     """``preferred`` if nobody listens there, else any that is free."""
     with socket.socket() as probe:
-        # without this a port stays refused for a minute after its last server; on Windows it would allow a port in use
+        # Else a port is refused for a minute after its last server. On Windows it would allow a port in use.
         if os.name != "nt":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -147,5 +150,6 @@ def _refusal(body: bytes) -> str:
 def _failure(messages: list) -> str:
     for event, data in messages:
         if event == "execution_error":
-            return f"{data['node_type']} (node {data['node_id']}): {data['exception_message'].strip().rstrip('.')}."
+            problem = data["exception_message"].strip().rstrip(".")
+            return f"{data['node_type']} (node {data['node_id']}): {problem}."
     return "It was interrupted."

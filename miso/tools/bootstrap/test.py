@@ -1,7 +1,7 @@
 """``python -m miso test``: make the environment, check style and types, run the tests.
 
-Arguments go to pytest, among them --slow (every case of every test) and --gpu (what needs CUDA, and nothing else). With a
-path among them, only the tests there run.
+Arguments go to pytest, among them --slow (every case of every test) and --gpu (what needs CUDA, and nothing
+else). With a path among them, only the tests there run.
 """
 
 import os
@@ -49,7 +49,8 @@ def run_checks(python: Path) -> list[str]:
     for name, command in CHECKS.items():
         began = time.monotonic()
         done = subprocess.run([python, "-m", *command], cwd=ROOT, capture_output=True, text=True)
-        print(f"{name:8} {'failed' if done.returncode else 'passed'}  {time.monotonic() - began:.0f} s", flush=True)
+        result = "failed" if done.returncode else "passed"
+        print(f"{name:8} {result}  {time.monotonic() - began:.0f} s", flush=True)
         if done.returncode:
             print(done.stdout + done.stderr)
             failed.append(name)

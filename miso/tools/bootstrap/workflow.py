@@ -1,8 +1,8 @@
 """Workflows as people share them, turned into prompts as the server runs them.
 
-The browser saves a graph with everything it draws, and keeps widget values by position; the server wants inputs by name.
-The browser converts one into the other before each run; this does the same outside the browser, with the names and
-their order from the server's own ``/object_info``.
+The browser saves a graph with everything it draws and with widget values by position; the server takes inputs
+by name. The browser converts one into the other before each run. This does the same without a browser, with
+names and order from the server's ``/object_info``.
 """
 
 import json
@@ -26,7 +26,7 @@ def load(path: Path, object_info: dict) -> dict:
 
 
 def to_prompt(workflow: dict, object_info: dict) -> dict:
-    """``{node id: {class_type, inputs}}`` of a graph as the browser saves it. Bypassed nodes are left out, not bridged."""
+    """``{node id: {class_type, inputs}}`` of a graph as the browser saves it, without bypassed nodes."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     links = {link[0]: (link[1], link[2]) for link in workflow["links"]}  # [id, from, slot, to, slot, type]
     prompt = {}
@@ -48,7 +48,7 @@ def to_prompt(workflow: dict, object_info: dict) -> dict:
 
 
 def _source(link: int | None, nodes: dict, links: dict) -> list | None:
-    """What feeds a slot, looking through reroutes; None for an open slot and for one whose widget holds the value."""
+    """What feeds a slot, behind any reroutes; None if nothing is connected or a widget holds the value."""
     while link is not None:
         origin, slot = links[link]
         node = nodes[origin]
