@@ -210,10 +210,9 @@ def main() -> None:
                 target = ROOT / "workflows" / f"{name}.json"
                 target.write_text(json.dumps(graph, indent=1) + "\n", encoding="utf-8")
                 page.load(target)
-                clip = page.page.evaluate(FIT)
-                picture(page, clip, target.with_suffix(".jpg"))
+                assert page.run()[0] == "execution_success"
+                picture(page, page.page.evaluate(FIT), target.with_suffix(".jpg"))
                 if name == "edit_codes":
-                    assert page.run()[0] == "execution_success"
                     for node, shown in PICTURES.items():
                         picture(
                             page,
