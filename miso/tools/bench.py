@@ -1,4 +1,4 @@
-"""How fast and how large: random weights of any size made on the device itself, so that anyone can measure without a checkpoint."""
+"""Speed and memory of a model of any size. Weights are random, so that no checkpoint is needed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from ..generation.depth import DepthSampler
 from ..generation.frame import PlainFrame
 from ..generation.loop import FrameLoop
 from ..generation.paths import borrow_frame, pick_path
-from ..model.config import PRESETS, ModelConfig
+from ..model.config import PRESETS
 from ..model.networks import Backbone, DepthDecoder
 from ..model.sampling import Sampling, draw
 from ..text.conditioning import Prompt, Segment, frame_rows
@@ -39,103 +40,106 @@ def bench(
     takes: Sequence[int] = (1,),
     paths: Sequence[str] = ("auto",),
     exact: bool = False,
-    say: Callable[[str], None] = lambda line: None,
-) -> dict:
-    """Figures of one size and precision, for a JSON file; times in ms are medians. ``runs`` has one entry for each path and number of takes.
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Measure a model size in a precision; returns figures for a JSON file, times in ms as medians.
 
-    ``floor_ms`` is the time that reading the weights a frame needs takes at the bandwidth measured here, ``over_floor`` what a frame
-    takes in units of it. ``warm_up_s`` is what the first frame of a new process waits for beside its weights: compiling, loading, recording.
-    ``exact``: also the errors of ``exactness``, on the last of the paths.
+    - ``runs`` has one entry per path and number of takes.
+    - ``floor_ms`` is the time to read the weights that a frame needs, at the measured bandwidth;
+      ``over_floor`` is the time of a frame as a multiple of it.
+    - ``warm_up_s`` is how long the first frame takes in a new process, apart from loading weights: compiling,
+      loading kernels, recording.
+    - With ``exact`` the errors of ``exactness`` are included, on the last of the paths.
+
+    ``report`` is called with a line about each step. Raises MisoError for an unknown size.
     """
     if size not in PRESETS:
         raise MisoError(f"There is no size '{size}'.", f"Use {', '.join(PRESETS)}.", input="size")
-    config, errors = PRESETS[size], {}
+    config = PRESETS[size]
+    errors = {}
     if exact:
-        say("errors")
-        errors = {
-            f"{name}_error": error for name, error in exactness(config, device, precision, paths[-1]).items()
-        }
+        report("errors")
+        errors = exactness(config, device, precision, paths[-1])
         _empty_cache(device)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     tensor = random_tensors(config, 0, device=device, dtype=precision.dtype)
-    backbone, decoder = (
-        build(kind, config, "random", tensor, device=device, precision=precision)
-        for kind in (Backbone, DepthDecoder)
-    )
+    backbone = build(Backbone, config, "random", tensor, device=device, precision=precision)
+    decoder = build(DepthDecoder, config, "random", tensor, device=device, precision=precision)
     wait(device)
-    machine = _Machine(device, backbone, DepthSampler(decoder), config)
-    result = {
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+    build_seconds = time.perf_counter() - start
+    model = _Model(device, backbone, DepthSampler(decoder))
+    frame_gb, gb_per_second = _bytes_read(backbone, decoder) / 1e9, bandwidth(device) / 1e9
+    floor_ms = 1e3 * frame_gb / gb_per_second
+    result: dict[str, Any] = {
+        "device": _device_name(device),
         "torch": torch.__version__,
         "size": size,
         "precision": str(precision),
         "prompt_rows": prompt_rows,
-        "build_s": time.perf_counter() - begin,
-        "bandwidth_gb_s": bandwidth(device) / 1e9,
-        "gb_a_frame": _bytes_read(backbone, decoder) / 1e9,
+        "build_s": build_seconds,
+        "bandwidth_gb_s": gb_per_second,
+        "gb_a_frame": frame_gb,
+        "floor_ms": floor_ms,
+        **{f"{name}_error": error for name, error in errors.items()},
     }
-    result["floor_ms"] = 1e3 * result["gb_a_frame"] / result["bandwidth_gb_s"]
-    result |= errors
-    result["runs"] = []
+    runs = []
     for name in paths:
-        for n in takes:
-            path = pick_path(name, backbone, machine.depth, n)
-            say(f"{path}, {n} takes")
-            run = {"path": path, "takes": n, **machine.run(path, n, prompt_rows, frames)}
-            result["runs"].append(run | {"over_floor": run["frame_ms"] / result["floor_ms"]})
-    say("prefill")
-    path = pick_path(paths[-1], backbone, machine.depth, 1)
+        for number in takes:
+            path = pick_path(name, backbone, model.depth, number)
+            report(f"{path}, {number} takes")
+            run = model.run(path, number, prompt_rows, frames)
+            runs.append({"path": path, "takes": number, **run, "over_floor": run["frame_ms"] / floor_ms})
+    result["runs"] = runs
+    report("prefill")
+    path = pick_path(paths[-1], backbone, model.depth, 1)
     result["prefill_ms"] = {
-        rows: machine.prefill(path, rows) for rows in _PREFILLS if rows + 4 < config.positions
+        rows: model.prefill(path, rows) for rows in _PREFILLS if rows + 4 < config.positions
     }
-    result["first_sound_ms"] = machine.first_sound(path, prompt_rows)
+    result["first_sound_ms"] = model.first_sound(path, prompt_rows)
     if device.type == "cuda":
         backbone.kept_frame = None
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-        machine.prefill(path, config.positions - frames, runs=1)  # all of the model's positions
-        machine.first_sound(path, prompt_rows, runs=1)
+        model.prefill(path, config.positions - frames, runs=1)  # fill all positions of the model
+        model.first_sound(path, prompt_rows, runs=1)
         result["device_memory_gb"] = torch.cuda.max_memory_reserved(device) / 1e9
     return result
 
 
-class _Machine:
-    """A model on a device, and ways to run it."""
+class _Model:
+    """A model on a device, and ways to time it."""
 
-    def __init__(self, device: torch.device, backbone: Backbone, depth: DepthSampler, config: ModelConfig):
-        self.device, self.backbone, self.depth, self.config = device, backbone, depth, config
+    def __init__(self, device: torch.device, backbone: Backbone, depth: DepthSampler):
+        self.device, self.backbone, self.depth, self.config = device, backbone, depth, backbone.config
 
     def loop(self, path: str, takes: int, rows: int, frames: int) -> FrameLoop:
-        codes = torch.randint(
-            1,
-            self.config.codebook_size,
-            (rows, self.config.codebooks),
-            generator=torch.Generator().manual_seed(0),
-        )
+        """A frame loop on a prompt of ``rows`` random frames."""
+        shape, generator = (rows, self.config.codebooks), torch.Generator().manual_seed(0)
+        codes = torch.randint(1, self.config.codebook_size, shape, generator=generator)
         prompt = Prompt(*frame_rows(codes, self.config.codebooks), Segment(""))
         return FrameLoop(
             self.backbone, self.depth, prompt, seeds=list(range(takes)), max_frames=frames, path=path
         )
 
     def run(self, path: str, takes: int, rows: int, frames: int) -> dict[str, float]:
-        begin = time.perf_counter()
+        """Times of a run: the warm-up, the frames, and the parts of a frame."""
+        start = time.perf_counter()
         with closing(self.loop(path, takes, rows, frames)) as loop:
             next(loop)
-        figures, stamps = {"warm_up_s": time.perf_counter() - begin}, []
-        for _ in self.loop(path, takes, rows, frames):
-            stamps.append(time.perf_counter())
-        # frames arrive late by the loop's lag, the last ones at once; in between the differences are the frames' own times
-        gaps = [1e3 * (b - a) for a, b in zip(stamps, stamps[1:])][: -2 or None]
-        return (
-            figures
-            | {"frames": len(stamps), "frame_ms": statistics.median(gaps), "slowest_ms": max(gaps)}
-            | self.parts(path, takes, rows, frames)
-        )
+        warm_up = time.perf_counter() - start
+        times = [time.perf_counter() for _ in self.loop(path, takes, rows, frames)]
+        # the loop yields frames late, and the last ones at once: leave these out
+        gaps = [1e3 * (after - before) for before, after in zip(times, times[1:])][:-2]
+        return {
+            "warm_up_s": warm_up,
+            "frames": len(times),
+            "frame_ms": statistics.median(gaps),
+            "slowest_ms": max(gaps),
+            **self.parts(path, takes, rows, frames),
+        }
 
     def parts(self, path: str, takes: int, rows: int, frames: int) -> dict[str, float]:
-        """Each part of a frame alone; drawing is also within depth and backbone, where it is shown a second time."""
+        """Times of the parts of a frame, each alone. ``sampling_ms`` is also included in the other parts."""
         with (
             borrow_frame(path, self.backbone, self.depth, Sampling(), takes, rows + frames, frames) as frame,
             torch.inference_mode(),
@@ -143,56 +147,48 @@ class _Machine:
             step = frame if isinstance(frame, PlainFrame) else frame.step
             step.state.position.fill_(rows)
             step.state.counter.zero_()
-            parts = step.parts()
-            logits, u = (
-                torch.randn(takes, self.config.audio_vocab, device=self.device),
-                torch.rand(takes, device=self.device),
-            )
-            parts.setdefault(
-                "sampling",
-                lambda: [
+            logits = torch.randn(takes, self.config.audio_vocab, device=self.device)
+            u = torch.rand(takes, device=self.device)
+
+            def sample() -> None:
+                for _ in range(self.config.codebooks):
                     draw(logits, u, Sampling(), self.config.codebook_size)
-                    for _ in range(self.config.codebooks)
-                ],
-            )
+
+            parts = step.parts()
+            parts.setdefault("sampling", sample)
             return {
                 f"{name}_ms": _median_ms(call if path == "plain" else _recorded(call), self.device)
                 for name, call in parts.items()
             }
 
     def prefill(self, path: str, rows: int, runs: int = 5) -> float:
-        """Until the first frame can be drawn."""
-        loops = [self.loop(path, 1, rows, self.config.positions - rows) for _ in range(runs)]
-        times = []
-        for loop in loops:
-            with borrow_frame(
-                path,
-                self.backbone,
-                self.depth,
-                loop.sampling,
-                1,
-                self.config.positions,
-                self.config.positions,
-            ) as frame:
+        """Time until the first frame can be drawn."""
+        positions, times = self.config.positions, []
+        for loop in [self.loop(path, 1, rows, positions - rows) for _ in range(runs)]:
+            sampling = loop.sampling
+            with borrow_frame(path, self.backbone, self.depth, sampling, 1, positions, positions) as frame:
                 times.append(_ms(lambda: loop.prefill(frame.state), self.device))  # noqa: B023
         return statistics.median(times)
 
     def first_sound(self, path: str, rows: int, runs: int = 5) -> float:
-        """From a prompt to the first frame's waveform on the host, out of a stream of a Mimi of the true size with random weights."""
+        """Time from a prompt to the waveform of the first frame on the host.
+
+        The vocoder is a full-size Mimi with random weights, decoding a stream.
+        """
         codec = MimiConfig(codebooks=self.config.codebooks)
         vocoder = MimiVocoder(random_mimi(codec, 0, self.config.codec).to(self.device))
 
-        def first() -> None:
+        def decode_first() -> None:
             stream = vocoder.stream()
             with closing(self.loop(path, 1, rows, 50)) as loop:
                 stream.push(next(loop).codes[..., None])
 
-        first()
-        return statistics.median(_ms(first, self.device) for _ in range(runs))
+        decode_first()
+        return statistics.median(_ms(decode_first, self.device) for _ in range(runs))
 
 
 def bandwidth(device: torch.device) -> float:
-    """Bytes a second at which the device reads its memory: the sum of a large vector, best of several."""
+    """Memory bandwidth for reading in bytes per second, measured by summing a large vector; best of 10."""
     vector = torch.ones((2**30 if device.type == "cuda" else 2**26), dtype=torch.float32, device=device)
     measured = vector.nbytes / min(1e-3 * _ms(vector.sum, device) for _ in range(10))
     del vector
@@ -200,29 +196,31 @@ def bandwidth(device: torch.device) -> float:
     return measured
 
 
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
 def _empty_cache(device: torch.device) -> None:
-    """Else what comes next lies among what was, and all of that counts as the model's."""
+    """Free cached blocks so that they don't count towards the peak, nor fragment what is allocated next."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def _bytes_read(backbone: Backbone, decoder: DepthDecoder) -> int:
-    """Of weights, in one frame of any number of takes: the depth decoder's once for each codebook it draws."""
+    """Bytes of weights that a frame reads, for any number of takes: the depth decoder's once per codebook."""
+    once = (backbone.transformer, backbone.codebook0_head, decoder.projection)
     steps = decoder.config.codebooks - 1
-    return (
-        _size(backbone.transformer)
-        + _size(backbone.codebook0_head)
-        + _size(decoder.projection)
-        + steps * _size(decoder.transformer)
-        + decoder.audio_head.nbytes
-    )
+    return sum(map(_size, once)) + steps * _size(decoder.transformer) + decoder.audio_head.nbytes
 
 
 def _size(module: nn.Module) -> int:
-    return sum(t.nbytes for name, t in module.state_dict().items())
+    return sum(tensor.nbytes for tensor in module.state_dict().values())
 
 
 def _recorded(call: Callable) -> Callable[[], None]:
+    """The call as a CUDA graph."""
     graph = torch.cuda.CUDAGraph()
     call()
     torch.cuda.synchronize()
@@ -237,14 +235,14 @@ def _median_ms(call: Callable, device: torch.device, runs: int = 11) -> float:
 
 def _ms(call: Callable[[], Tensor | None], device: torch.device) -> float:
     wait(device)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     call()
     wait(device)
-    return 1e3 * (time.perf_counter() - begin)
+    return 1e3 * (time.perf_counter() - start)
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was told."""
+    """Wait until the device has finished all work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""How far from fp32 a precision's numbers are, on random weights of any size."""
+"""Errors of a precision relative to fp32, on random weights of any size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..model.networks import Backbone, DepthDecoder
 from ..model.sampling import Sampling
 
 
-@torch.no_grad()  # not inference mode: a step may lay a matrix out anew, which tensors made there don't allow
+@torch.no_grad()  # not inference mode: a path may change the layout of a matrix
 def exactness(
     config: ModelConfig,
     device: torch.device,
@@ -24,32 +24,25 @@ def exactness(
     rows: int = 12,
     frames: int = 12,
 ) -> dict[str, float]:
-    """||got - want|| / ||want|| of the hidden states that frames are drawn from, on ``path``, and of the logits of codebook 0 that follow
-    from them; and of the depth decoder's logits given the same hidden state, in plain PyTorch. What is wanted is computed in fp32 with the
-    weights as they are before they are rounded: for the 8B size that needs 33 GB on the device for a while.
+    """Relative errors ||x - reference|| / ||reference|| after ``rows`` rows, over ``frames`` frames.
+
+    - ``hidden``: hidden states from which frames are drawn, computed on ``path``.
+    - ``first_logits``: logits of codebook 0 from these hidden states.
+    - ``depth_logits``: logits of the depth decoder for the reference's hidden states, in plain PyTorch.
+
+    The reference is computed in fp32 with the weights before rounding. For the 8B model it needs 33 GB on the
+    device.
     """
     tensor, generator = random_tensors(config, 0, device=device), torch.Generator().manual_seed(0)
-    codes = torch.randint(1, config.codebook_size, (rows + frames, config.codebooks), generator=generator).to(
-        device
-    )
+    shape = (rows + frames, config.codebooks)
+    codes = torch.randint(1, config.codebook_size, shape, generator=generator).to(device)
+    x, reference = _reference(config, device, codes, rows)
 
-    backbone = build(Backbone, config, "random", tensor, device=device)
-    x = backbone.embed_frame(codes).transpose(0, 1)
-    hidden = backbone(x)[0, rows:]
-    want = {"hidden": hidden, "first_logits": backbone.codebook0_head(hidden)}
-    del backbone  # before there is another
-    want["depth_logits"] = build(DepthDecoder, config, "random", tensor, device=device).teacher_forced(
-        hidden, codes[rows:]
-    )
-
-    backbone, decoder = (
-        build(kind, config, "random", tensor, device=device, precision=precision)
-        for kind in (Backbone, DepthDecoder)
-    )
-    depth, x, made = DepthSampler(decoder), x.to(precision.dtype), []
-    with borrow_frame(
-        pick_path(path, backbone, depth, 1), backbone, depth, Sampling(), 1, rows + frames, 1
-    ) as frame:
+    backbone = build(Backbone, config, "random", tensor, device=device, precision=precision)
+    decoder = build(DepthDecoder, config, "random", tensor, device=device, precision=precision)
+    depth, x = DepthSampler(decoder), x.to(precision.dtype)
+    path, states = pick_path(path, backbone, depth, 1), []
+    with borrow_frame(path, backbone, depth, Sampling(), 1, rows + frames, 1) as frame:
         state = frame.state
         for n in range(rows, rows + frames):
             backbone(x[:, :n], torch.arange(n, device=device), state.cache, window=n)
@@ -57,16 +50,31 @@ def exactness(
             state.position.fill_(n)
             state.counter.zero_()
             frame()
-            made.append(state.hidden[0, 0].clone())
-    backbone.kept_frame = None  # which holds the backbone in turn
-    made = torch.stack(made)
-    got = {
-        "hidden": made,
-        "first_logits": backbone.codebook0_head(made),
-        "depth_logits": decoder.teacher_forced(hidden.to(precision.dtype), codes[rows:]),
+            states.append(state.hidden[0, 0].clone())
+    backbone.kept_frame = None  # break the reference cycle with the frame, which refers to the backbone
+    hidden = torch.stack(states)
+    results = {
+        "hidden": hidden,
+        "first_logits": backbone.codebook0_head(hidden),
+        "depth_logits": decoder.teacher_forced(reference["hidden"].to(precision.dtype), codes[rows:]),
     }
-    return {name: _relative(got[name], want[name]) for name in want}
+    return {name: _relative(results[name], reference[name]) for name in reference}
 
 
-def _relative(got: Tensor, want: Tensor) -> float:
-    return float((got.float() - want).norm() / want.norm())
+def _reference(
+    config: ModelConfig, device: torch.device, codes: Tensor, rows: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The embedded rows [1, S, D] of codes [S, K], and the fp32 results after the first ``rows``."""
+    tensor = random_tensors(config, 0, device=device)
+    backbone = build(Backbone, config, "random", tensor, device=device)
+    x = backbone.embed_frame(codes).transpose(0, 1)
+    hidden = backbone(x)[0, rows:]
+    first_logits = backbone.codebook0_head(hidden)
+    del backbone  # before the depth decoder is built
+    decoder = build(DepthDecoder, config, "random", tensor, device=device)
+    depth_logits = decoder.teacher_forced(hidden, codes[rows:])
+    return x, {"hidden": hidden, "first_logits": first_logits, "depth_logits": depth_logits}
+
+
+def _relative(x: Tensor, reference: Tensor) -> float:
+    return float((x.float() - reference).norm() / reference.norm())

@@ -1,4 +1,4 @@
-"""Compares this engine with recorded outputs of the published model definition, on any pair of fixture files."""
+"""Comparison of this engine with recorded outputs of the published model definition."""
 
 from __future__ import annotations
 
@@ -39,27 +39,29 @@ EXPECTED = {
 
 @dataclass(frozen=True)
 class Parity:
-    """Greatest absolute differences by quantity, and greedy codes that differ."""
+    """The largest absolute difference of each quantity, and how many greedy codes differ."""
 
     differences: dict[str, float]
     wrong_codes: int
     codes: int
 
     def within(self, tolerance: float) -> bool:
-        return self.wrong_codes == 0 and all(
-            d <= tolerance for d in self.differences.values()
-        )  # a NaN is never within
+        """Whether no code differs and all differences are at most ``tolerance``; a NaN never is."""
+        return self.wrong_codes == 0 and all(value <= tolerance for value in self.differences.values())
 
 
 @torch.inference_mode()
 def parity(
     model: str | Path, expected: str | Path, device: str = "cpu", precision: Precision = Precision()
 ) -> Parity:
-    """Run the model of one file on the inputs of the other."""
+    """Run the checkpoint ``model`` on the inputs in the file ``expected`` and compare with the outputs in it.
+
+    Raises MisoError if the file of expected outputs is incomplete.
+    """
     missing = EXPECTED - read_header(expected)[1].keys()
     if missing:
         raise MisoError(
-            f"{Path(expected).name} is no parity fixture: it lacks {', '.join(sorted(missing))}.",
+            f"{Path(expected).name} is not a parity fixture: it lacks {', '.join(sorted(missing))}.",
             "Give the file of expected outputs.",
         )
     with open_tensors(expected) as file:
@@ -93,9 +95,11 @@ def parity(
         sampling=Sampling(0),
     )
     codes = torch.stack([frame.codes[0] for frame in loop], 1)
-    wrong = int((codes != greedy[:, : codes.shape[1]]).sum()) + greedy[:, codes.shape[1] :].numel()
+    frames = codes.shape[1]  # fewer than expected if the loop stopped early
     return Parity(
-        {name: float((value.float() - want[name].float()).abs().max()) for name, value in got.items()},
-        wrong,
-        greedy.numel(),
+        differences={
+            name: float((value.float() - want[name].float()).abs().max()) for name, value in got.items()
+        },
+        wrong_codes=int((codes != greedy[:, :frames]).sum()) + greedy[:, frames:].numel(),
+        codes=greedy.numel(),
     )

@@ -16,10 +16,7 @@ def test_a_frame_without_parts_is_one_bar_as_long_as_the_frame():
         "gb_a_frame": 33.0,
         "bandwidth_gb_s": 3000.0,
     }
-    bars = [
-        e.attrib
-        for e in ElementTree.fromstring(chart(result)).iter("{http://www.w3.org/2000/svg}rect")
-        if e.get("height") == "22"
-    ]
+    rectangles = ElementTree.fromstring(chart(result)).iter("{http://www.w3.org/2000/svg}rect")
+    bars = [rectangle.attrib for rectangle in rectangles if rectangle.get("height") == "22"]
     assert [bar["fill"] for bar in bars] == [*_COLOURS.values(), _COLOURS["rest"]]
     assert abs(sum(float(bar["width"]) for bar in bars[:3]) - float(bars[3]["width"])) < 0.3

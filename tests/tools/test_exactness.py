@@ -1,4 +1,4 @@
-"""What a precision costs in exactness, on the way that frames are computed."""
+"""The error that a precision causes, measured on the path that computes frames."""
 
 from dataclasses import replace
 
@@ -25,9 +25,9 @@ SMALL = replace(
     "precision, least, most",
     [
         (Precision(), 0, 1e-5),
-        (Precision(torch.bfloat16), 1e-3, 1e-2),
+        pytest.param(Precision(torch.bfloat16), 1e-3, 1e-2, marks=pytest.mark.slow),
         (Precision(torch.bfloat16, "int8"), 4e-3, 3e-2),
-        (Precision(torch.bfloat16, "int4"), 4e-3, 0.3),
+        pytest.param(Precision(torch.bfloat16, "int4"), 4e-3, 0.3, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -1,4 +1,4 @@
-"""Exactness against recorded outputs of the published model definition, and between the layouts it comes in."""
+"""Parity with recorded outputs of the published model definition, and between checkpoint layouts."""
 
 import json
 
@@ -16,10 +16,8 @@ from miso.tools.parity import parity
 def test_golden(golden_paths):
     result = parity(*golden_paths)
     assert result.within(1e-4), result
-    assert (
-        result.codes == 32 * 16
-        and {"backbone_hidden", "c0_logits", "depth_logits", "train_loss"} <= result.differences.keys()
-    )
+    assert result.codes == 32 * 16
+    assert {"backbone_hidden", "c0_logits", "depth_logits", "train_loss"} <= result.differences.keys()
 
 
 def test_command_fails_beyond_its_tolerance(golden_paths, tmp_path, capsys):
@@ -33,7 +31,7 @@ def test_command_fails_beyond_its_tolerance(golden_paths, tmp_path, capsys):
     wrong["c0_logits"][0, 0] = float("nan")
     save_file(wrong, tmp_path / "wrong.safetensors")
     assert main(["parity", str(golden_paths[0]), str(tmp_path / "wrong.safetensors")]) == 1
-    with pytest.raises(MisoError, match="no parity fixture: it lacks"):
+    with pytest.raises(MisoError, match="not a parity fixture: it lacks"):
         parity(golden_paths[0], golden_paths[0])
 
 
@@ -43,7 +41,7 @@ def _models_equal(a: Checkpoint, b: Checkpoint):
         assert x.keys() == y.keys() and all(torch.equal(x[n], y[n]) for n in x)
 
 
-def test_prefix_and_bf16_of_the_published_layout(golden_paths, checkpoint, tmp_path):
+def test_the_published_layout_with_a_prefix_and_in_bf16(golden_paths, checkpoint, tmp_path):
     tensors = load_file(golden_paths[0])
     metadata = {"config": checkpoint.metadata["config"]}
     save_file({f"module.{n}": t for n, t in tensors.items()}, tmp_path / "wrapped.safetensors", metadata)
@@ -51,7 +49,7 @@ def test_prefix_and_bf16_of_the_published_layout(golden_paths, checkpoint, tmp_p
     save_file({n: t.bfloat16() for n, t in tensors.items()}, tmp_path / "bf16.safetensors", metadata)
     half = Checkpoint(tmp_path / "bf16.safetensors").load_backbone(precision=Precision(torch.bfloat16))
     assert half.codebook0_head.weight.equal(tensors["codebook0_head.weight"].bfloat16())
-    assert half.transformer.rope.table.dtype == torch.float32  # whatever the weights are
+    assert half.transformer.rope.table.dtype == torch.float32  # always fp32
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +58,14 @@ def hugging_face(tmp_path_factory):
     transformers = pytest.importorskip("transformers")
     from transformers import CsmConfig, CsmForConditionalGeneration
 
-    rope = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0}
+    rope = {
+        "rope_type": "llama3",
+        "rope_theta": 500000.0,
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
     depth = {
         "num_codebooks": 8,
         "backbone_hidden_size": 64,
@@ -73,12 +78,7 @@ def hugging_face(tmp_path_factory):
         "head_dim": 12,
         "max_position_embeddings": 9,
         "pad_token_id": None,
-        "rope_parameters": {
-            **rope,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192,
-        },
+        "rope_parameters": rope,
     }
     config = CsmConfig(
         num_codebooks=8,
@@ -96,12 +96,7 @@ def hugging_face(tmp_path_factory):
         audio_token_id=2,
         audio_eos_token_id=3,
         codebook_pad_token_id=66,
-        rope_parameters={
-            **rope,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192,
-        },
+        rope_parameters=rope,
         codec_config={
             "num_filters": 4,
             "hidden_size": 32,
@@ -127,7 +122,7 @@ def hugging_face(tmp_path_factory):
 
 
 @torch.inference_mode()
-def test_hugging_face_layout_computes_what_transformers_does(hugging_face):
+def test_the_hugging_face_layout_agrees_with_transformers(hugging_face):
     folder, model = hugging_face
     checkpoint = Checkpoint(folder)
     assert checkpoint.layout.name == "transformers" and checkpoint.config.codebooks == 8
@@ -143,7 +138,5 @@ def test_hugging_face_layout_computes_what_transformers_does(hugging_face):
     frame = codes[0, :5]
     ours = depth.teacher_forced(hidden[0, :5], frame)
     ids = torch.nn.functional.pad(frame[:, :-1], (1, 0))
-    logits = model.depth_decoder(
-        input_ids=ids, backbone_last_hidden_state=hidden[0, :5], use_cache=False
-    ).logits
-    assert (ours - logits).abs().max() < 1e-4
+    theirs = model.depth_decoder(input_ids=ids, backbone_last_hidden_state=hidden[0, :5], use_cache=False)
+    assert (ours - theirs.logits).abs().max() < 1e-4

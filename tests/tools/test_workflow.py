@@ -1,4 +1,4 @@
-"""Workflow to prompt, on graphs written by hand. tests/browser compares it with what the browser itself makes."""
+"""Workflow to prompt, on handwritten graphs. tests/harness compares it with the browser's conversion."""
 
 import pytest
 
@@ -47,32 +47,29 @@ def test_widgets_by_name():
 
 def test_a_linked_widget_keeps_its_place():
     node = draw(inputs=[{"name": "seed", "widget": {"name": "seed"}, "link": 5}])
-    inputs = to_prompt(graph(node, {"id": 2, "type": "Make"}, links=[(5, 2, 1, 1, 0, "INT")]), INFO)["1"][
-        "inputs"
-    ]
+    workflow = graph(node, {"id": 2, "type": "Make"}, links=[(5, 2, 1, 1, 0, "INT")])
+    inputs = to_prompt(workflow, INFO)["1"]["inputs"]
     assert inputs["seed"] == ["2", 1] and inputs["kind"] == "b"
 
 
-def test_reroutes_are_looked_through_and_primitives_leave_the_widget():
+def test_reroutes_are_followed_and_primitives_leave_the_widget():
     reroute = {"id": 3, "type": "Reroute", "inputs": [{"name": "", "link": 6}]}
     primitive = {"id": 4, "type": "PrimitiveNode"}
     node = draw()
     node["inputs"].append({"name": "seed", "widget": {"name": "seed"}, "link": 7})
     links = [(5, 3, 0, 1, 0, "*"), (6, 2, 0, 3, 0, "*"), (7, 4, 0, 1, 2, "INT")]
-    inputs = to_prompt(graph(node, {"id": 2, "type": "Make"}, reroute, primitive, links=links), INFO)["1"][
-        "inputs"
-    ]
+    workflow = graph(node, {"id": 2, "type": "Make"}, reroute, primitive, links=links)
+    inputs = to_prompt(workflow, INFO)["1"]["inputs"]
     assert inputs["model"] == ["2", 0] and inputs["seed"] == 7
 
 
 @pytest.mark.parametrize("mode", [2, 4])
-def test_what_is_off_is_left_out(mode):
-    prompt = to_prompt(
-        graph(draw(), {"id": 2, "type": "Make", "mode": mode}, links=[(5, 2, 0, 1, 0, "MODEL")]), INFO
-    )
+def test_muted_and_bypassed_nodes_are_left_out(mode):
+    off = {"id": 2, "type": "Make", "mode": mode}
+    prompt = to_prompt(graph(draw(), off, links=[(5, 2, 0, 1, 0, "MODEL")]), INFO)
     assert set(prompt) == {"1"} and "model" not in prompt["1"]["inputs"]
 
 
-def test_an_unknown_block_is_named():
+def test_an_unknown_node_is_named():
     with pytest.raises(MisoError, match="Elsewhere"):
         to_prompt(graph({"id": 1, "type": "Elsewhere"}), INFO)

@@ -63,7 +63,7 @@ def bench(args: Namespace) -> None:
         takes=args.takes,
         paths=args.paths,
         exact=args.exact,
-        say=lambda line: print(line, file=sys.stderr),
+        report=lambda line: print(line, file=sys.stderr),
     )
     for name, value in result.items():
         if name != "runs":
