@@ -1,7 +1,8 @@
-"""The persistent kernel on a CPU: its own source, but for device.cuh, compiled as C++ with an emulated GPU (``emulated``)."""
+"""The persistent kernel on the CPU: its source without device.cuh, compiled as C++ with an emulated GPU."""
 
 import ctypes
 import subprocess
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,31 +10,36 @@ from miso.generation.persistent import compile as compiling
 from miso.generation.persistent.program import FETCHERS, WARPS
 from miso.generation.persistent.step import PersistentFrame
 
-_HERE = Path(__file__).with_name("emulated")
+PROGRAMS = 3  # multiprocessors of the emulated GPU
+SHARED = 160 * 1024  # bytes of shared memory for each
+_EMULATED = Path(__file__).with_name("emulated")
+
+
+@cache
+def compile_kernel(macros: tuple[tuple[str, int], ...]):
+    """The C function ``launch`` of a kernel with these macros, whatever sampling and positions are."""
+    sources = Path(compiling.__file__).parent
+    kernel = "\n".join((sources / name).read_text() for name in compiling.FILES if name != "device.cuh")
+    kernel = kernel.replace("extern __shared__ __align__(128) u8 memory[];", "")
+    defines = "".join(f"#define {name} {value}\n" for name, value in macros)
+    source = defines + (_EMULATED / "device.h").read_text() + kernel + (_EMULATED / "launch.h").read_text()
+    with TemporaryDirectory() as folder:
+        library = Path(folder, "frame.so")
+        # _FORTIFY_SOURCE forbids longjmp from one stack to another
+        flags = ["-std=c++17", "-O2", "-U_FORTIFY_SOURCE", "-w", "-shared", "-fPIC"]
+        subprocess.run(["g++", *flags, "-x", "c++", "-", "-o", library], input=source, text=True, check=True)
+        return ctypes.CDLL(str(library)).launch
 
 
 class EmulatedFrame(PersistentFrame):
-    """As ``PersistentFrame``, on a GPU of three multiprocessors with 160 KB of shared memory for each."""
+    """``PersistentFrame`` on the emulated GPU."""
 
     def _gpu(self) -> tuple[int, int]:
-        return 3, 160 * 1024
+        return PROGRAMS, SHARED
 
     def _compiled(self, macros: dict[str, int], shared: int):
-        kernel = "\n".join(
-            (Path(compiling.__file__).parent / name).read_text()
-            for name in compiling.FILES
-            if name != "device.cuh"
-        )
-        kernel = kernel.replace("extern __shared__ __align__(128) u8 memory[];", "")
-        source = "".join(f"#define {name} {value}\n" for name, value in macros.items())
-        source += (_HERE / "device.h").read_text() + kernel + (_HERE / "launch.h").read_text()
-        with TemporaryDirectory() as folder:
-            library = Path(folder, "frame.so")
-            command = ["g++", "-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-x", "c++", "-", "-o", library]
-            subprocess.run(command, input=source, text=True, check=True)
-            launch = ctypes.CDLL(str(library)).launch
-        programs, _ = self._gpu()
-        return lambda frame, stream: launch(ctypes.byref(frame), programs, 32 * (WARPS + FETCHERS), shared)
+        launch = compile_kernel(tuple(macros.items()))
+        return lambda frame, stream: launch(ctypes.byref(frame), PROGRAMS, 32 * (WARPS + FETCHERS), shared)
 
     def __call__(self, window=None):
         self._barrier.zero_()

@@ -1,26 +1,32 @@
-"""The frame loop: what a seed means, prefixes, limits, ends, interruption, and depth decoding as an object handed in."""
+"""The frame loop: seeds, prefixes, limits, ends, interruption and custom depth samplers; redecoding."""
+
+from dataclasses import replace
 
 import pytest
 import torch
+from generation.recorded import check_recorded_frame
 
 from miso.codes.codes import Codes
+from miso.codes.hidden import Hidden
 from miso.errors import MisoError
 from miso.generation.depth import DepthSampler, redecode
 from miso.generation.loop import FrameLoop
 from miso.model.sampling import Sampling
 from miso.text.conditioning import Prompt
 
+slow = pytest.mark.slow
+
 
 def test_a_take_does_not_depend_on_its_neighbours(run):
-    together = run([4, 11, 9, 4]).codes
+    together = run([4, 11, 9, 4], 20).codes
     for i, seed in enumerate([4, 11, 9]):
-        assert torch.equal(run([seed]).codes.tensor[0], together.tensor[i])
+        assert torch.equal(run([seed], 20).codes.tensor[0], together.tensor[i])
     assert torch.equal(together.tensor[0], together.tensor[3])
     assert not torch.equal(together.tensor[0], together.tensor[1])
 
 
-@pytest.mark.parametrize("kept", [1, 17, 39])
-def test_a_beginning_goes_on_as_it_went_on_before(run, kept):
+@pytest.mark.parametrize("kept", [pytest.param(1, marks=slow), 17, pytest.param(39, marks=slow)])
+def test_a_prefix_goes_on_as_its_own_run_did(run, kept):
     whole = run([6], 40)
     again = run([6], 40 - kept, prefix=whole.codes.like(whole.codes.tensor[:, :, :kept]))
     assert torch.equal(again.codes.tensor, whole.codes.tensor)
@@ -31,8 +37,8 @@ def test_a_beginning_goes_on_as_it_went_on_before(run, kept):
     assert not torch.equal(other.tensor, whole.codes.tensor)
 
 
-@pytest.mark.parametrize("keep", [1, 5, 31, 32])
-def test_redecode_gives_the_runs_own_codes(run, decoder, keep):
+@pytest.mark.parametrize("keep", [1, pytest.param(5, marks=slow), 31, 32])
+def test_redecode_gives_the_codes_of_the_run(run, decoder, keep):
     loop = run([1, 2])
     steps = []
     again = redecode(
@@ -47,7 +53,7 @@ def test_redecode_gives_the_runs_own_codes(run, decoder, keep):
     assert steps == [(33, 80), (66, 80), (80, 80)]
 
 
-def test_redecode_with_other_numbers_keeps_what_it_is_told(run, decoder):
+def test_redecode_with_another_seed_changes_only_the_other_codebooks(run, decoder):
     loop = run([1])
     other = redecode(DepthSampler(decoder), loop.hidden, loop.codes, keep=3, seeds=[99])
     assert torch.equal(other.tensor[:, :3], loop.codes.tensor[:, :3])
@@ -61,28 +67,24 @@ def test_redecode_from_a_frame_on(run, decoder):
         redecode(DepthSampler(decoder), loop.hidden, loop.codes, start=start, seeds=[98, 99])
         for start in (0, 25)
     )
-    assert torch.equal(late.tensor[:, :, :25], loop.codes.tensor[:, :, :25]) and torch.equal(
-        late.tensor[:, :, 25:], whole.tensor[:, :, 25:]
-    )
+    assert torch.equal(late.tensor[:, :, :25], loop.codes.tensor[:, :, :25])
+    assert torch.equal(late.tensor[:, :, 25:], whole.tensor[:, :, 25:])
     with pytest.raises(MisoError, match="start is 41"):
         redecode(DepthSampler(decoder), loop.hidden, loop.codes, start=41)
 
 
-def test_redecode_refuses_what_does_not_belong_together(run, decoder):
+def test_redecode_refuses_hidden_states_of_another_run(run, decoder):
     loop, short = run([1]), run([1], 10)
     with pytest.raises(MisoError, match="one run"):
         redecode(DepthSampler(decoder), loop.hidden, short.codes)
     with pytest.raises(MisoError, match="another checkpoint"):
-        redecode(
-            DepthSampler(decoder),
-            type(loop.hidden)(loop.hidden.tensor, loop.hidden.lengths, "other"),
-            loop.codes,
-        )
+        other = Hidden(loop.hidden.tensor, loop.hidden.lengths, "other")
+        redecode(DepthSampler(decoder), other, loop.codes)
     with pytest.raises(MisoError, match="keep is 0"):
         redecode(DepthSampler(decoder), loop.hidden, loop.codes, keep=0)
 
 
-def test_fewer_codebooks_and_own_sampling(run, decoder):
+def test_the_depth_sampler_has_its_own_codebooks_and_sampling(run, decoder):
     all_of_them = run([3], 5).codes.tensor
     few = run([3], 5, depth=DepthSampler(decoder, codebooks=4)).codes
     assert few.tensor.shape == (1, 4, 5)
@@ -99,13 +101,8 @@ class Scripted:
     """A depth decoder that ends take b after ``ends[b]`` frames."""
 
     def __init__(self, sampler, ends):
-        self.decoder, self.codebooks, self.sampling, self.ends, self.frame = (
-            sampler.decoder,
-            sampler.codebooks,
-            sampler.sampling,
-            ends,
-            -1,
-        )
+        self.decoder, self.codebooks, self.sampling = sampler.decoder, sampler.codebooks, sampler.sampling
+        self.ends, self.frame = ends, -1
 
     def __call__(self, hidden, codes, u):
         self.frame += 1
@@ -138,33 +135,28 @@ def test_log_probabilities_are_the_models_own(run, backbone, prompt):
     assert torch.allclose(torch.tensor([t.log_probability for t in loop.codes.takes]), want, atol=1e-4)
 
 
-def test_an_immediate_end_is_no_crash(run, decoder):
+def test_a_take_may_end_at_its_first_frame(run, decoder):
     loop = run([1], 10, depth=Scripted(DepthSampler(decoder), [0]))
-    assert (
-        loop.codes.tensor.shape == (1, 32, 0)
-        and loop.codes.takes[0].stop == "eos"
-        and loop.codes.takes[0].spans == ()
-    )
-    assert loop.codes.takes[0].log_probability is None
+    assert loop.codes.tensor.shape == (1, 32, 0)
+    take = loop.codes.takes[0]
+    assert (take.stop, take.spans, take.log_probability) == ("eos", (), None)
     assert loop.hidden.tensor.shape[:2] == (1, 0)
     assert redecode(DepthSampler(decoder), loop.hidden, loop.codes).frames == 0
 
 
 def test_stopping_early_keeps_what_was_made(backbone, decoder, prompt, run):
-    loop = FrameLoop(backbone, DepthSampler(decoder), prompt, seeds=[8, 9], max_frames=30, keep_hidden=True)
+    loop = FrameLoop(backbone, DepthSampler(decoder), prompt, seeds=[8, 9], max_frames=20, keep_hidden=True)
+    whole = run([8, 9], 20).codes
     for frame in loop:
         assert frame.codes.shape == (2, 32) and frame.running.all()
         if frame.index == 9:
             break
     assert [t.stop for t in loop.codes.takes] == ["interrupted", "interrupted"] and loop.codes.frames == 10
-    assert torch.equal(
-        loop.codes.tensor, run([8, 9], 30).codes.tensor[:, :, :10]
-    ) and loop.hidden.tensor.shape[:2] == (2, 10)
+    assert torch.equal(loop.codes.tensor, whole.tensor[:, :, :10])
+    assert loop.hidden.tensor.shape[:2] == (2, 10)
     for _ in loop:  # and it can go on
         pass
-    assert (
-        torch.equal(loop.codes.tensor, run([8, 9], 30).codes.tensor) and loop.codes.takes[0].stop == "limit"
-    )
+    assert torch.equal(loop.codes.tensor, whole.tensor) and loop.codes.takes[0].stop == "limit"
 
 
 def test_inference_mode_does_not_leak_to_the_consumer(backbone, decoder, prompt):
@@ -174,8 +166,6 @@ def test_inference_mode_does_not_leak_to_the_consumer(backbone, decoder, prompt)
 
 
 def test_reserved_ids_are_never_drawn(backbone, decoder, prompt, monkeypatch):
-    from dataclasses import replace
-
     for part in (backbone, decoder):
         monkeypatch.setattr(part, "config", replace(part.config, codebook_size=9))
     loop = FrameLoop(
@@ -190,32 +180,20 @@ def test_reserved_ids_are_never_drawn(backbone, decoder, prompt, monkeypatch):
     assert loop.codes.tensor.max() == 8
 
 
+def prefix(takes=1, codebooks=32, codec="mimi-e351c8d8"):
+    tensor = torch.zeros(takes, codebooks, 3, dtype=torch.int64)
+    return {"prefix": Codes(tensor, [3] * takes, codec, codebook_size=67)}
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
         ({"seeds": []}, "no takes"),
         ({"max_frames": 0}, "at least one frame"),
         ({"max_frames": 1405}, "2049 rows"),
-        (
-            {
-                "prefix": Codes(
-                    torch.zeros(1, 8, 3, dtype=torch.int64), [3], "mimi-e351c8d8", codebook_size=67
-                )
-            },
-            "8 codebooks",
-        ),
-        (
-            {"prefix": Codes(torch.zeros(1, 32, 3, dtype=torch.int64), [3], "nano", codebook_size=67)},
-            "codec 'nano'",
-        ),
-        (
-            {
-                "prefix": Codes(
-                    torch.zeros(2, 32, 3, dtype=torch.int64), [3, 3], "mimi-e351c8d8", codebook_size=67
-                )
-            },
-            "2 takes",
-        ),
+        (prefix(codebooks=8), "8 codebooks"),
+        (prefix(codec="nano"), "codec 'nano'"),
+        (prefix(takes=2), "2 takes"),
     ],
 )
 def test_bad_requests_are_explained(backbone, decoder, prompt, options, words):
@@ -238,7 +216,7 @@ def test_the_last_position_can_be_used(backbone, decoder, prompt):
         ("warp", "no path 'warp'"),
     ],
 )
-def test_a_path_that_cannot_be_taken_says_why(backbone, decoder, prompt, path, words):
+def test_a_path_that_cannot_be_used_says_why(backbone, decoder, prompt, path, words):
     with pytest.raises(MisoError, match=words):
         FrameLoop(backbone, DepthSampler(decoder), prompt, seeds=[1], max_frames=5, path=path)
 
@@ -250,25 +228,20 @@ def on_cuda(checkpoint):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("path", ["plain", "graph"])
-def test_on_cuda_seeds_mean_the_same(on_cuda, prompt, run, path):
+def test_seeds_give_the_same_codes_on_cuda(on_cuda, prompt, run, path):
     model, depth = on_cuda
-    for seeds, length in (
-        ([1, 2], 20),
-        ([3, 4], 12),
-        ([5], 20),
-    ):  # the second runs what the first recorded, the third has another shape
+    # the second run uses what the first recorded, the third has another shape
+    for seeds, length in (([1, 2], 20), ([3, 4], 12), ([5], 20)):
         loop = FrameLoop(
             model, DepthSampler(depth), prompt, seeds=seeds, max_frames=length, path=path, keep_hidden=True
         )
         list(loop)
         same = run(seeds, length)
         assert (loop.codes.tensor == same.codes.tensor).float().mean() > 0.99
-        assert (loop.hidden.tensor[:, 0] - same.hidden.tensor[:, 0]).norm() < 1e-3 * same.hidden.tensor[
-            :, 0
-        ].norm()
-        assert loop.codes.takes[0].log_probability == pytest.approx(
-            same.codes.takes[0].log_probability, abs=1e-2
-        )
+        first, expected = loop.hidden.tensor[:, 0], same.hidden.tensor[:, 0]
+        assert (first - expected).norm() < 1e-3 * expected.norm()
+        got, want = (each.codes.takes[0].log_probability for each in (loop, same))
+        assert got == pytest.approx(want, abs=1e-2)
     begun = same.codes.like(same.codes.tensor[:, :, :7])
     again = FrameLoop(model, DepthSampler(depth), prompt, seeds=[5], max_frames=13, path=path, prefix=begun)
     list(again)
@@ -276,24 +249,6 @@ def test_on_cuda_seeds_mean_the_same(on_cuda, prompt, run, path):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("path", ["graph"])
-def test_a_recorded_frame_serves_one_loop_at_a_time_and_goes_with_the_weights(on_cuda, prompt, path):
+def test_a_recorded_frame_serves_one_loop_at_a_time_and_goes_with_the_weights(on_cuda, prompt):
     model, depth = on_cuda
-
-    def loop():
-        return FrameLoop(model, DepthSampler(depth), prompt, seeds=[1], max_frames=10, path=path)
-
-    first, second = loop(), loop()
-    next(first)
-    list(second)  # while the first is under way
-    list(first)
-    assert torch.equal(first.codes.tensor, second.codes.tensor)
-    kept = model.kept_frame[1]
-    list(loop())
-    assert model.kept_frame[1] is kept
-    model.to("cpu")
-    assert model.kept_frame is None
-    model.to("cuda")
-    third = loop()
-    list(third)
-    assert torch.equal(first.codes.tensor, third.codes.tensor)
+    check_recorded_frame(model, DepthSampler(depth), prompt, "graph")

@@ -1,19 +1,25 @@
-"""The kernel that computes a whole frame, against plain PyTorch: on a GPU, and its source on an emulated one."""
+"""The persistent kernel against plain PyTorch: on a GPU, and its source on an emulated GPU."""
 
+import copy
 import shutil
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
+from generation.emulator import EmulatedFrame
+from generation.recorded import check_recorded_frame
 
 from miso.checkpoints.build import build, random_tensors
 from miso.checkpoints.devices import Precision
 from miso.generation.depth import DepthSampler
 from miso.generation.frame import FrameState, PlainFrame
 from miso.generation.paths import pick_path
+from miso.generation.persistent.step import PersistentFrame, unsupported
 from miso.model.config import PRESETS, StackConfig
 from miso.model.networks import Backbone, DepthDecoder
-from miso.model.sampling import Sampling, uniforms
+from miso.model.sampling import Sampling, draw, uniforms
+from miso.text.conditioning import Prompt, Segment
 
 SMALL = replace(
     PRESETS["nano"],
@@ -25,65 +31,245 @@ SMALL = replace(
     positions=512,
     text_vocab=40,
 )
+# One KV head, so that the three programs share a context; more logits than a program has threads.
+SPLIT = replace(
+    SMALL,
+    backbone=StackConfig(2, 4, 1, 256, 512),
+    depth=StackConfig(2, 4, 2, 128, 256),
+    audio_vocab=323,
+    codebook_size=320,
+)
+CAPACITY, FRAMES, FRAME = 256, 5, 3  # positions of the cache, rows of the tables, and the row to be written
+
+emulated = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated GPU is compiled by g++")
+slow = pytest.mark.slow
+
+
+@cache
+def models(config, weights="", device="cpu"):
+    tensor = random_tensors(config, 1, device=device, dtype=torch.bfloat16)
+    precision = Precision(torch.bfloat16, weights)
+    return tuple(
+        build(kind, config, "random", tensor, device=device, precision=precision)
+        for kind in (Backbone, DepthDecoder)
+    )
+
+
+def fill(backbone, depth, takes, position):
+    """A state of random numbers whose next row stands at ``position``.
+
+    The first and the last past position have larger values than the others, so that missing one shows.
+    Later positions are larger still, so that reading them shows.
+    """
+    state = FrameState.make(backbone, depth, takes, CAPACITY, FRAMES)
+    device = state.x.device
+    generator = torch.Generator(device).manual_seed(7)
+    state.x.normal_(generator=generator)
+    for table in (state.cache.keys, state.cache.values):
+        table.normal_(generator=generator)
+        table[:, :, :, position:] = 1000
+    edges = [0, position - 1] if position else []
+    state.cache.values[:, :, :, edges] *= 20
+    state.position.fill_(position)
+    state.counter.fill_(FRAME)
+    state.u.copy_(uniforms(list(range(takes)), FRAMES, backbone.config.codebooks))
+    state.codes.fill_(-1)
+    for table in (state.log_p, state.hidden):
+        table.fill_(float("nan"))
+    return state
+
+
+def compute(step, backbone, depth, takes, sampling=Sampling(0.9, 30), position=100, u=None):
+    """A frame of ``step`` (the class), computed from the same state for every step."""
+    state = fill(backbone, depth, takes, position)
+    if u is not None:
+        state.u.copy_(u)
+    frame = step(backbone, depth, sampling, state)
+    frame()
+    return frame
+
+
+def relative(got, want):
+    return float((got.float() - want.float()).norm() / want.float().norm())
+
+
+def check_frame(step, backbone, decoder, takes):
+    """All that a frame leaves behind, against the plain frame."""
+    depth = DepthSampler(decoder, Sampling(0.9, 20))
+    plain, ours, again = (compute(kind, backbone, depth, takes) for kind in (PlainFrame, step, step))
+    want, got, repeated = (frame.state for frame in (plain, ours, again))
+    check_cache(got, want, 100)
+    assert relative(got.hidden[FRAME], want.hidden[FRAME]) < 2e-2  # both in bf16
+    # a code that rounding changes changes those after it
+    assert (got.codes[FRAME] == want.codes[FRAME]).float().mean() > 0.7
+    assert (got.position, got.counter) == (want.position, want.counter) == (101, FRAME + 1)
+    for table in ("codes", "log_p", "hidden"):
+        others = [t for t in range(FRAMES) if t != FRAME]
+        rows, untouched = (
+            getattr(got, table)[others],
+            getattr(fill(backbone, depth, takes, 100), table)[others],
+        )
+        assert torch.equal(rows.nan_to_num(-1), untouched.nan_to_num(-1))
+    assert relative(got.x, backbone.embed_frame(got.codes[FRAME])) < 1e-2
+    check_products(ours)
+    check_drawing(ours)
+    assert torch.equal(got.codes, repeated.codes) and torch.equal(got.x, repeated.x)
+    assert torch.equal(got.hidden[FRAME], repeated.hidden[FRAME])
+
+
+def check_cache(got, want, position):
+    """The new key and value are in their place, and nothing else in the cache has changed."""
+    for ours, plain in ((got.cache.keys, want.cache.keys), (got.cache.values, want.cache.values)):
+        assert relative(ours[:, :, :, position], plain[:, :, :, position]) < 2e-2
+        for part in (slice(0, position), slice(position + 1, None)):
+            assert torch.equal(ours[:, :, :, part], plain[:, :, :, part])
+
+
+def logits_of(frame):
+    """The logits [B, V] of the first and the last codebook, as the kernel left them."""
+    lowered = frame._lowered
+    return lowered.first_logits.tensor.sum(0), lowered.logits.tensor.sum(0)
+
+
+def check_products(frame):
+    """Logits are those of PyTorch for the hidden state and the codes that the kernel wrote."""
+    hidden, codes = frame.state.hidden[FRAME], frame.state.codes[FRAME]
+    first, last = logits_of(frame)
+    assert relative(first, frame.backbone.codebook0_head(hidden)) < 2e-2
+    assert relative(last, frame.depth.decoder.teacher_forced(hidden, codes)[:, -1]) < 4e-2
+
+
+def check_drawing(frame):
+    """Codes are those that ``draw`` draws: exactly of the kernel's own logits, nearly of PyTorch's."""
+    state, size, depth = frame.state, frame.backbone.config.codebook_size, frame.depth
+    codes, u = state.codes[FRAME], state.u[:, FRAME]
+    first, last = logits_of(frame)
+    assert torch.equal(codes[:, 0], draw(first, u[:, 0], frame.sampling, size))
+    assert torch.equal(codes[:, -1], draw(last, u[:, codes.shape[1] - 1], depth.sampling, size))
+    log_p = first.log_softmax(-1).gather(1, codes[:, :1])[:, 0]
+    assert torch.allclose(state.log_p[FRAME], log_p, atol=1e-4)
+    # the codebooks between: the code's logit is likely enough, and its part of the distribution holds u
+    logits = depth.decoder.teacher_forced(state.hidden[FRAME], codes)[..., :size].float()  # [B, K-1, size]
+    drawn = codes[:, 1:, None]
+    chosen = logits.gather(2, drawn)[..., 0]
+    k = 1 if depth.sampling.greedy else min(depth.sampling.top_k or size, size)
+    assert (chosen >= logits.topk(k).values[..., -1] - 0.1).all()
+    if not depth.sampling.greedy and depth.sampling.top_k == 0 and depth.sampling.temperature > 0.1:
+        cdf = torch.softmax(logits / depth.sampling.temperature, -1).cumsum(-1)
+        above, below = (
+            cdf.gather(2, drawn)[..., 0],
+            (cdf.gather(2, (drawn - 1).clamp(min=0)) * (drawn > 0))[..., 0],
+        )
+        assert ((u[:, 1:] > below - 0.02) & (u[:, 1:] < above + 0.02)).all()
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("takes", [1, 3, 8])
 @pytest.mark.parametrize("weights", ["", "int8", "int4", "fp8"])
 def test_a_frame_is_the_plain_one(weights, takes):
-    from miso.generation.persistent.step import PersistentFrame, unsupported
-
-    backbone, depth = _parts(weights, device := torch.device("cuda"))
+    backbone, decoder = models(SMALL, weights, "cuda")
+    depth = DepthSampler(decoder)
     if reason := unsupported(backbone, depth, takes):
         pytest.skip(reason)
-    assert pick_path("auto", backbone, depth, takes) == (
-        "persistent" if torch.cuda.get_device_capability(device)[0] == 9 else "graph"
+    hopper = torch.cuda.get_device_capability()[0] == 9
+    assert pick_path("auto", backbone, depth, takes) == ("persistent" if hopper else "graph")
+    check_frame(PersistentFrame, backbone, decoder, takes)
+
+
+@pytest.mark.gpu
+def test_a_recorded_frame_serves_one_loop_at_a_time_and_goes_with_the_weights():
+    backbone, decoder = models(SMALL, "", "cuda")
+    depth = DepthSampler(decoder)
+    if reason := unsupported(backbone, depth, 1):
+        pytest.skip(reason)
+    generator = torch.Generator().manual_seed(3)
+    rows = torch.randint(32, (40, SMALL.codebooks + 1), generator=generator)
+    check_recorded_frame(
+        backbone, depth, Prompt(rows, torch.ones_like(rows, dtype=torch.bool), Segment("a")), "persistent"
     )
-    _compare(PersistentFrame, backbone, depth, takes)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated GPU is compiled by g++")
-@pytest.mark.parametrize("weights, takes", [("", 1), ("int8", 3), ("int4", 1), ("fp8", 2)])
-def test_its_source_computes_the_plain_frame_on_an_emulated_gpu(weights, takes):
-    from generation.emulator import EmulatedFrame
+@emulated
+@pytest.mark.parametrize(
+    "weights, takes",
+    [
+        ("", 1),
+        ("int4", 2),
+        pytest.param("int8", 3, marks=slow),
+        pytest.param("int4", 1, marks=slow),
+        pytest.param("fp8", 2, marks=slow),
+        pytest.param("", 6, marks=slow),  # as many heads as the emulated GPU has warps,
+    ],
+)
+def test_the_source_computes_the_plain_frame_on_an_emulated_gpu(weights, takes):
+    check_frame(EmulatedFrame, *models(SMALL, weights), takes)
 
-    _compare(EmulatedFrame, *_parts(weights, torch.device("cpu")), takes)
 
-
-def _parts(weights, device):
-    tensor = random_tensors(SMALL, 1, device=device, dtype=torch.bfloat16)
-    backbone, decoder = (
-        build(kind, SMALL, "random", tensor, device=device, precision=Precision(torch.bfloat16, weights))
-        for kind in (Backbone, DepthDecoder)
+@emulated
+@pytest.mark.parametrize("takes", [1, pytest.param(3, marks=slow)])
+@pytest.mark.parametrize("position", [0, 127, 128, CAPACITY - 1])
+def test_attention_at_the_edges_of_the_context(position, takes):
+    backbone, decoder = models(SPLIT)
+    depth = DepthSampler(decoder)
+    plain, ours = (
+        compute(step, backbone, depth, takes, position=position) for step in (PlainFrame, EmulatedFrame)
     )
-    return backbone, DepthSampler(decoder, Sampling(0.9, 20))
+    check_cache(ours.state, plain.state, position)
+    assert relative(ours.state.hidden[FRAME], plain.state.hidden[FRAME]) < 2e-2
 
 
-def _compare(kind, backbone, depth, takes):
-    device, sampling = backbone.audio_embeddings.weight.device, Sampling(0.9, 30)
-    states = [FrameState.make(backbone, depth, takes, 300, 8) for _ in range(3)]
-    generator = torch.Generator(device).manual_seed(7)
-    x = torch.randn(states[0].x.shape, generator=generator, device=device)
-    past = torch.randn(2, *states[0].cache.keys[:, :, :, :100].shape, generator=generator, device=device)
-    for s in states:
-        s.x.copy_(x), s.position.fill_(100), s.u.copy_(uniforms(list(range(takes)), 8, SMALL.codebooks))
-        s.cache.keys[:, :, :, :100], s.cache.values[:, :, :, :100] = past
-        s.codes.fill_(-1), s.hidden.fill_(float("nan"))
-    plain, ours, again = (
-        step(backbone, depth, sampling, s) for step, s in zip((PlainFrame, kind, kind), states)
-    )
-    for step in (plain, ours, again):
-        step()
-    want, got, repeated = (step.state for step in (plain, ours, again))
-    assert (
-        float((got.hidden[0] - want.hidden[0]).float().norm() / want.hidden[0].float().norm()) < 2e-2
-    )  # both in bf16
-    assert (
-        got.codes[0] == want.codes[0]
-    ).float().mean() > 0.7  # a code that rounding moves moves those after it
-    assert (got.position, got.counter) == (want.position, want.counter)
-    assert (
-        torch.equal(got.codes, repeated.codes)
-        and torch.equal(got.x, repeated.x)
-        and torch.equal(got.hidden[0], repeated.hidden[0])
-    )
+@emulated
+@pytest.mark.parametrize("takes", [1, pytest.param(3, marks=slow)])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(0.0),
+        Sampling(0.9, 1),
+        Sampling(1.0, 0),
+        Sampling(1e-6, 50),
+        Sampling(0.9, 64),
+        Sampling(100, 319),
+    ],
+    ids=str,
+)
+def test_codes_are_drawn_as_in_pytorch(sampling, takes):
+    backbone, decoder = models(SPLIT)
+    frame = compute(EmulatedFrame, backbone, DepthSampler(decoder, sampling), takes, sampling)
+    check_drawing(frame)
+
+
+@emulated
+@pytest.mark.parametrize("u", [0.0, 1 - 2**-23], ids=["least", "greatest"])
+def test_the_ends_of_the_distribution(u):
+    backbone, decoder = models(SPLIT)
+    sampling = Sampling(1.0, 0)
+    numbers = torch.full((1, FRAMES, SPLIT.codebooks), u)
+    check_drawing(compute(EmulatedFrame, backbone, DepthSampler(decoder, sampling), 1, sampling, u=numbers))
+
+
+@emulated
+@pytest.mark.parametrize("takes", [1, pytest.param(3, marks=slow)])
+@pytest.mark.parametrize("sampling", [Sampling(0.9, 3), Sampling(0.0)], ids=["top-k", "greedy"])
+def test_ids_that_tie_with_the_kth_stay_in(sampling, takes):
+    backbone, decoder = (build_tied(part) for part in models(SPLIT))
+    codes = []
+    for number in (0.01, 0.99) if sampling.greedy else (0.01, 0.35, 0.99):
+        u = torch.full((takes, FRAMES, SPLIT.codebooks), number)
+        frame = compute(EmulatedFrame, backbone, DepthSampler(decoder, sampling), takes, sampling, u=u)
+        check_drawing(frame)
+        codes.append(frame.state.codes[FRAME, 0, 0])
+        for logits in logits_of(frame):
+            best = logits[:, : SPLIT.codebook_size].sort(descending=True).values
+            assert torch.equal(best[:, 2], best[:, 3])  # the third greatest ties with the fourth
+    assert len(set(map(int, codes))) == (1 if sampling.greedy else 3)
+
+
+def build_tied(part):
+    """A copy whose logits come in pairs of equal ones."""
+    part = copy.deepcopy(part)
+    if isinstance(part, Backbone):
+        weight = part.codebook0_head.weight
+        weight[1::2] = weight[: len(weight) - 1 : 2]
+    else:
+        part.audio_head[..., 1::2] = part.audio_head[..., : part.audio_head.shape[-1] - 1 : 2]
+    return part

@@ -1,5 +1,6 @@
 // A GPU for miso/persistent, in C++: what device.cuh asks of one. A thread is a fiber, which runs until it has to wait; so a read of what hasn't
 // been waited for finds old or spoilt bytes, on every run the same.
+#include <csetjmp>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -44,16 +45,28 @@ struct Copy { u8* to; const u8* from; int bytes, all; };  // to nowhere: what wa
 struct Block { u8* shared; Count named[17]; std::unordered_map<u64*, std::vector<Copy>> copies; };
 struct Warp { u32 said[32][6]; Count together; };
 struct Index { u32 x; };
-struct Fiber { ucontext_t context; Index thread, block; Block* in; Warp* warp; std::vector<Copy> begun; bool done; };
+struct Fiber {
+    ucontext_t context;  // where it starts
+    jmp_buf at;          // where it goes on
+    bool started, done;
+    const u32* turn;     // it waits while *turn is ``old``; null: it doesn't
+    u32 old;
+    Index thread, block;
+    Block* in;
+    Warp* warp;
+    std::vector<Copy> begun;
+};
 static Fiber* running;
 static Index grid, threads;
-static ucontext_t outside;
+static jmp_buf outside;
 #define threadIdx (running->thread)
 #define blockIdx (running->block)
 #define gridDim grid
 #define blockDim threads
 #define memory (running->in->shared)
-inline void others() { swapcontext(&running->context, &outside); }
+inline void others() {  // let other fibers run; not swapcontext, which makes a system call
+    if (!_setjmp(running->at)) _longjmp(outside, 1);
+}
 inline void wrong(const char* what) { fprintf(stderr, "emulated GPU: %s\n", what); abort(); }
 template <class T> inline T* aligned(const void* p) { if ((u64)p % sizeof(T)) wrong("an address isn't aligned"); return (T*)p; }
 
@@ -62,7 +75,9 @@ inline void meet(Count& t, int count) {
     if (!t.left) t.left = t.count = count;
     u32 turn = t.turn;
     told(t);
+    running->turn = &t.turn, running->old = turn;
     while (t.turn == turn) others();
+    running->turn = nullptr;
 }
 DEVICE void warp_together() { meet(running->warp->together, 32); }
 DEVICE void all_together() { meet(running->in->named[16], threads.x); }

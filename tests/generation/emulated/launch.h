@@ -5,6 +5,14 @@ static void thread() {
     others();
 }
 
+static __attribute__((noinline)) void resume(Fiber* fiber) {
+    running = fiber;
+    if (_setjmp(outside)) return;
+    if (fiber->started) _longjmp(fiber->at, 1);
+    fiber->started = true;
+    setcontext(&fiber->context);
+}
+
 extern "C" void launch(const Frame* f, int programs, int count, int shared) {
     launched = *f, grid.x = programs, threads.x = count;
     const size_t stack = 1 << 17;
@@ -26,7 +34,10 @@ extern "C" void launch(const Frame* f, int programs, int count, int shared) {
     for (bool any = true; any;) {
         any = false;
         for (Fiber* fiber : all)
-            if (!fiber->done) any = true, running = fiber, swapcontext(&outside, &fiber->context);
+            if (!fiber->done) {
+                any = true;
+                if (!fiber->turn || *fiber->turn != fiber->old) resume(fiber);
+            }
     }
     for (size_t i = 0; i < all.size(); i++) {
         if (i % count == 0) free(all[i]->in->shared), delete all[i]->in;
