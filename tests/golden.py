@@ -1,4 +1,4 @@
-"""The golden fixture's model, loaded once, and a way to run the frame loop on it."""
+"""The golden fixture's model, loaded once per session, and a way to run the frame loop on it."""
 
 from pathlib import Path
 
@@ -15,6 +15,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 @pytest.fixture(scope="session")
 def golden_paths():
+    """The paths of the model and of its expected outputs."""
     return FIXTURES / "parity_a.model.safetensors", FIXTURES / "parity_a.expected.safetensors"
 
 
@@ -45,18 +46,11 @@ def prompt(expected):
 
 @pytest.fixture(scope="session")
 def run(backbone, decoder, prompt):
-    """``run(seeds, frames)``: a frame loop that has run to its end."""
+    """``run(seeds, frames)`` returns a frame loop that has finished."""
 
     def run(seeds, frames=40, *, depth=None, **options):
-        loop = FrameLoop(
-            backbone,
-            depth or DepthSampler(decoder),
-            prompt,
-            seeds=seeds,
-            max_frames=frames,
-            keep_hidden=True,
-            **options,
-        )
+        depth = depth or DepthSampler(decoder)
+        loop = FrameLoop(backbone, depth, prompt, seeds=seeds, max_frames=frames, keep_hidden=True, **options)
         for _ in loop:
             pass
         return loop

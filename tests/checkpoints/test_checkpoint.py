@@ -1,4 +1,4 @@
-"""Checkpoints: sizes read off, streamed in, refused with all that is wrong in one error."""
+"""Checkpoints: sizes from tensors, loading in little memory, and one error that lists all problems."""
 
 import json
 import os
@@ -22,9 +22,9 @@ from miso.model.config import PRESETS, ModelConfig, StackConfig
 from miso.model.networks import Backbone
 
 
-@pytest.mark.parametrize("name", ["8b", "csm-1b"])
-def test_published_sizes_are_read_off_the_tensors(name, tmp_path):
-    """A file that has a full-size header and no data but a hole: nothing is read to open it."""
+@pytest.mark.parametrize("name", ["8b", pytest.param("csm-1b", marks=pytest.mark.slow)])
+def test_published_sizes_are_inferred_from_the_tensors(name, tmp_path):
+    """From a sparse file with a full-size header, because opening a checkpoint reads no data."""
     config, offset, header = PRESETS[name], 0, {}
     for tensor, shape in canonical_shapes(config).items():
         size = 4 * torch.Size(shape).numel()
@@ -37,15 +37,14 @@ def test_published_sizes_are_read_off_the_tensors(name, tmp_path):
         file.truncate(8 + len(text) + offset)
     checkpoint = Checkpoint(path)
     assert checkpoint.config == config
-    assert sum(torch.Size(s).numel() for s in canonical_shapes(PRESETS["8b"]).values()) == pytest.approx(
-        8.188e9, rel=1e-3
-    )
-    assert len(canonical_shapes(PRESETS["8b"])) == 367
+    if name == "8b":
+        shapes = canonical_shapes(config).values()
+        assert sum(torch.Size(shape).numel() for shape in shapes) == pytest.approx(8.188e9, rel=1e-3)
+        assert len(shapes) == 367
 
 
-def test_parts_share_nothing_and_are_what_was_saved(tmp_path):
+def test_networks_share_no_memory_and_have_the_saved_weights(tmp_path):
     config = MODEL
-
     tensor = random_tensors(config, 5)
     save_checkpoint(tmp_path / "m.safetensors", config, {n: tensor(n) for n in canonical_shapes(config)})
     checkpoint = Checkpoint(tmp_path / "m.safetensors")
@@ -58,28 +57,24 @@ def test_parts_share_nothing_and_are_what_was_saved(tmp_path):
     assert torch.allclose(depth.code_table, table, atol=1e-5)
     assert not {p.data_ptr() for p in backbone.parameters()} & {p.data_ptr() for p in depth.parameters()}
     assert not any(p.requires_grad for p in [*backbone.parameters(), *depth.parameters()])
-    again = build(type(depth), config, "x", tensor, device="cpu", precision=Precision(torch.bfloat16))
-    assert again.audio_head.dtype == torch.bfloat16 and again.transformer.rope.table.dtype == torch.float32
+    half = build(type(depth), config, "x", tensor, device="cpu", precision=Precision(torch.bfloat16))
+    assert half.audio_head.dtype == torch.bfloat16 and half.transformer.rope.table.dtype == torch.float32
 
 
 @pytest.mark.gpu
-def test_text_embeddings_stay_beside_a_gpu():
+def test_text_embeddings_stay_on_the_cpu():
     tensor = random_tensors(MODEL, 5)
     here, there = (build(Backbone, MODEL, "x", tensor, device=device) for device in ("cpu", "cuda"))
     rows = torch.randint(0, 64, (1, 70, MODEL.codebooks + 1), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(rows, dtype=torch.bool)
     for moved in (there, there.cpu(), there.cuda(), there.to(torch.bfloat16)):
-        assert (
-            moved.text_embeddings.weight.device.type == "cpu"
-            and moved.text_embeddings.weight.dtype == moved.audio_embeddings.weight.dtype
-        )
-        device = moved.audio_embeddings.weight.device
-        assert torch.allclose(
-            moved.embed(rows.to(device), mask.to(device)).float().cpu(), here.embed(rows, mask), atol=2e-1
-        )
+        text, audio = moved.text_embeddings.weight, moved.audio_embeddings.weight
+        assert text.device.type == "cpu" and text.dtype == audio.dtype
+        embedded = moved.embed(rows.to(audio.device), mask.to(audio.device)).float().cpu()
+        assert torch.allclose(embedded, here.embed(rows, mask), atol=2e-1)
 
 
-def test_fingerprint_names_the_weights(golden_paths, tmp_path):
+def test_the_fingerprint_depends_on_the_weights(golden_paths, tmp_path):
     tensors, metadata = load_file(golden_paths[0]), {"config": Checkpoint(golden_paths[0]).metadata["config"]}
     save_file(tensors, tmp_path / "same.safetensors", metadata)
     tensors["projection.weight"][0, 0] += 1
@@ -90,19 +85,17 @@ def test_fingerprint_names_the_weights(golden_paths, tmp_path):
     save_checkpoint(tmp_path / "ours.safetensors", config, tensors)
     tensors["projection.weight"][-1, -1] += 1
     save_checkpoint(tmp_path / "last.safetensors", config, tensors)
-    assert (
-        Checkpoint(tmp_path / "ours.safetensors").fingerprint
-        != Checkpoint(tmp_path / "last.safetensors").fingerprint
-    )
+    ours, last = (Checkpoint(tmp_path / f"{n}.safetensors").fingerprint for n in ("ours", "last"))
+    assert ours != last
 
 
-def test_all_that_is_wrong_is_in_one_error(golden_paths, tmp_path):
+def test_one_error_lists_all_problems(golden_paths, tmp_path):
     tensors, metadata = load_file(golden_paths[0]), {"config": Checkpoint(golden_paths[0]).metadata["config"]}
     del tensors["backbone.layers.1.attn.q_proj.weight"]
     tensors["audio_head"] = tensors["audio_head"][:, :, :60].contiguous()
     tensors["stray"] = torch.zeros(2)
     tensors["projection.weight"] = tensors["projection.weight"].to(torch.int8)
-    tensors["backbone.causal_mask"] = torch.zeros(2)  # harmless: computed here
+    tensors["backbone.causal_mask"] = torch.zeros(2)  # ignored: it is computed
     save_file(tensors, tmp_path / "bad.safetensors", metadata)
     with pytest.raises(MisoError) as e:
         Checkpoint(tmp_path / "bad.safetensors")
@@ -137,11 +130,8 @@ def _write(path, kind, golden):
     elif kind == "bad config":
         save_file(load_file(golden), path, {"config": "{"})
     elif kind == "newer family":
-        save_file(
-            load_file(golden),
-            path,
-            {"config": json.dumps({**json.loads(Checkpoint(golden).metadata["config"]), "family": "miso-2"})},
-        )
+        config = {**json.loads(Checkpoint(golden).metadata["config"]), "family": "miso-2"}
+        save_file(load_file(golden), path, {"config": json.dumps(config)})
 
 
 @pytest.mark.parametrize(
@@ -182,38 +172,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         pass
 
 
-def test_import_is_cheap():
-    """Without torch, and under 0.3 s: an interpreter's own start is taken off."""
-    times = []
-    for code in (
-        "pass",
-        "import miso, miso.vocoders, miso.vocoders.mimi, sys; assert 'torch' not in sys.modules",
-    ):
-        best = min(_seconds([sys.executable, "-X", "importtime", "-c", code]) for _ in range(3))
-        times.append(best)
-    assert times[1] - times[0] < 0.3
-
-
-def _seconds(command) -> float:
-    import time
-
-    begin = time.perf_counter()
-    subprocess.run(
-        command,
-        check=True,
-        capture_output=True,
-        cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-    )
-    return time.perf_counter() - begin
+def test_import_needs_no_torch():
+    """So that ComfyUI starts fast."""
+    code = """import sys
+before = set(sys.modules)
+import miso, miso.vocoders, miso.vocoders.mimi
+new = {name.split('.')[0] for name in set(sys.modules) - before} - sys.stdlib_module_names
+assert new == {'miso'}, new"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=__file__.rsplit("/tests/", 1)[0])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_loading_needs_memory_for_one_tensor_at_a_time(tmp_path):
-    """A 330 MB file whose largest tensor is 4 MB, loaded to where nothing takes memory."""
-    config = replace(MODEL, backbone=StackConfig(80, 8, 2, 512, 2048))
+    """A 115 MB file whose largest tensor has 4 MB, loaded to the meta device."""
+    config = replace(MODEL, backbone=StackConfig(28, 8, 2, 512, 2048))
     tensor = random_tensors(config, 0)
     save_checkpoint(tmp_path / "deep.safetensors", config, {n: tensor(n) for n in canonical_shapes(config)})
-    assert (tmp_path / "deep.safetensors").stat().st_size > 300e6
+    assert (tmp_path / "deep.safetensors").stat().st_size > 100e6
     code = """import sys
 from miso import Checkpoint
 checkpoint = Checkpoint(sys.argv[1])

@@ -1,28 +1,28 @@
-"""Fetching: only what was asked for, the tokenizer first, into the models folder. The hub itself is stood in for."""
+"""Finding and fetching checkpoints, with a mock of the Hugging Face Hub."""
 
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 
-from miso.checkpoints import fetch as download
-from miso.checkpoints import find as places
+from miso.checkpoints.fetch import fetch_file
+from miso.checkpoints.find import PUBLISHED, find_checkpoint, find_codec, find_published
 from miso.errors import MisoError
 
 
 @pytest.fixture
 def hub(monkeypatch):
-    """A hub that writes small files and notes what was asked of it; ``hub.fail`` makes a repository refuse."""
+    """The list of requested files; ``hub.fail`` maps a repository to the exception that it raises."""
 
     class Hub(list):
         fail: dict = {}
 
-    asked = Hub()
+    requests = Hub()
 
     def hf_hub_download(repository, file, *, local_dir, tqdm_class=None):
-        asked.append(f"{repository}/{file}")
-        if repository in asked.fail:
-            raise asked.fail[repository]
+        requests.append(f"{repository}/{file}")
+        if repository in requests.fail:
+            raise requests.fail[repository]
         if tqdm_class:
             with tqdm_class(total=10, desc=file) as bar:
                 bar.update(4)
@@ -32,71 +32,72 @@ def hub(monkeypatch):
         return str(Path(local_dir) / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
-    return asked
+    return requests
 
 
 def test_the_tokenizer_comes_first(hub, tmp_path):
     seen = []
-    path = download.fetch_file("miso-8b-bf16", tmp_path, progress=lambda *p: seen.append(p))
+    path = fetch_file("miso-8b-bf16", tmp_path, progress=lambda *p: seen.append(p))
     assert hub == ["unsloth/Llama-3.2-1B/tokenizer.json", "drbaph/MisoTTS-BF16/misotts-bf16.safetensors"]
-    assert (
-        path
-        == tmp_path / "miso" / "MisoTTS-BF16" / "misotts-bf16.safetensors"
-        == places.find_checkpoint("miso-8b-bf16", tmp_path)
-    )
+    assert path == tmp_path / "miso" / "MisoTTS-BF16" / "misotts-bf16.safetensors"
+    assert path == find_checkpoint("miso-8b-bf16", tmp_path)
     assert seen == [(4, 10), (10, 10)]
-    assert (
-        download.fetch_file("miso-8b-bf16", tmp_path) == path and len(hub) == 2
-    )  # what is there is not asked for again
+    # an existing file is not requested again
+    assert fetch_file("miso-8b-bf16", tmp_path) == path and len(hub) == 2
 
 
-def test_a_tokenizer_that_is_there_is_enough(hub, tmp_path, comfyui):
-    download.fetch_file(
-        "csm-1b",
-        tmp_path,
-        tokenizers=[comfyui / "comfy" / "text_encoders" / "llama_tokenizer" / "tokenizer.json"],
-    )
+def test_the_first_models_folder_with_the_file_is_used(tmp_path):
+    folders = [tmp_path / name for name in "abc"]
+    assert find_published("mimi", folders) is None
+    for folder in folders[1:]:
+        path = PUBLISHED["mimi"].path(folder)
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert find_published("mimi", folders) == PUBLISHED["mimi"].path(folders[1])
+
+
+def test_an_existing_tokenizer_is_not_fetched(hub, tmp_path, comfyui):
+    tokenizer = comfyui / "comfy" / "text_encoders" / "llama_tokenizer" / "tokenizer.json"
+    fetch_file("csm-1b", tmp_path, tokenizers=[tokenizer])
     assert hub == ["sesame/csm-1b/model.safetensors"]
 
 
 def test_without_a_tokenizer_nothing_large_is_fetched(hub, tmp_path):
     hub.fail = {"unsloth/Llama-3.2-1B": OSError("403 Client Error\nlong story")}
     with pytest.raises(MisoError, match="Llama-3.2-1B/tokenizer.json can't be fetched .*403") as e:
-        download.fetch_file("miso-8b", tmp_path)
+        fetch_file("miso-8b", tmp_path)
     assert len(hub) == 1 and "resumes where it stopped" in e.value.remedy and "long story" not in str(e.value)
 
 
 def test_a_vocoder_needs_no_tokenizer(hub, tmp_path):
-    download.fetch_file("mimi", tmp_path)
-    assert (
-        hub == ["kyutai/mimi/model.safetensors"]
-        and (tmp_path / "miso_vocoders" / "mimi" / "model.safetensors").is_file()
-    )
+    fetch_file("mimi", tmp_path)
+    assert hub == ["kyutai/mimi/model.safetensors"]
+    assert (tmp_path / "miso_vocoders" / "mimi" / "model.safetensors").is_file()
 
 
-def test_an_interrupt_ends_the_fetch(hub, tmp_path):
+def test_a_fetch_can_be_interrupted(hub, tmp_path):
     def stop(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        download.fetch_file("mimi", tmp_path, progress=stop)
+        fetch_file("mimi", tmp_path, progress=stop)
     assert not (tmp_path / "miso_vocoders" / "mimi" / "model.safetensors").exists()
 
 
 def test_unknown_names(hub, tmp_path):
     with pytest.raises(MisoError, match="no known checkpoint 'gpt-9'"):
-        download.fetch_file("gpt-9", tmp_path)
+        fetch_file("gpt-9", tmp_path)
     for name, words in (("gpt-9", "no checkpoint at gpt-9"), ("miso-8b", "fetch miso-8b")):
         with pytest.raises(MisoError, match=words):
-            places.find_checkpoint(name, tmp_path)
+            find_checkpoint(name, tmp_path)
     assert not hub
 
 
-def test_codecs_are_found_by_what_they_know(tmp_path):
+def test_codecs_are_found_by_their_codec_id(tmp_path):
     from make_tiny import make_tiny
 
     make_tiny(tmp_path)
-    (tmp_path / "notes.safetensors").write_text("no such thing")
-    assert places.find_codec("tiny", tmp_path, tmp_path / "models") == tmp_path / "tiny-codec.safetensors"
+    (tmp_path / "notes.safetensors").write_text("not safetensors")
+    assert find_codec("tiny", tmp_path, tmp_path / "models") == tmp_path / "tiny-codec.safetensors"
     with pytest.raises(MisoError, match="fetch mimi"):
-        places.find_codec("mimi-e351c8d8", tmp_path, tmp_path / "models")
+        find_codec("mimi-e351c8d8", tmp_path, tmp_path / "models")

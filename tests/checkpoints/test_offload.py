@@ -1,4 +1,4 @@
-"""Layers of the backbone that stay on the CPU: the same hidden states, and nothing of them moved, counted or saved with the rest."""
+"""Layers that stay on the CPU give the same hidden states, and are not moved, counted or saved."""
 
 from dataclasses import replace
 
@@ -19,18 +19,18 @@ from miso.model.networks import Backbone, DepthDecoder
 
 pytest.importorskip("accelerate", reason="accelerate isn't installed")
 
-# a layer is 8 MB of fp32; the rest 3 MB
+# a layer has 8 MB in fp32, everything else 3 MB
 DEEP = replace(MODEL, backbone=StackConfig(6, 4, 2, 512, 1024))
 PRECISIONS = [
     Precision(),
-    Precision(torch.bfloat16),
+    pytest.param(Precision(torch.bfloat16), marks=pytest.mark.slow),
     Precision(weights="int8"),
-    Precision(torch.bfloat16, "fp8"),
-    Precision(torch.bfloat16, "int4"),
+    pytest.param(Precision(torch.bfloat16, "fp8"), marks=pytest.mark.slow),
+    pytest.param(Precision(torch.bfloat16, "int4"), marks=pytest.mark.slow),
 ]
 
 
-def held(module: torch.nn.Module) -> int:
+def size(module: torch.nn.Module) -> int:
     return sum(t.nbytes for t in module.state_dict().values())
 
 
@@ -39,7 +39,7 @@ def prompt_rows(config, rows: int = 40) -> torch.Tensor:
 
 
 def hidden(backbone, device="cpu"):
-    """Of a prompt, and of one row after it in the prompt's cache."""
+    """Hidden states of a prompt, and of one more row with the prompt's cache."""
     rows = prompt_rows(backbone.config).to(device)
     x = backbone.embed(rows, torch.ones_like(rows, dtype=torch.bool))
     cache, positions = backbone.transformer.cache(1, 64), torch.arange(40, device=device)
@@ -54,10 +54,8 @@ def test_hidden_states_are_the_same_to_the_bit(precision):
     for on_cpu in (1, 2, 6):
         split = build(Backbone, DEEP, "", tensor, device="cpu", precision=precision, on_cpu=on_cpu)
         assert torch.equal(hidden(split), hidden(whole)) and torch.equal(hidden(split), hidden(whole))
-        assert (
-            split.bytes_on_cpu == on_cpu * layer_bytes(DEEP, precision)
-            and held(split) == held(whole) - split.bytes_on_cpu
-        )
+        assert split.bytes_on_cpu == on_cpu * layer_bytes(DEEP, precision)
+        assert size(split) == size(whole) - split.bytes_on_cpu
     assert whole.bytes_on_cpu == 0
 
 
@@ -68,29 +66,27 @@ def saved(tmp_path_factory):
     return Checkpoint(path)
 
 
-def test_only_the_rest_moves(saved):
+def test_only_the_other_layers_move(saved):
     backbone, moved = saved.load_backbone(on_cpu=2), []
     before = hidden(backbone)
-    backbone._apply(lambda t: (moved.append(t), t.clone())[1])  # what every way of moving comes down to
-    table = backbone.transformer.rope.table  # in no file and of no part's size
-    text = backbone.text_embeddings.weight.nbytes  # it finds its own place
-    assert sum(t.nbytes for t in moved if t.shape != table.shape) == held(backbone) - text
+    backbone._apply(lambda t: (moved.append(t), t.clone())[1])  # all ways of moving call this
+    table = backbone.transformer.rope.table  # not in the state dict
+    text = backbone.text_embeddings.weight.nbytes  # moves separately
+    assert sum(t.nbytes for t in moved if t.shape != table.shape) == size(backbone) - text
     assert not any("layers.5" in n for n in backbone.state_dict())
     assert torch.equal(hidden(backbone), before)
     backbone.requires_grad_(False).eval()
     assert len(list(backbone.parameters())) == len(backbone.state_dict())
 
 
-def test_a_run_takes_the_plain_path(saved, checkpoint, prompt, run):
+def test_a_run_uses_the_plain_path(saved, checkpoint, prompt, run):
     backbone, depth = checkpoint.load_backbone(on_cpu=1), DepthSampler(checkpoint.load_depth())
     loop = FrameLoop(backbone, depth, prompt, seeds=[1, 2], max_frames=8, keep_hidden=True)
     list(loop)
     same = run([1, 2], 8)
-    assert (
-        loop.path == "plain"
-        and torch.equal(loop.codes.tensor, same.codes.tensor)
-        and torch.equal(loop.hidden.tensor, same.hidden.tensor)
-    )
+    assert loop.path == "plain"
+    assert torch.equal(loop.codes.tensor, same.codes.tensor)
+    assert torch.equal(loop.hidden.tensor, same.hidden.tensor)
     for path in ("graph", "persistent"):
         with pytest.raises(MisoError, match="backbone's layers stay on the CPU"):
             pick_path(path, backbone, depth, 1)
@@ -103,7 +99,7 @@ def test_a_run_takes_the_plain_path(saved, checkpoint, prompt, run):
     [Precision(torch.bfloat16), Precision(torch.bfloat16, "int8"), Precision(torch.bfloat16, "int4")],
     ids=str,
 )
-def test_on_cuda_two_layers_less_are_held(precision):
+def test_on_cuda_two_layers_less_are_in_memory(precision):
     config = replace(MODEL, backbone=StackConfig(8, 8, 2, 1024, 4096))  # 32 MB a layer in bf16
     tensor, layer = random_tensors(config, 3), layer_bytes(config, precision)
 
@@ -116,17 +112,17 @@ def test_on_cuda_two_layers_less_are_held(precision):
         model = build(Backbone, config, "", tensor, device="cuda", precision=precision, on_cpu=on_cpu)
         return model, used() - start
 
-    whole, all_of_it = load(0)
-    want = hidden(whole, "cuda")  # also makes what libraries keep for themselves
+    whole, whole_size = load(0)
+    want = hidden(whole, "cuda")  # and the libraries allocate their workspaces
     del whole
-    split, rest = load(2)
-    assert all_of_it - rest == pytest.approx(2 * layer, rel=0.05)
+    split, split_size = load(2)
+    assert whole_size - split_size == pytest.approx(2 * layer, rel=0.05)
     before = used()
     for _ in range(3):
         torch.testing.assert_close(hidden(split, "cuda").float(), want.float(), rtol=1e-2, atol=1e-2)
-    assert used() - before < 0.5 * layer  # nothing stays of those that were on their way
+    assert used() - before < 0.5 * layer  # the copied layers are freed
     split.to("cpu")
-    assert before - used() == pytest.approx(rest, rel=0.05, abs=2**20)
+    assert before - used() == pytest.approx(split_size, rel=0.05, abs=2**20)
     split.to("cuda")
     torch.testing.assert_close(hidden(split, "cuda").float(), want.float(), rtol=1e-2, atol=1e-2)
     depth = DepthSampler(build(DepthDecoder, config, "", tensor, device="cuda", precision=precision))

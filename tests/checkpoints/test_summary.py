@@ -1,4 +1,4 @@
-"""Checkpoints known from before: none of their files opened, unless they are others than they were."""
+"""Summaries of checkpoints: no file is opened again unless it has changed."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from miso.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from miso.checkpoints.summary import CheckpointSummary
 from miso.errors import MisoError
 
-_watching: list[set[str]] = []  # a hook stays for good, so that one serves all tests
+_watching: list[set[str]] = []  # an audit hook can't be removed, so that one serves all tests
 addaudithook(
     lambda event, args: event == "open" and [seen.add(Path(str(args[0])).name) for seen in _watching]
 )
@@ -23,7 +23,7 @@ addaudithook(
 
 @contextmanager
 def opening():
-    """The names of the files that are opened meanwhile."""
+    """The set of names of files that are opened inside the block."""
     _watching.append(set())
     try:
         yield _watching[-1]
@@ -36,8 +36,8 @@ def write(path, seed=1) -> None:
     save_checkpoint(path, MODEL, {name: tensor(name) for name in canonical_shapes(MODEL)})
 
 
-def facts(known):
-    return known.config, known.fingerprint, known.weights
+def facts(summary):
+    return summary.config, summary.fingerprint, summary.weights
 
 
 @pytest.fixture
@@ -46,94 +46,86 @@ def tiny(tmp_path):
     return tmp_path / "tiny.safetensors"
 
 
-def test_the_second_look_opens_no_file_of_it(tiny, tmp_path):
+def test_the_second_summary_does_not_open_the_checkpoint(tiny, tmp_path):
     with opening() as first:
-        known = CheckpointSummary(tiny, tmp_path / "notes")
+        summary = CheckpointSummary(tiny, tmp_path / "notes")
     with opening() as second:
-        again = CheckpointSummary(tiny, tmp_path / "notes")
-        encoder = again.text_encoder()
+        from_note = CheckpointSummary(tiny, tmp_path / "notes")
+        encoder = from_note.text_encoder()
     opened = Checkpoint(tiny)
-    assert (
-        facts(known) == facts(again) == (opened.config, opened.fingerprint, opened.weights)
-        and encoder.config == MODEL
-    )
+    assert facts(summary) == facts(from_note) == facts(opened) and encoder.config == MODEL
     assert "tiny.safetensors" in first and "tiny.safetensors" not in second
     with opening() as third:
-        loaded = again.checkpoint.load_depth()
+        loaded = from_note.checkpoint.load_depth()
     assert "tiny.safetensors" in third and loaded.audio_head.equal(opened.load_depth().audio_head)
 
 
-def test_another_file_under_its_name_is_another_checkpoint(tiny, tmp_path):
+def test_a_replaced_file_is_noticed(tiny, tmp_path):
     before = CheckpointSummary(tiny, tmp_path / "notes")
     stat = tiny.stat()
     write(tmp_path / "other.safetensors", seed=2)
     os.utime(tmp_path / "other.safetensors", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    (tmp_path / "other.safetensors").replace(tiny)  # as long, and by its own account as old
+    (tmp_path / "other.safetensors").replace(tiny)  # same size, same mtime
     after = CheckpointSummary(tiny, tmp_path / "notes")
     assert after.fingerprint == Checkpoint(tiny).fingerprint != before.fingerprint
     assert facts(CheckpointSummary(tiny, tmp_path / "notes")) == facts(after)
 
 
-def test_shards_and_the_config_beside_them_count(golden_paths, tmp_path):
+def test_changes_of_shards_and_config_json_are_noticed(golden_paths, tmp_path):
     tensors, config = load_file(golden_paths[0]), Checkpoint(golden_paths[0]).config
     names = sorted(tensors)
     shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
-    for shard, held in shards.items():
-        save_file({name: tensors[name] for name in held}, tmp_path / shard, {"config": config.to_json()})
+
+    def write_shard(shard):
+        content = {name: tensors[name] for name in shards[shard]}
+        save_file(content, tmp_path / shard, {"config": config.to_json()})
+
+    for shard in shards:
+        write_shard(shard)
     index = tmp_path / "model.safetensors.index.json"
-    index.write_text(
-        json.dumps({"weight_map": {name: shard for shard, held in shards.items() for name in held}})
-    )
-    known = CheckpointSummary(index, tmp_path / "notes")
+    weight_map = {name: shard for shard, content in shards.items() for name in content}
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    summary = CheckpointSummary(index, tmp_path / "notes")
     with opening() as second:
-        assert facts(CheckpointSummary(index, tmp_path / "notes")) == facts(known)
+        assert facts(CheckpointSummary(index, tmp_path / "notes")) == facts(summary)
     assert not {*shards, index.name} & second
-    (tmp_path / "config.json").write_text(
-        "{}"
-    )  # says how many heads where it is of a model that has none written down
+    (tmp_path / "config.json").write_text("{}")  # would give the head counts of a model without config
     with opening() as third:
-        assert facts(CheckpointSummary(index, tmp_path / "notes")) == facts(known)
+        assert facts(CheckpointSummary(index, tmp_path / "notes")) == facts(summary)
     assert {*shards, index.name} <= third
     tensors[names[1]] = tensors[names[1]] + 1
-    save_file(
-        {name: tensors[name] for name in shards["b.safetensors"]},
-        tmp_path / "b.safetensors",
-        {"config": config.to_json()},
-    )
-    assert CheckpointSummary(index, tmp_path / "notes").fingerprint != known.fingerprint
+    write_shard("b.safetensors")
+    assert CheckpointSummary(index, tmp_path / "notes").fingerprint != summary.fingerprint
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "{}", '{"version": "0", "files": []}', '{"files": 3}']
 )
-def test_a_damaged_note_is_made_anew(tiny, tmp_path, text):
-    known = CheckpointSummary(tiny, tmp_path / "notes")
+def test_a_damaged_note_is_replaced(tiny, tmp_path, text):
+    summary = CheckpointSummary(tiny, tmp_path / "notes")
     (note,) = (tmp_path / "notes").iterdir()
     whole = note.read_text()
     note.write_text(text)
-    assert facts(CheckpointSummary(tiny, tmp_path / "notes")) == facts(known) and note.read_text() == whole
+    assert facts(CheckpointSummary(tiny, tmp_path / "notes")) == facts(summary) and note.read_text() == whole
 
 
-def test_notes_are_no_condition(tiny, tmp_path):
+def test_a_folder_that_cant_be_written_is_no_error(tiny, tmp_path):
     (tmp_path / "notes").write_text("a file where the folder should be")
     assert CheckpointSummary(tiny, tmp_path / "notes").config == MODEL
 
 
-def test_what_is_no_checkpoint_is_said_and_not_noted(tmp_path):
+def test_there_is_no_note_for_a_bad_file(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"\x80\x02no")
     with pytest.raises(MisoError, match="pickle"):
         CheckpointSummary(tmp_path / "bad.safetensors", tmp_path / "notes")
     assert not (tmp_path / "notes").exists()
 
 
-def test_weights_of_another_checkpoint_are_not_loaded_as_this_one(tiny, tmp_path):
+def test_weights_of_a_replaced_checkpoint_are_not_loaded(tiny, tmp_path):
     CheckpointSummary(tiny, tmp_path / "notes")
-    known = CheckpointSummary(tiny, tmp_path / "notes")
+    summary = CheckpointSummary(tiny, tmp_path / "notes")
     write(tiny, seed=2)
     with pytest.raises(MisoError, match="another checkpoint"):
-        known.checkpoint  # noqa: B018
-    assert (
-        CheckpointSummary(tiny, tmp_path / "notes")
-        .checkpoint.tensor("audio_head")
-        .equal(random_tensors(MODEL, 2)("audio_head"))
-    )
+        summary.checkpoint  # noqa: B018
+    reopened = CheckpointSummary(tiny, tmp_path / "notes").checkpoint
+    assert reopened.tensor("audio_head").equal(random_tensors(MODEL, 2)("audio_head"))

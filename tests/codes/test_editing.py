@@ -1,4 +1,4 @@
-"""Editing codes: every operation does to the frames of every take, and to what they say, what it does to a Python list."""
+"""Editing: operations treat the frames of every take, and their spans, as slices of a Python list."""
 
 import json
 
@@ -16,34 +16,28 @@ from miso.vocoders import coded_silence
 CODEBOOKS, SIZE = 3, 2048
 
 
-def make(lengths, seed=0, said="") -> Codes:
-    """Random codes; each take is cut into segments of up to four frames, and every third says nothing."""
-    tensor = torch.randint(
-        0, SIZE, (len(lengths), CODEBOOKS, max(lengths)), generator=torch.Generator().manual_seed(seed)
-    )
-    takes = [
-        Take(
-            i,
-            "eos",
-            tuple(
-                Span(s, min(s + 4, n), f"{said}{seed} {i} {s}", s % 2) for s in range(0, n, 4) if s % 12 != 8
-            ),
-        )
-        for i, n in enumerate(lengths)
-    ]
+def make(lengths, seed=0) -> Codes:
+    """Random codes with spans of up to four frames; every third stretch of four frames has no span."""
+    shape, generator = (len(lengths), CODEBOOKS, max(lengths)), torch.Generator().manual_seed(seed)
+    tensor = torch.randint(0, SIZE, shape, generator=generator)
+    takes = []
+    for i, n in enumerate(lengths):
+        starts = [s for s in range(0, n, 4) if s % 12 != 8]
+        spans = tuple(Span(s, min(s + 4, n), f"{seed} {i} {s}", s % 2) for s in starts)
+        takes.append(Take(i, "eos", spans))
     return Codes(tensor, lengths, "nano", takes=tuple(takes), source={"model": "m"})
 
 
 @st.composite
 def ranges(draw, takes=st.integers(1, 3)):
-    """Codes, and a range and a place that all takes have."""
+    """Codes, and a range and a position that all takes have."""
     lengths = draw(takes.flatmap(lambda n: st.lists(st.integers(1, 18), min_size=n, max_size=n)))
     start, end = sorted(draw(st.tuples(*[st.integers(0, min(lengths))] * 2)))
     return make(lengths, draw(st.integers(0, 9))), start, end, draw(st.integers(0, min(lengths)))
 
 
 def frames(codes: Codes) -> list[list[tuple]]:
-    """Each take as a list of (the codes, the words and the speaker) of each frame."""
+    """For each take a list of frames, each as (codes, (text, speaker))."""
     out = []
     for i, take in enumerate(codes.takes):
         says = [None] * int(codes.lengths[i])
@@ -55,7 +49,7 @@ def frames(codes: Codes) -> list[list[tuple]]:
 
 
 def same(a: Codes, b: Codes) -> bool:
-    """All but the stop reason, which edited codes don't have."""
+    """Whether all but the stop reason, which edited codes lack, is equal."""
     return (
         a.tensor.equal(b.tensor)
         and a.lengths.equal(b.lengths)
@@ -64,11 +58,10 @@ def same(a: Codes, b: Codes) -> bool:
 
 
 def check(edited: Codes, original: Codes, expected) -> None:
-    """``expected`` of each take's list of frames, seeds and source as they were."""
+    """Frames must be ``expected(frames)`` for each take, seeds and source unchanged."""
     assert frames(edited) == [expected(x) for x in frames(original)]
-    assert [t.seed for t in edited.takes] == [
-        t.seed for t in original.takes
-    ] and edited.source == original.source
+    assert [t.seed for t in edited.takes] == [t.seed for t in original.takes]
+    assert edited.source == original.source
     untouched = all(expected(x) == x for x in frames(original))
     assert untouched or any(t.stop is None for t in edited.takes)
 
@@ -124,13 +117,12 @@ def test_repeat_and_delete(case, times):
     assert same(editing.delete(edited, e, e + times * (e - s)), codes)
 
 
-def test_a_line_said_twice_is_two_segments_and_a_stutter_is_one():
-    codes = Codes(
-        torch.arange(30).reshape(1, 3, 10), [10], "nano", takes=(Take(1, "eos", (Span(0, 10, "Hello."),)),)
-    )
+def test_a_repeated_line_has_two_spans_and_a_stutter_one():
+    take = Take(1, "eos", (Span(0, 10, "Hello."),))
+    codes = Codes(torch.arange(30).reshape(1, 3, 10), [10], "nano", takes=(take,))
     assert editing.repeat(codes, 0, 10).takes[0].spans == (Span(0, 10, "Hello."), Span(10, 20, "Hello."))
     assert editing.repeat(codes, 2, 10).takes[0].spans == (Span(0, 18, "Hello."),)
-    assert editing.trim(codes).takes == codes.takes  # what isn't cut keeps its stop reason
+    assert editing.trim(codes).takes == codes.takes  # an uncut take keeps its stop reason
     assert editing.trim(codes, 1).takes[0].stop is None
 
 
@@ -148,16 +140,14 @@ def test_insert_and_delete(case, second):
 @given(ranges(), st.integers(0, 9), st.integers(1, 4))
 def test_silence_and_delete(case, count, length):
     codes, _, _, at = case
-    silence = Codes(
-        torch.arange(5 * length).reshape(1, 5, length), [length], "nano"
-    )  # more codebooks: the first ones count
+    # more codebooks than the codes: only the first ones are used
+    silence = Codes(torch.arange(5 * length).reshape(1, 5, length), [length], "nano")
     edited = editing.insert_silence(codes, at, count, silence)
     quiet = [tuple(silence.tensor[0, :CODEBOOKS, t % length].tolist()) for t in range(count)]
 
     def expected(x):
-        within = (
-            x[at - 1][1] if 0 < at < len(x) and x[at - 1][1] == x[at][1] else None
-        )  # a pause within a segment is part of it
+        # a pause within a span is part of it
+        within = x[at - 1][1] if 0 < at < len(x) and x[at - 1][1] == x[at][1] else None
         return x[:at] + [(q, within) for q in quiet] + x[at:]
 
     check(edited, codes, expected)
@@ -189,13 +179,11 @@ def test_replace_codebooks_and_back(case, first):
 def test_keep_codebooks(case, count):
     codes = case[0]
     kept = editing.keep_codebooks(codes, count)
-    assert (
-        frames(kept) == [[(column[:count], words) for column, words in take] for take in frames(codes)]
-        and kept.takes == codes.takes
-    )
+    assert frames(kept) == [[(column[:count], words) for column, words in take] for take in frames(codes)]
+    assert kept.takes == codes.takes
 
 
-def test_spans_that_were_one_are_one_as_join_spans_has_it():
+def test_joining_all_frames_restores_the_spans():
     codes = make([16])
     parts = [editing.trim(codes, i, 1) for i in range(16)]
     joined = parts[0]
@@ -231,7 +219,7 @@ LONG, SHORT = make([10]), make([10, 4])
         (lambda: editing.keep_codebooks(LONG, 0), ["0", "1 to 3"]),
     ],
 )
-def test_what_doesnt_fit_is_explained(edit, words):
+def test_errors_name_the_numbers(edit, words):
     with pytest.raises(MisoError) as e:
         edit()
     assert all(word in str(e.value) for word in words), e.value
@@ -256,14 +244,11 @@ def codec():
     return MimiVocoder(random_mimi(sizes, seed=1, codec="nano"))
 
 
-def test_coded_silence_is_what_the_encoder_makes_of_none(codec):
+def test_coded_silence_is_what_the_encoder_makes_of_zeros(codec):
     silence = coded_silence(codec, 6)
     whole = codec.encode(torch.zeros(1, 1, 60 * codec.frame_size))
-    assert (
-        silence.tensor.shape == (1, CODEBOOKS, 6)
-        and silence.tensor.equal(whole[:, :, 25:31])
-        and silence.codec == "nano"
-    )
+    assert silence.tensor.shape == (1, CODEBOOKS, 6) and silence.codec == "nano"
+    assert silence.tensor.equal(whole[:, :, 25:31])
     assert silence.takes[0].spans == ()
     assert silence.tensor.equal(coded_silence(codec, 50).tensor[:, :, :6])
 
@@ -272,7 +257,7 @@ def test_coded_silence_is_what_the_encoder_makes_of_none(codec):
 
 OTHER = make([8], seed=5)
 SILENCE = make([2], seed=6)
-EDITS = {  # each against the function
+EDITS = {  # fields of each operation, and the function that does the same
     "delete": ({"start": 2, "end": 5}, lambda c: editing.delete(c, 2, 5)),
     "insert_silence": ({"at": 3, "frames": 5}, lambda c: editing.insert_silence(c, 3, 5, SILENCE)),
     "copy": ({"start": 1, "end": 3, "to": 7}, lambda c: editing.copy(c, 1, 3, 7)),
@@ -293,7 +278,7 @@ def replay(edits, codes=LONG):
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edit_is_its_function(name):
+def test_an_edit_equals_its_function(name):
     fields, function = EDITS[name]
     edited = replay(json.dumps([{"op": name, **fields}]))
     assert same(edited.codes, function(LONG)) and edited.prefix is edited.redecode_from is None
@@ -375,14 +360,14 @@ def test_marks():
         ([{"op": "redecode_from", "frame": 12}], ["Operation 1 (redecode_from)", "12"]),
     ],
 )
-def test_an_edit_that_doesnt_fit_is_named(edits, words):
+def test_an_edit_that_does_not_fit_is_named(edits, words):
     with pytest.raises(MisoError) as e:
         replay(edits)
     assert all(word in str(e.value) for word in words), e.value
     assert e.value.input == "edits"
 
 
-def test_edits_say_what_is_not_connected():
+def test_errors_name_the_missing_input():
     with pytest.raises(MisoError, match="Operation 1 \\(insert\\).*second codes"):
         editing.apply(LONG, [{"op": "insert", "at": 0, "start": 0, "end": 1}])
     with pytest.raises(MisoError, match="Operation 1 \\(insert_silence\\).*vocoder"):
@@ -393,7 +378,7 @@ def test_edits_say_what_is_not_connected():
 
 
 def speech(seconds: float, rate: int, seed: int) -> torch.Tensor:
-    """Noise in syllables, four a second, that swells and fades."""
+    """Noise that swells and fades four times a second, like syllables."""
     generator = torch.Generator().manual_seed(seed)
     t = torch.arange(int(seconds * rate)) / rate
     tone = sum(torch.sin(2 * torch.pi * f * t) / f for f in (120, 240, 720, 1800)) * 60
@@ -404,7 +389,7 @@ def speech(seconds: float, rate: int, seed: int) -> torch.Tensor:
     )
 
 
-def test_a_click_stands_out_and_a_place_within_speech_does_not():
+def test_a_click_is_audible_and_plain_speech_is_not():
     rate = 24_000
     wave = speech(4, rate, seed=1)
     places = [int(s * rate) for s in (0.7, 1.3, 2.1, 2.9)]
@@ -417,7 +402,7 @@ def test_a_click_stands_out_and_a_place_within_speech_does_not():
     assert min(audibility(clicking, rate, places)) > 0.99
 
 
-def test_an_onset_after_a_gap_is_louder_than_a_crossfade():
+def test_a_gap_is_more_audible_than_a_crossfade():
     rate = 24_000
     a, b = speech(2, rate, seed=1), speech(2, rate, seed=2)
     gap = torch.cat((a, torch.zeros(rate // 50), b))

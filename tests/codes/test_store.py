@@ -1,4 +1,4 @@
-"""Codes kept between runs: found again bit by bit, made again when damaged, within a limit, whoever else uses the folder."""
+"""The store: entries are found again exactly, removed when damaged, limited in size, and safe to share."""
 
 import os
 import threading
@@ -23,30 +23,25 @@ KEYS = ["a" * 64, "b" * 64, "c" * 64, "d" * 64]
 def make(seed=0, frames=20, stop="eos") -> tuple[Codes, Hidden]:
     generator = torch.Generator().manual_seed(seed)
     takes = (Take(seed, stop, (Span(0, frames, f"Line {seed}."),)), Take(seed + 1, "eos"))
-    codes = Codes(
-        torch.randint(0, 2048, (2, 32, frames), generator=generator),
-        [frames, frames - 3],
-        "nano",
-        takes=takes,
-        source={"model": "m", "sampling": {"temperature": 0.9, "top_k": 50}},
-    )
-    return codes, Hidden(
-        torch.randn(2, frames, 16, generator=generator).to(torch.bfloat16), codes.lengths, "m"
-    )
+    tensor = torch.randint(0, 2048, (2, 32, frames), generator=generator)
+    source = {"model": "m", "sampling": {"temperature": 0.9, "top_k": 50}}
+    codes = Codes(tensor, [frames, frames - 3], "nano", takes=takes, source=source)
+    hidden = torch.randn(2, frames, 16, generator=generator).to(torch.bfloat16)
+    return codes, Hidden(hidden, codes.lengths, "m")
 
 
-def equal(found, made) -> bool:
-    (codes, hidden), (made_codes, made_hidden) = found, made
+def equal(entry, other) -> bool:
+    (codes, hidden), (other_codes, other_hidden) = entry, other
     return (
-        codes.tensor.equal(made_codes.tensor)
-        and codes.lengths.equal(made_codes.lengths)
-        and codes.takes == made_codes.takes
-        and codes.source == made_codes.source
-        and codes.codec == made_codes.codec
-        and hidden.tensor.equal(made_hidden.tensor)
-        and hidden.tensor.dtype == made_hidden.tensor.dtype
-        and hidden.lengths.equal(made_hidden.lengths)
-        and hidden.fingerprint == made_hidden.fingerprint
+        codes.tensor.equal(other_codes.tensor)
+        and codes.lengths.equal(other_codes.lengths)
+        and codes.takes == other_codes.takes
+        and codes.source == other_codes.source
+        and codes.codec == other_codes.codec
+        and hidden.tensor.equal(other_hidden.tensor)
+        and hidden.tensor.dtype == other_hidden.tensor.dtype
+        and hidden.lengths.equal(other_hidden.lengths)
+        and hidden.fingerprint == other_hidden.fingerprint
     )
 
 
@@ -60,7 +55,7 @@ def age(store, key, seconds):
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_what_is_kept_is_found_bit_by_bit(store):
+def test_entries_are_found_again_exactly(store):
     made = make()
     assert store.get(KEYS[0]) is None and store.list() == [] and store.prune() == 0
     assert store.put(KEYS[0], *made)
@@ -71,7 +66,7 @@ def test_what_is_kept_is_found_bit_by_bit(store):
     assert Hidden.load(path.with_suffix(".hidden.safetensors")).tensor.equal(made[1].tensor)
 
 
-def test_no_frames_are_kept_too(store):
+def test_takes_without_frames_are_kept(store):
     codes = Codes(torch.zeros(1, 32, 0, dtype=torch.int64), [0], "nano", takes=(Take(3, "eos"),))
     made = codes, Hidden(torch.zeros(1, 0, 16), codes.lengths, "m")
     assert store.put(KEYS[0], *made) and equal(store.get(KEYS[0]), made)
@@ -83,23 +78,18 @@ def test_interrupted_and_too_large_runs_are_not_kept(store):
     assert store.list() == []
 
 
-def test_list_says_where_they_come_from(store):
+def test_list(store):
     store.put(KEYS[0], *make(seed=5))
     store.put(KEYS[1], make(seed=7)[0])
     age(store, KEYS[0], 50)
     last, first = store.list()
     assert (last.key, last.text, last.seeds, last.hidden) == (KEYS[1], "Line 7.", (7, 8), False)
-    assert (first.key, first.text, first.seeds, first.seconds, first.hidden) == (
-        KEYS[0],
-        "Line 5.",
-        (5, 6),
-        1.6,
-        True,
-    )
+    assert (first.key, first.text, first.seeds, first.hidden) == (KEYS[0], "Line 5.", (5, 6), True)
+    assert first.seconds == 1.6
     assert abs(first.made - time.time()) < 60 and abs(first.used - (time.time() - 50)) < 10
     assert first.size == sum(p.stat().st_size for p in store.folder.glob(f"{KEYS[0]}*"))
     store.get(KEYS[0])
-    assert store.list()[0].key == KEYS[0]  # use makes it the last to go
+    assert store.list()[0].key == KEYS[0]  # the most recently used
 
 
 @pytest.mark.parametrize("name", [f"{KEYS[0]}.safetensors", f"{KEYS[0]}.hidden.safetensors"])
@@ -111,11 +101,11 @@ def test_list_says_where_they_come_from(store):
         lambda data, other: data[:-30],
         lambda data, other: b"",
         lambda data, other: b"\x80\x04K\x01.",
-        lambda data, other: other,  # the file of another entry, whole in itself
+        lambda data, other: other,  # the valid file of another entry
     ],
     ids=["flipped", "header", "cut", "empty", "pickle", "swapped"],
 )
-def test_a_damaged_entry_is_made_again(store, name, harm, caplog):
+def test_a_damaged_entry_is_removed(store, name, harm, caplog):
     made, path = make(), store.folder / name
     store.put(KEYS[1], *make(seed=9))
     other = (store.folder / name.replace(KEYS[0], KEYS[1])).read_bytes()
@@ -127,16 +117,16 @@ def test_a_damaged_entry_is_made_again(store, name, harm, caplog):
     assert store.put(KEYS[0], *made) and equal(store.get(KEYS[0]), made) and store.verify() == []
 
 
-def test_a_file_that_the_store_did_not_write_is_no_entry(store):
+def test_files_of_others_are_not_entries(store):
     store.folder.mkdir()
     make()[0].save(store.folder / f"{KEYS[0]}.safetensors")
     assert store.list() == [] and store.get(KEYS[0]) is None
     store.put(KEYS[0], make()[0])
     (store.folder / f"{KEYS[0]}.safetensors").rename(store.folder / f"{KEYS[1]}.safetensors")
-    assert store.get(KEYS[1]) is None  # nor is one under another's key
+    assert store.get(KEYS[1]) is None  # nor is an entry under another key
 
 
-def test_the_one_used_longest_ago_goes_first(store):
+def test_the_least_recently_used_is_removed_first(store):
     for i, key in enumerate(KEYS[:3]):
         store.put(key, *make(seed=i))
         age(store, key, 300 - 100 * i)
@@ -149,7 +139,7 @@ def test_the_one_used_longest_ago_goes_first(store):
     assert store.clear() == 1 and list(store.folder.iterdir()) == []
 
 
-def test_what_a_crash_left_is_swept_away_and_what_is_being_written_is_not(store):
+def test_leftovers_of_a_crash_are_removed(store):
     store.put(KEYS[0], *make())
     old = [
         f".{KEYS[1]}.abc.safetensors",
@@ -162,12 +152,8 @@ def test_what_a_crash_left_is_swept_away_and_what_is_being_written_is_not(store)
         if name != new:
             os.utime(store.folder / name, (time.time() - 10_000,) * 2)
     store.prune()
-    assert {p.name for p in store.folder.iterdir()} == {
-        f"{KEYS[0]}.safetensors",
-        f"{KEYS[0]}.hidden.safetensors",
-        new,
-        foreign,
-    }
+    entry = {f"{KEYS[0]}.safetensors", f"{KEYS[0]}.hidden.safetensors"}
+    assert {p.name for p in store.folder.iterdir()} == {*entry, new, foreign}
 
 
 def test_a_folder_that_cant_be_written_is_no_error(tmp_path, caplog):
@@ -175,14 +161,14 @@ def test_a_folder_that_cant_be_written_is_no_error(tmp_path, caplog):
     assert not Store(tmp_path / "file" / "kept").put(KEYS[0], *make()) and "could not be kept" in caplog.text
 
 
-def test_a_key_is_no_path(store):
+def test_a_key_can_not_be_a_path(store):
     for key in ("../x", "", "A" * 64, "a" * 63):
         with pytest.raises(MisoError):
             store.get(key)
 
 
-def test_several_may_use_one_folder(tmp_path):
-    """Threads as servers: each with a Store of its own that puts, gets and prunes; nobody ever sees half an entry or an error."""
+def test_several_servers_can_share_a_folder(tmp_path):
+    """Threads as servers, each with its own Store: none ever sees an incomplete entry or an error."""
     made = [make(seed=i) for i in range(4)]
     folder, errors = tmp_path / "kept", []
     Store(folder).put(KEYS[0], *made[0])
@@ -211,7 +197,7 @@ def test_several_may_use_one_folder(tmp_path):
     assert any(found.values()) and all(equal(found[key], made[i]) for i, key in enumerate(KEYS) if found[key])
 
 
-def test_all_that_decides_the_codes_decides_the_key():
+def test_the_key_depends_on_everything_that_determines_the_codes():
     rows = torch.arange(12).reshape(3, 4)
     base = {
         "fingerprint": "m",
@@ -243,9 +229,8 @@ def test_all_that_decides_the_codes_decides_the_key():
         {"prefix": make(0)[0].take(0)},
     ]
     keys = [codes_key(**base), *(codes_key(**{**base, **change}) for change in changes)]
-    assert (
-        len(set(keys)) == len(keys) and codes_key(**base) == keys[0] and all(len(key) == 64 for key in keys)
-    )
+    assert len(set(keys)) == len(keys) and codes_key(**base) == keys[0]
+    assert all(len(key) == 64 for key in keys)
 
 
 def test_the_command(store, capsys):
@@ -262,8 +247,7 @@ def test_the_command(store, capsys):
     assert main(["cache", "prune", *run]) == 0 and len(store.list()) == 1
     assert main(["cache", "prune", "--limit", "0", *run]) == 0 and store.list() == []
     store.put(KEYS[1], *make(seed=7))
-    assert (
-        main(["cache", "clear", *run]) == 0 and store.list() == [] and "1 removed" in capsys.readouterr().out
-    )
+    assert main(["cache", "clear", *run]) == 0 and store.list() == []
+    assert "1 removed" in capsys.readouterr().out
     with pytest.raises(MisoError, match="limit"):
         main(["cache", "prune", "--limit", "-1", *run])
