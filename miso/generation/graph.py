@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -15,6 +16,8 @@ class Step(Protocol):
     state: FrameState
 
     def __call__(self, window: int | None = None) -> None: ...
+
+    def parts(self) -> dict[str, Callable[[], object]]: ...
 
 
 class GraphFrame:

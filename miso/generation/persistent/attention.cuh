@@ -1,7 +1,8 @@
 enum { QUERY, KEY, VALUE };
 
-// A pair of a row that is attended with, as it is used: query and key turned by the angle whose cosine and sine those are, the query scaled, key and
-// value as they are kept, and kept if ``keep`` (where in the cache) isn't null.
+// A pair of numbers of a query, key or value row, as attention uses it: query and key are rotated by the
+// angle of that cosine and sine, the query is scaled, key and value are rounded to bf16 as in the cache. The
+// rounded pair is also stored at ``keep``, unless that is null.
 DEVICE float2 attended_pair(const Op& op, float2 v, float cosine, float sine, int what, u16* keep) {
     if (what != VALUE) v = make_float2(v.x * cosine - v.y * sine, v.y * cosine + v.x * sine);
     if (what == QUERY) {
@@ -13,7 +14,7 @@ DEVICE float2 attended_pair(const Op& op, float2 v, float cosine, float sine, in
     return widened(both);
 }
 
-// Of a take's q, k, v the pairs that begin at[j]
+// Pairs of a take's q, k, v that begin at at[j].
 template <int N> DEVICE void read_pairs(const Op& op, int take, const int (&at)[N], const bool (&there)[N], float2 (&v)[N]) {
     int total = (op.heads + 2 * op.kv) * op.K;
 #pragma unroll
@@ -21,7 +22,8 @@ template <int N> DEVICE void read_pairs(const Op& op, int take, const int (&at)[
     add_parts(v, (const float*)op.in + take * total, [&](int j) { return at[j]; }, there, op.in_parts, TAKES * total);
 }
 
-// One take, one KV head and the query heads that share it, one part of the context (FlashDecoding, Dao et al. 2023).
+// The work of one program: one take, one KV head with its query heads, one part of the context
+// (FlashDecoding, Dao et al. 2023).
 struct Part {
     int take, kv, part, begin, end;
     u16 *keys, *values;
@@ -35,7 +37,7 @@ struct Part {
     }
 };
 
-// Key and value of the position ``at``, of it those that are the lane's; of the new one, and where there is none, zeros
+// A lane's slice of the key and value at position ``at``; zeros for the new position and beyond the end.
 struct Context {
     uint4 k, v;
 
@@ -46,12 +48,12 @@ struct Context {
     }
 };
 
-DEVICE int first_position(const Op& op, const Part& p) {  // that a lane looks at
+DEVICE int first_position(const Op& op, const Part& p) {  // the first position of a lane
     int width = op.K / 8, at_once = 32 / width;
     return p.begin + (threadIdx.x >> 5) * at_once + (threadIdx.x & 31) / width;
 }
 
-// ``first``: what is at the first position of the first part
+// ``first``: what is at the first position of the first part, read already.
 DEVICE void attend(const Shared& s, const Op& op, int position, const Context& first) {
     int HD = op.K, heads = op.heads, KV = op.kv, parts = op.parts, group = heads / KV, tid = threadIdx.x;
     int warp = tid >> 5, lane = tid & 31, width = HD / 8, side = lane / width, l = lane % width, at_once = 32 / width, length = position + 1;
@@ -118,13 +120,14 @@ DEVICE void attend(const Shared& s, const Op& op, int position, const Context& f
         };
         Context here = first;
         if (work != blockIdx.x) here.read(op, p, position, first_position(op, p));
-        for (int at = first_position(op, p); at - side < p.end; at += WARPS * at_once) {  // all lanes of a warp as often
+        // The same number of rounds for all lanes of a warp.
+        for (int at = first_position(op, p); at - side < p.end; at += WARPS * at_once) {
             Context next;
             next.read(op, p, position, at + WARPS * at_once);
             see(at, here.k, here.v);
             here = next;
         }
-        // the sides of a warp, then the warps: what saw nothing has a greatest score of -inf
+        // Merge the sides of each warp, then the warps. What saw no position has a maximum of -inf.
 #pragma unroll
         for (int g = 0; g < GROUP; g++)
             for (int other = width; other < 32; other *= 2) {
@@ -135,7 +138,8 @@ DEVICE void attend(const Shared& s, const Op& op, int position, const Context& f
                 for (int d = 0; d < 8; d++) acc[g][d] = acc[g][d] * a + from_lane_xor(acc[g][d], other) * b;
                 m[g] = higher;
             }
-        for (int turn = 0; turn < 2; turn++) {  // the upper half of the warps into the lower, which then write theirs
+        // The upper half of the warps writes; the lower half merges that and writes.
+        for (int turn = 0; turn < 2; turn++) {
             bool writes = turn ? warp < WARPS / 2 : warp >= WARPS / 2;
             if (turn && writes)
 #pragma unroll
@@ -182,10 +186,11 @@ DEVICE void attend(const Shared& s, const Op& op, int position, const Context& f
     }
 }
 
-// The depth decoder's attention: at most 32 positions, so a warp does a query head alone, a lane a position.
+// The depth decoder's attention: at most 32 positions, so each warp computes one query head and each lane one
+// position.
 struct Head {
     int take, head, kv;
-    bool any;  // there are at least as many warps as heads
+    bool any;  // the warp has a head; there are at least as many warps as heads
     u16 *keys, *values;
 
     DEVICE Head(const Op& op) {
@@ -197,7 +202,8 @@ struct Head {
     }
 };
 
-// Of the depth decoder's heads, if they are small: of all earlier values the pair that is a lane's is held. Read early, if there is room for it
+// With small heads a lane holds its pair of all earlier values (HELD); with few takes it reads them early,
+// since it has the registers (EARLY).
 constexpr int HELD = MOST_HD <= 64 ? 31 : 1;
 constexpr bool EARLY = TAKES <= 2;
 
@@ -208,7 +214,7 @@ DEVICE void read_values(int position, const Head& h, u32 (&v)[HELD]) {
         for (int at = 0; at < HELD; at++) v[at] = read<u32>(value + at * MOST_HD, h.any && at < position);
 }
 
-// The key of an earlier position and the values, read while the programs wait for each other
+// The key of a lane's position and the values, read while the programs wait for each other.
 struct Past {
     uint4 k[MOST_HD / 8];
     u32 v[HELD];
@@ -222,7 +228,7 @@ struct Past {
     }
 };
 
-// own [3][HD]: room for query, key and value
+// own [3][HD]: room for query, key and value.
 DEVICE void attend_short(const Op& op, int position, const Head& h, Past& past, float* own) {
     constexpr int HD = MOST_HD, OWN = (3 * HD / 2 + 31) / 32;
     int length = position + 1, lane = threadIdx.x & 31;

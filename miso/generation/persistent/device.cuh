@@ -1,4 +1,5 @@
-// What the kernel asks of the GPU, each in a function of its own: compute capability 8.0 (fp8: 8.9). NVRTC brings no headers, so these are PTX.
+// What the kernel needs of the GPU, one function each, in PTX since NVRTC has no headers. Needs compute
+// capability 8.0 (fp8: 8.9).
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -10,8 +11,8 @@ typedef long long i64;
 
 DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
-// 16 or 8 bytes of global memory, or zeros, on their way to shared memory. ``seldom`` is a policy of the second cache: weights, read once a frame or
-// a step, aren't to drive out what all programs read all the time.
+// Copy 16 or 8 bytes (zeros if not ``there``) from global to shared memory asynchronously. ``seldom`` is an
+// L2 policy: weights are read once per frame or step and must not evict what all programs read often.
 DEVICE u64 seldom_read() {
     u64 policy;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
@@ -26,15 +27,15 @@ DEVICE void fetch8(u32 to, const void* from, bool there, u64 seldom) {
                  ::"r"(to), "l"(from), "r"((u32)there), "l"(seldom) : "memory");
 }
 
-// Barriers in shared memory, whose turn changes each time they have been told ``count`` times
+// Barriers in shared memory. A barrier's phase (its turn) flips each time it has been told ``count`` times.
 DEVICE void begin_turns(u64* barrier, u32 count) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory");
 }
 DEVICE void tell(u64* barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory"); }
-DEVICE void fetches_tell(u64* barrier) {  // once what this thread has fetched is there
+DEVICE void fetches_tell(u64* barrier) {  // once this thread's fetches have arrived
     asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
-DEVICE void wait_turn(u64* barrier, u32 turn) {  // until the turn isn't ``turn`` (0 or 1; the first is 0)
+DEVICE void wait_turn(u64* barrier, u32 turn) {  // until the phase isn't ``turn`` (0 or 1, at first 0)
     u32 done;
 #if __CUDA_ARCH__ >= 900
 #define WAIT_TURN "mbarrier.try_wait.parity"
@@ -46,15 +47,16 @@ DEVICE void wait_turn(u64* barrier, u32 turn) {  // until the turn isn't ``turn`
     while (!done);
 }
 
-// What isn't ``there`` is zero. A plain read sees what other multiprocessors wrote before the barrier, since waiting there (``wait_for``) empties the
-// first cache; and as no read needs another's result, many are under way at once.
+// Zero if not ``there``. A plain read sees what other multiprocessors wrote before the grid barrier, since
+// waiting there (``wait_for``) invalidates the L1 cache; and as reads are independent, many are in flight at
+// once.
 template <class T> DEVICE T read(const void* p, bool there = true) {
     T v = {};
     if (there) v = *(const T*)p;
     return v;
 }
 
-DEVICE void arrive(u32* counter) {  // whoever sees the count sees what this program wrote before
+DEVICE void arrive(u32* counter) {  // a program that sees the count sees what this one wrote before
     asm volatile("fence.acq_rel.gpu; red.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
 }
 DEVICE void wait_for(const u32* counter, u32 count) {
@@ -89,7 +91,7 @@ DEVICE u32 fma_fp16(u32 a, u32 b, u32 c) {
     asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
     return d;
 }
-template <u32 MASK, u32 WITH> DEVICE u32 masked_with(u32 v) {  // (v & MASK) | WITH in one instruction
+template <u32 MASK, u32 WITH> DEVICE u32 masked_with(u32 v) {  // (v & MASK) | WITH, one instruction
     u32 d;
     asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(d) : "r"(v), "n"(MASK), "n"(WITH));
     return d;
@@ -99,7 +101,7 @@ DEVICE u32 pack_bf16(float low, float high) {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(high), "f"(low));
     return d;
 }
-DEVICE u32 pack_fp16(float low, float high) {  // the greatest fp16 in place of infinity
+DEVICE u32 pack_fp16(float low, float high) {  // saturates at the largest fp16
     u32 d;
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(fminf(fmaxf(high, -65504.f), 65504.f)), "f"(fminf(fmaxf(low, -65504.f), 65504.f)));
     return d;
@@ -111,7 +113,7 @@ DEVICE u32 e4m3_to_fp16(u32 two) {
     asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(d) : "h"((u16)two));
     return d;
 #else
-    return two;  // never asked for: the host refuses
+    return two;  // unreachable: the host refuses fp8 here
 #endif
 }
 
@@ -122,5 +124,6 @@ DEVICE float from_lane_below(float v, int by) { return __shfl_up_sync(0xffffffff
 DEVICE float from_lane(float v, int lane) { return __shfl_sync(0xffffffffu, v, lane); }
 DEVICE void warp_together() { __syncwarp(); }
 DEVICE void all_together() { __syncthreads(); }
-DEVICE void together() { asm volatile("barrier.sync 0, %0;" ::"n"(32 * WARPS) : "memory"); }  // the warps that multiply
+// A barrier of the warps that multiply.
+DEVICE void together() { asm volatile("barrier.sync 0, %0;" ::"n"(32 * WARPS) : "memory"); }
 DEVICE void some_together(int which, int threads) { asm volatile("barrier.sync %0, %1;" ::"r"(which), "r"(threads) : "memory"); }

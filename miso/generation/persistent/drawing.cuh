@@ -1,11 +1,12 @@
-DEVICE u32 order_of(float v) {  // floats in the order of unsigned numbers
+DEVICE u32 order_of(float v) {  // unsigned numbers in the order of the floats
     u32 bits = __float_as_uint(v);
     return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
 DEVICE float of_order(u32 key) { return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key); }
 
-// One take or two are drawn by every program, so that none has to be told; more, each by a program alone (SPREAD). A program draws DRAWN side by
-// side, each by WIDE warps, which tell each other numbers over ``board`` [2][WIDE].
+// Up to two takes are drawn by every program, so that no program has to be told the result; more takes are
+// drawn by one program each (SPREAD). A program draws DRAWN takes at once, each by WIDE warps, which exchange
+// numbers through ``board`` [2][WIDE].
 constexpr bool SPREAD = TAKES > 2;
 constexpr int DRAWN = SPREAD ? 1 : TAKES * VOCAB * 4 <= SCRATCH ? TAKES : SCRATCH / (VOCAB * 4), WIDE = WARPS / DRAWN,
               OWN = (VOCAB + 32 * WIDE - 1) / (32 * WIDE);
@@ -15,11 +16,12 @@ struct Group {
     uint2* board;
     int take, turn;
 
-    // two numbers of each warp, to all: lane i has those of warp i, and zeros where there is no warp
+    // Share two numbers of each warp with all warps: lane i gets those of warp i, and zeros if there is no
+    // such warp.
     DEVICE uint2 told(u32 own, u32 other) {
         int warp = (threadIdx.x >> 5) % WIDE, lane = threadIdx.x & 31;
         uint2* at = board + turn * WIDE;
-        turn ^= 1;  // who reads this board has done so before the barrier after which it is written again
+        turn ^= 1;  // all warps have read this board before the barrier after which it is written again
         if (lane == 0) at[warp] = make_uint2(own, other);
         some_together(1 + take, 32 * WIDE);
         return lane < WIDE ? at[lane] : make_uint2(0, 0);
@@ -43,7 +45,8 @@ DEVICE float up_to_here(float v) {  // the sum of this and all lower lanes
     return v;
 }
 
-// A code from logits [VOCAB] in shared memory; see ``sampling.draw``. Ids from OWN i on are thread i's.
+// Draw a code from logits [VOCAB] in shared memory; see ``sampling.draw``. Thread i has the ids from OWN * i
+// on.
 __device__ __noinline__ int draw(const float* logits, Group group, float u, float temperature, int top_k, float* log_p) {
     int at = threadIdx.x % (32 * WIDE), lane = at & 31, warp = at >> 5;
     float v[OWN];
@@ -75,8 +78,10 @@ __device__ __noinline__ int draw(const float* logits, Group group, float u, floa
 #pragma unroll
             for (int j = 0; j < OWN; j++) keys[j] = at * OWN + j < SIZE ? order_of(v[j]) : 0;
 #pragma unroll 1
-            for (int bit = 30; bit >= 0; bit -= 2) {  // the k-th greatest, two bits at a time from the highest down; what ties with it stays
-                u32 step = 1u << bit, few = 0, two = 0;  // how many reach one, three of four and two of four
+            // Find the k-th largest, two bits at a time from the top; ids that tie with it stay in.
+            for (int bit = 30; bit >= 0; bit -= 2) {
+                // few: how many reach kth + 3 steps (low half) and kth + 2 steps (high half); two: kth + 1 step.
+                u32 step = 1u << bit, few = 0, two = 0;
 #pragma unroll
                 for (int j = 0; j < OWN; j++) {
                     few += (keys[j] >= kth + 3 * step) + ((keys[j] >= kth + 2 * step) << 16);
@@ -86,7 +91,7 @@ __device__ __noinline__ int draw(const float* logits, Group group, float u, floa
                 u32 three = few & 0xffff, half = few >> 16;
                 u32 count = three >= top_k ? three : half >= top_k ? half : two;
                 kth += three >= top_k ? 3 * step : half >= top_k ? 2 * step : two >= top_k ? step : 0;
-                if (count == top_k) break;  // nobody is between
+                if (count == top_k) break;  // none lies between
             }
         }
         float highest = of_order(top), own = 0;
@@ -106,14 +111,16 @@ __device__ __noinline__ int draw(const float* logits, Group group, float u, floa
             }
         }
     }
-    u32 first = ~code;  // the least of all
+    u32 first = ~code;  // the complement: the maximum is the lowest code
     group.most(first, last);
-    code = first ? ~first : last;  // the sums differ in their last bits, where nobody passed the target
+    // Rounding may leave no id above the target: then take the last possible one.
+    code = first ? ~first : last;
     if (log_p && at == 0) *log_p = logits[code] - norm;
     return code;
 }
 
-constexpr int EACH = (DRAWN * VOCAB + THREADS - 1) / THREADS, AT_ONCE = EACH < 12 ? EACH : 12;  // logits that a thread reads
+// Logits that a thread reads, and how many of them at once.
+constexpr int EACH = (DRAWN * VOCAB + THREADS - 1) / THREADS, AT_ONCE = EACH < 12 ? EACH : 12;
 
 DEVICE i64* code_of(const Frame& f, i64 t, int take) { return f.codes + (t * TAKES + take) * f.codebooks; }
 

@@ -1,18 +1,23 @@
-// A whole frame in one launch: every multiprocessor runs one program, and all of them go through the same list of operations together.
+// A whole frame in one launch. Every multiprocessor runs one program (thread block), and all programs go
+// through the same list of operations together.
 //
-// A frame is bound by reading weights. Which weights a warp will need, and in what order, is known from the start, so warps of their own fetch
-// them into a ring for the warps that multiply, across operations: while the programs wait for each other or norm a vector, the next
-// matrices are coming. Products are done by tensor cores (8 rows of a matrix times up to 8 takes), sums of parts always in the same order,
-// so that a seed says the same on every run.
+// Reading weights dominates a frame's time. The order in which a warp needs weights is known from the start,
+// so separate warps fetch them into a ring for the warps that multiply, across operations: the next matrices
+// arrive while the programs wait for each other or normalise a vector. Tensor cores multiply 8 rows of a
+// matrix with up to 8 takes. Partial sums are always added in the same order, so that a seed gives the same
+// codes on every run.
 //
-// Set by the host: TAKES, WARPS (that multiply), FETCHERS (warps), RING (stages, as many for each warp), STAGE (bytes of one), SUMS (bytes of them),
-// SCRATCH (bytes of x), GROUP, WIDEST (row), MOST_HD (of the depth decoder's heads), VOCAB, SIZE, CODEBOOKS, PLANS, KINDS (a bit for each Op.kind).
+// Macros, set by the host: TAKES; WARPS that multiply; FETCHERS, warps that fetch; RING, stages of all warps;
+// STAGE, bytes of one; SUMS, bytes for sums; SCRATCH, bytes for x; GROUP, query heads per KV head; WIDEST,
+// numbers of the longest row; MOST_HD, head dim of the depth decoder; VOCAB, logits; SIZE, ids that may be
+// drawn; CODEBOOKS; PLANS; KINDS, a bit for each Op.kind.
 
 DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& plan, const Place& place, i64 t, const uint2 (&gains)[KEPT],
                    Turns<WARPS>& ring) {
     int stride = stride_of(op.kind, plan);
     bool gated = op.flags & GATED, scaled = KINDS & 1 << FP8 && op.kind == FP8;
-    float first_scale = 1, second_scale = 1;  // of this thread's first output: they come from memory, while the products are made
+    // Scales of this thread's first output, read from memory while the products are computed.
+    float first_scale = 1, second_scale = 1;
     if (scaled) {
         int row = min(plan.row + ((int)threadIdx.x >> 3) / TAKES * 8 + (int)(threadIdx.x & 7), op.N - 1);
         first_scale = scale_of(s, op, row);
@@ -22,7 +27,7 @@ DEVICE void matvec(const Frame& f, const Shared& s, const Op& op, const Plan& pl
     for (int begin = 0; begin < plan.units; begin += plan.chunk) {
         int end = min(begin + plan.chunk, (int)plan.units);
         if (begin) together();
-        // of kinds that no operation has nothing is compiled
+        // Kinds that no operation has are not compiled.
         if (KINDS & 1 << BF16 && op.kind == BF16) products<BF16>(s, plan, stride, begin, end, ring);
         if (KINDS & 1 << INT8 && op.kind == INT8) products<INT8>(s, plan, stride, begin, end, ring);
         if (KINDS & 1 << INT4 && op.kind == INT4) products<INT4>(s, plan, stride, begin, end, ring);
@@ -63,7 +68,8 @@ extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(c
     Op* ops = (Op*)free;
     s.ops = ops, s.others = (const Other*)(ops + f.ops_all), s.plans = plans;
 
-    for (int i = threadIdx.x; i < RING * STAGE / 16; i += blockDim.x) ((uint4*)memory)[i] = make_uint4(0, 0, 0, 0);  // what no weights cover
+    // Weights that don't fill a stage leave the rest at zero.
+    for (int i = threadIdx.x; i < RING * STAGE / 16; i += blockDim.x) ((uint4*)memory)[i] = make_uint4(0, 0, 0, 0);
     for (int i = threadIdx.x; i < RING; i += blockDim.x) begin_turns(s.arrived + i, 32), begin_turns(s.used + i, 1);
     int listed = (f.ops_all * (int)sizeof(Op) + f.others_all * (int)sizeof(Other)) / 16;
     for (int i = threadIdx.x; i < listed; i += blockDim.x) ((uint4*)ops)[i] = ((const uint4*)f.ops)[i];
@@ -81,7 +87,8 @@ extern "C" __global__ void __launch_bounds__(THREADS + 32 * FETCHERS, 1) frame(c
     u32 waits = 0;
     Place place = {-1, 0};
     bool waiting = false;
-    auto leave = [&] {  // what this program has written is there for the others; until they have come as far, it does what doesn't depend on them
+    // Tell the others that what this program wrote is complete. It goes on with what doesn't depend on them.
+    auto leave = [&] {
         together();
         if (threadIdx.x == 0) arrive(f.barrier);
         waiting = true;

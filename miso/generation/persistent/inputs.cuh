@@ -1,9 +1,10 @@
-// Threads that read a take's row together, how often each reads four numbers of the longest, and how many of those at once
+// READERS: threads that read one take's row. GAINS: reads of four numbers by each, for the longest row. KEPT:
+// norm factors read ahead. BATCH: reads in flight.
 constexpr int READERS = WARPS / TAKES * 32, GAINS = (WIDEST + 4 * READERS - 1) / (4 * READERS), KEPT = GAINS <= 4 ? GAINS : 1,
               BATCH = GAINS < 4 ? GAINS : 4;
 
-// v[j]: of a take's residual row, or of ``start`` if it begins there, numbers at + j * STEP and the three after it, with the sums that are still to
-// be added to them
+// v[j]: numbers at + j * STEP and the next three of a take's residual row, with the partial sums still to be
+// added; of ``start`` if the row begins there.
 constexpr int STEP = 4 * READERS;
 
 template <int N> DEVICE void residual(const Frame& f, const Op& op, const u16* start, int take, int at, float4 (&v)[N]) {
@@ -21,7 +22,7 @@ template <int N> DEVICE void residual(const Frame& f, const Op& op, const u16* s
     add_parts(v, (const float*)op.in + take * op.K + at, [](int j) { return j * STEP; }, there, op.in ? op.in_parts : 0, TAKES * op.K);
 }
 
-// The norm's factors for the numbers that a thread reads: they don't change, and are there before the others are
+// Read the norm's factors ahead of the barrier: they don't depend on other programs.
 DEVICE void before_norm(const Op& op, uint2 (&gains)[KEPT]) {
     if (GAINS > 4) return;
 #pragma unroll
@@ -31,7 +32,8 @@ DEVICE void before_norm(const Op& op, uint2 (&gains)[KEPT]) {
     }
 }
 
-// Of a product's inputs this program's part of K: ``number`` of them from ``from`` on, which a take's readers write to x
+// This program's part of a product's inputs: ``number`` of them from ``from`` on, which a take's readers
+// write to x.
 struct Inputs {
     int take, reader, from, number;
     bool fp16, mixed;
@@ -45,7 +47,8 @@ struct Inputs {
     }
 };
 
-// The residual row times the norm's factors; by its root mean square the products are divided. Of the row each program keeps a slice.
+// The residual row times the norm's factors. The products are scaled by 1 / root mean square afterwards. Each
+// program stores a slice of the row.
 DEVICE void put_normed(const Frame& f, const Shared& s, const Op& op, const Plan& plan, const Place& place, i64 t, const uint2 (&gains)[KEPT],
                        const Inputs& in) {
     if (in.take >= TAKES) return;
@@ -78,7 +81,7 @@ DEVICE void put_normed(const Frame& f, const Shared& s, const Op& op, const Plan
     if ((threadIdx.x & 31) == 0) s.parts[threadIdx.x >> 5] = squares;
 }
 
-// What was attended to, of the parts of the context together
+// The output of attention, merged from the parts of the context.
 DEVICE void put_attended(const Op& op, const Inputs& in) {
     int heads = op.heads, HD = op.K / heads, parts = op.in_parts, all = in.number / 4;
     for (int begin = in.reader; begin < all; begin += 2 * READERS) {
@@ -114,7 +117,7 @@ DEVICE void put_attended(const Op& op, const Inputs& in) {
     }
 }
 
-// A vector that is in 16 bits already
+// A vector that is already in 16 bits.
 DEVICE void put_vector(const Op& op, const Inputs& in) {
     constexpr int AHEAD = TAKES > 2 ? 8 : 4;
     int all = in.number / 8;
@@ -133,7 +136,7 @@ DEVICE void put_vector(const Op& op, const Inputs& in) {
     }
 }
 
-// The hidden state, which the host keeps: of every take this program's slice
+// Store this program's slice of the hidden state of every take.
 DEVICE void record(const Frame& f, const Shared& s, const Op& op, const Plan& plan, i64 t) {
     int mine = blockIdx.x * plan.slice;
     for (int take = 0; take < TAKES; take++)
@@ -144,7 +147,7 @@ DEVICE void record(const Frame& f, const Shared& s, const Op& op, const Plan& pl
         }
 }
 
-// The product's inputs of this program's part of K, in shared memory.
+// Write this program's part of a product's inputs to shared memory.
 DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& plan, int stride, const Place& place, i64 t,
                     const uint2 (&gains)[KEPT]) {
     int tid = threadIdx.x, number = inputs_of(op.kind, plan.bytes), room = inputs_of(op.kind, plan.stages * 256);
@@ -156,10 +159,12 @@ DEVICE void prepare(const Frame& f, const Shared& s, const Op& op, const Plan& p
         put_attended(op, in);
     else
         put_vector(op, in);
-    for (int take = 0; number < room && take < TAKES; take++)  // a matrix's last stage may reach beyond it, where its weights are zeros
+    // A matrix's last stage may reach beyond the row; its weights there are zeros.
+    for (int take = 0; number < room && take < TAKES; take++)
         for (int i = number + 2 * tid; i < room; i += 2 * THREADS) *(u32*)(s.x + take * stride + i * 2) = 0;
     together();
-    if (normed && tid >= THREADS - TAKES) {  // lanes of the last warp; what they find is wanted after the products
+    // By lanes of the last warp; the factors are used after the products.
+    if (normed && tid >= THREADS - TAKES) {
         int take = THREADS - 1 - tid;
         float squares = 0;
         for (int w = 0; w < READERS / 32; w++) squares += s.parts[take * (READERS / 32) + w];

@@ -1,4 +1,5 @@
-DEVICE float2 widened(u32 both) { return make_float2(from_bf16(both & 0xffff), __uint_as_float(both & 0xffff0000u)); }  // two of bf16
+// Two bf16 numbers.
+DEVICE float2 widened(u32 both) { return make_float2(from_bf16(both & 0xffff), __uint_as_float(both & 0xffff0000u)); }
 DEVICE float4 widened(uint2 four) {
     float2 a = widened(four.x), b = widened(four.y);
     return make_float4(a.x, a.y, b.x, b.y);
@@ -9,8 +10,8 @@ DEVICE float4 operator*(const float4& a, const float4& b) { return make_float4(a
 DEVICE float4 operator*(float a, const float4& b) { return make_float4(a * b.x, a * b.y, a * b.z, a * b.w); }
 DEVICE float2 operator+(const float2& a, const float2& b) { return make_float2(a.x + b.x, a.y + b.y); }
 
-// To each v[j] that is ``there`` up to four sums, the first at ``from`` + at(j), which are ``apart`` numbers from each other. All are under way
-// together, and with them what was read before.
+// Add to each v[j] that is ``there`` up to four partial sums: the first at ``from`` + at(j), the next ones
+// ``apart`` numbers further on. All reads are in flight together, along with earlier ones.
 template <class V, int N, class F> DEVICE void add_parts(V (&v)[N], const float* from, F at, const bool (&there)[N], int parts, int apart) {
     V more[4][N] = {};
 #pragma unroll
@@ -30,7 +31,7 @@ template <class V, int N, class F> DEVICE void add_parts(V (&v)[N], const float*
 
 DEVICE u32 pack(bool fp16, float low, float high) { return fp16 ? pack_fp16(low, high) : pack_bf16(low, high); }
 
-// four inputs of a product; ``mixed``: the middle two exchanged
+// Four inputs of a product; ``mixed``: with the middle two exchanged.
 DEVICE uint2 pack(bool fp16, const float4& v, bool mixed) {
     return mixed ? make_uint2(pack(fp16, v.x, v.z), pack(fp16, v.y, v.w)) : make_uint2(pack(fp16, v.x, v.y), pack(fp16, v.z, v.w));
 }

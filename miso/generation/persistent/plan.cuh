@@ -5,46 +5,55 @@ enum { GATED = 1, SAME_PHASE = 2, NOT_FIRST = 4, RECORD = 8, IN_DEPTH = 16, FP16
 
 #define THREADS (32 * WARPS)
 
-constexpr int FACTS = 4;  // numbers before a part's weighted values: its greatest score, the sum of its weights, and two that align the values
+// Numbers before a part's weighted values: its maximum score, the sum of its weights, and two of padding.
+constexpr int FACTS = 4;
 
 struct Op {  // 80 bytes, filled by the host
     const u8* w;        // MATVEC: the matrix [rows, K]; ATTEND: keys [TAKES, KV, capacity, HD]
-    const u8* scale;    // of int8, int4 [rows, K / 64] fp16, of fp8 [rows] fp32; ATTEND: values
-    const u8* zero;     // of int4; ATTEND: rotary table [2, positions, HD / 2]
-    const u16* norm;    // [K] in bf16, or null
-    const u8* in;       // sums [in_parts, TAKES, K] fp32, what was attended to, or h [TAKES, K]; ATTEND: q, k, v [in_parts, TAKES, NT]
-    u8* out;            // sums [parts, TAKES, N] fp32, h [TAKES, N] in 16 bits; ATTEND: [TAKES, heads, parts, FACTS + HD]
+    const u8* scale;    // int8, int4: [rows, K / 64] fp16; fp8: [rows] fp32; ATTEND: values
+    const u8* zero;     // int4: zeros as scale; ATTEND: rotary table [2, positions, HD / 2]
+    const u16* norm;    // [K] bf16, or null
+    // in: sums [in_parts, TAKES, K] fp32, attention output, or h [TAKES, K]; ATTEND: q, k, v [in_parts,
+    // TAKES, NT]
+    const u8* in;
+    // out: sums [parts, TAKES, N] fp32, or h [TAKES, N] 16 bits; ATTEND: [TAKES, heads, parts, FACTS + HD]
+    u8* out;
     i64 step;           // bytes from one depth step's matrix to the next
     int K, N;           // N outputs; ATTEND: HD and capacity
-    u8 type, kind, source, in_parts, parts, from, to, flags;  // from, to: which of the two residual rows is read and written, 2: none
-    u8 heads, kv;       // ATTEND; of what was attended to
+    // from, to: the residual row (0 or 1) that is read and written; 2: none
+    u8 type, kind, source, in_parts, parts, from, to, flags;
+    u8 heads, kv;       // of ATTEND, and of an attention output that is read
     u16 positions;      // of the rotary table
-    u8 plan, others;    // which of the plans; operations of the same sizes share one. Matrices under the first, up to 2,
-    u16 other;          // and where they begin in the list of them
+    // plan: operations of the same sizes share one. others: matrices after the first, up to 2.
+    u8 plan, others;
+    u16 other;          // index of the first of those in the list
 };
 
-// A matrix that lies elsewhere than the one above it in the same operation; ``row`` is the first of its rows, a multiple of 8.
+// A further matrix of the operation, elsewhere in memory; ``row`` is the output that is its row 0, a multiple
+// of 8.
 struct Other {
     const u8 *w, *scale, *zero;
     i64 row;
 };
 
-// A program's share of a MATVEC: some rows, in tiles of 8, and of each row the bytes of one part. Pieces of 256 bytes of a tile's rows, a stage,
-// are dealt out to the warps in turn, so that all that the program has under way lies side by side in memory.
+// A program's share of a MATVEC: some rows, in tiles of 8, and one part of the bytes of each row. Stages, 256
+// bytes of a tile's rows, are dealt to the warps in turn, so that all fetches in flight of a program are
+// close together in memory.
 struct Plan {
-    int row, offset, bytes;           // first row; first byte of each row, and how many
-    u16 units, stages, chunk;         // tiles; stages of one; tiles before their sums are put together, since there is room for so many
-    u16 slice;                        // numbers of a residual row that it keeps
-    u8 part, skip_units, skip_stages; // how far a warp's next stage is
+    int row, offset, bytes;           // first row; first byte of each row, and their number
+    // tiles (of a gated product both matrices'); stages of a tile; tiles for whose sums there is room
+    u16 units, stages, chunk;
+    u16 slice;                        // numbers of a residual row that this program stores
+    u8 part, skip_units, skip_stages; // skip: distance to a warp's next stage
 };
 
 static_assert(sizeof(Op) == 80 && sizeof(Other) == 32 && sizeof(Plan) == 24, "the host's sizes");
 
 struct Frame {
-    const Op* ops;                  // and after them the other matrices
-    u32* barrier;                   // zero
+    const Op* ops;                  // followed by the other matrices
+    u32* barrier;                   // zero at launch
     const i64* position;            // [1]
-    i64* next_position;             // the same
+    i64* next_position;             // the same address
     i64* counter;                   // [1]
     const float* u;                 // [TAKES, frames, all codebooks]
     i64* codes;                     // [frames, TAKES, codebooks]
@@ -68,17 +77,19 @@ struct Shared {
     const Op* ops;
     const Other* others;
     const Plan* plans;
-    u8* x;          // inputs of the product: 16 bits [TAKES][stride]
+    u8* x;          // inputs of the product, 16 bits [TAKES][stride]
     float* sums;    // [tiles of a chunk][stages or warps][TAKES][8]
     float* factor;  // [TAKES] 1 / root mean square
     float* parts;   // [2][TAKES][WARPS]
     int* codes;     // [TAKES][CODEBOOKS]
-    u64 *arrived, *used;  // [RING] of each slot of the ring, which comes first: what is in it can be read, can be written over
+    // [RING] for each slot: its contents have arrived; they may be overwritten
+    u64 *arrived, *used;
 };
 
-// A warp's way through the ring, where every STEP-th slot is its own; it goes on from one product to the next.
+// A warp's way through the ring: every STEP-th slot is its own. It continues from one product to the next.
 template <int STEP> struct Turns {
-    int slot, lead;  // the next, and how many stages of the product that comes next lie before it
+    // the next slot; stages of the coming product that lie before it
+    int slot, lead;
     u32 turn;
 
     DEVICE void next() {
@@ -86,7 +97,7 @@ template <int STEP> struct Turns {
     }
 };
 
-// Where a program or a ring is in the list: depth operations come once for each position.
+// A position in the operation list. The depth decoder's operations are repeated for each of its positions.
 struct Place {
     int op, position;
 
@@ -105,7 +116,7 @@ struct Place {
 
 constexpr int NO_ROW = 0x7fffffff;
 
-// One of an operation's matrices, [0] to [2]; where there is none, its first row is beyond all
+// Matrix 0, 1 or 2 of an operation; NO_ROW is the first row of one that doesn't exist.
 DEVICE Other matrix_of(const Shared& s, const Op& op, int which) {
     return which > 0 && which <= op.others ? s.others[op.other + which - 1] : Other{op.w, op.scale, op.zero, which ? NO_ROW : 0};
 }
@@ -120,10 +131,12 @@ DEVICE float scale_of(const Shared& s, const Op& op, int row) {  // of fp8
 
 DEVICE int pitch_of(const Op& op) { return op.kind == BF16 ? op.K * 2 : op.kind == INT4 ? op.K / 2 : op.K; }
 
-DEVICE int inputs_of(int kind, int bytes) { return kind == BF16 ? bytes / 2 : kind == INT4 ? bytes * 2 : bytes; }  // in so many bytes of a row
-// bytes from one take's x to the next; 64 more than there are: neighbouring takes in other banks
+// The number of inputs in that many bytes of a row.
+DEVICE int inputs_of(int kind, int bytes) { return kind == BF16 ? bytes / 2 : kind == INT4 ? bytes * 2 : bytes; }
+// Bytes from one take's x to the next; 64 bytes of padding put neighbouring takes into different banks.
 DEVICE int stride_of(int kind, const Plan& plan) { return 2 * inputs_of(kind, plan.stages * 256) + 64; }
-DEVICE bool mixed_up(int kind) { return KINDS & 1 << INT4 && kind == INT4; }  // of four inputs, int4 wants the middle two exchanged
+// Whether the middle two of each four inputs are exchanged.
+DEVICE bool mixed_up(int kind) { return KINDS & 1 << INT4 && kind == INT4; }
 
 DEVICE Plan plan_of(const Op& op) {
     Plan plan = {0, 0, 0, 0, 1, 0, 0, 0, 0, 0};

@@ -1,7 +1,8 @@
-// two of four bytes, which are 128 too many each, times a scale, in fp16: they are 1152 too many as they stand, and ``shift`` is so many scales less
+// Two of four bytes times a scale, in fp16. The bytes have an offset of 128; as the low byte of 0x6400 they
+// read as 1024 + byte, 1152 too large; ``shift`` is -1152 scales.
 DEVICE u32 two_fp16(u32 bytes, u32 which, u32 scale, u32 shift) { return fma_fp16(pick_bytes(bytes, 0x64646464u, which), scale, shift); }
 
-// Sums of products, spread over a warp: lane 4 n + c has outputs 2 c and 2 c + 1 of take n
+// Sums of products, spread over a warp: lane 4 n + c has outputs 2 c and 2 c + 1 of take n.
 struct Products {
     float even[4], odd[4];
 
@@ -12,9 +13,10 @@ struct Products {
     }
 };
 
-// A stage's products. Lane 4 n + c has row n of the matrix, take n of x (rows of takes that aren't there come out as anything), and of the
-// inputs those that its units of 16 bytes of weights belong to. The 16 bytes of x that it reads are a whole operand: their first and third part
-// are rows 0 to 7 of ``even``, the second and fourth are rows 8 to 15 of ``odd``.
+// The products of one stage. Lane 4 n + c has row n of the matrix, take n of x, and the inputs that belong to
+// its 16-byte units of weights; results for takes that don't exist are undefined. The 16 bytes of x that it
+// reads are a whole operand: parts 1 and 3 are rows 0 to 7 of ``even``, parts 2 and 4 are rows 8 to 15 of
+// ``odd``.
 template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, Products& to) {
     float(&even)[4] = to.even, (&odd)[4] = to.odd;
     int lane = threadIdx.x & 31, n = lane >> 2, c = lane & 3;
@@ -48,8 +50,8 @@ template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, Products&
                 product_fp16(odd, v, high[2 * i], high[2 * i + 1]);
             }
         } else {
-            // low nibbles belong to 16 inputs, high ones to those 32 further on. Of four inputs the middle two are exchanged (``order``): a mask
-            // takes out every other byte's
+            // Low nibbles belong to 16 inputs, high nibbles to those 32 further on. The middle two of each
+            // four inputs are exchanged (``pack``), because a mask selects every other byte.
             int unit = quarter * 4 + c, group = unit >> 1;
             u32 scale = *(const u16*)(stage + 2048 + n * 16 + group * 2), zero = *(const u16*)(stage + 2176 + n * 16 + group * 2);
             scale = scale | scale << 16, zero = zero | zero << 16;
@@ -64,7 +66,8 @@ template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, Products&
                     u32 own = ws[2 * i + j], other = own >> 8;
                     b[j] = sub_fp16(masked_with<0x000f000f, 0x64006400>(own), 0x64006400u);
                     b[2 + j] = sub_fp16(masked_with<0x000f000f, 0x64006400>(other), 0x64006400u);
-                    b[4 + j] = fma_fp16(masked_with<0x00f000f0, 0x64006400>(own), 0x2c002c00u, 0xd400d400u);  // 1024 + 16 q: / 16, - 64
+                    // 1024 + 16 q: divide by 16, subtract 64
+                    b[4 + j] = fma_fp16(masked_with<0x00f000f0, 0x64006400>(own), 0x2c002c00u, 0xd400d400u);
                     b[6 + j] = fma_fp16(masked_with<0x00f000f0, 0x64006400>(other), 0x2c002c00u, 0xd400d400u);
                 }
 #pragma unroll
@@ -78,12 +81,13 @@ template <int KIND> DEVICE void multiply(const u8* stage, const u8* x, Products&
     }
 }
 
-// Of tiles ``begin`` to ``end``, sums of each warp's stages of a tile
+// Sums of each warp's stages, for the tiles from ``begin`` to ``end``.
 template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int stride, int begin, int end, Turns<WARPS>& ring) {
     struct Spot {
         int unit, stage;
     };
-    const int inputs = KIND == BF16 ? 256 : KIND == INT4 ? 1024 : 512, stages = plan.stages;  // bytes of x that a stage takes
+    // inputs: bytes of x that a stage multiplies
+    const int inputs = KIND == BF16 ? 256 : KIND == INT4 ? 1024 : 512, stages = plan.stages;
     const int skip_units = plan.skip_units, skip_stages = plan.skip_stages, sets = min(stages, WARPS), all = (end - begin) * stages;
     int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, take = lane >> 2, at = ring.lead;
     const u8* x = s.x + min(take, TAKES - 1) * stride;
@@ -103,7 +107,7 @@ template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int 
     Spot here = {0, at};
     while (here.stage >= stages) here.stage -= stages, here.unit++;
     Products sum = {};
-    // two stages at a time: of one alone most steps wait for the step before
+    // Two stages at a time: with one, most instructions would wait for the one before.
 #pragma unroll 1
     for (; at + WARPS < all; at += 2 * WARPS) {
         Turns<WARPS> second = ring;
@@ -137,7 +141,8 @@ template <int KIND> DEVICE void products(const Shared& s, const Plan& plan, int 
     ring.lead = at - all;
 }
 
-DEVICE float gathered(const Shared& s, const Plan& plan, int unit, int take, int r) {  // a tile's sums of one output, always in the same order
+// One output: a tile's sums, always added in the same order.
+DEVICE float gathered(const Shared& s, const Plan& plan, int unit, int take, int r) {
     int sets = min((int)plan.stages, WARPS);
     const float* from = s.sums + (unit * sets * TAKES + take) * 8 + r;
     float y = 0;

@@ -1,8 +1,9 @@
-// The warps that fetch, FETCHERS of them, go through all matrices of the frame, stage (8 rows of 256 bytes) by stage, each every FETCHERS-th, as far
-// as the ring has room: so a matrix is on its way long before its inputs are. Stages are the multiplying warps' in turn, and slots likewise.
+// The FETCHERS fetching warps go through all matrices of the frame in stages (8 rows of 256 bytes), each warp
+// taking every FETCHERS-th stage, as far ahead as the ring has room. So a matrix is under way long before its
+// inputs are known. The multiplying warps take stages and slots in the same order.
 //
-// Lane 16 r + q fetches unit q (16 bytes) of rows r, r + 2, r + 4, r + 6; the units of odd rows change places so that those that are read
-// together lie in different banks.
+// Lane 16 r + q fetches unit q (16 bytes) of rows r, r + 2, r + 4 and r + 6. Units of odd rows are swapped,
+// so that units which are read together lie in different banks.
 DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
     int lane = threadIdx.x & 31, q = lane & 15, r = lane >> 4;
     u64 seldom = seldom_read();
@@ -16,8 +17,8 @@ DEVICE void fetch_all(const Frame& f, const Shared& s, int p) {
         int pitch = pitch_of(op), stages = plan.stages, all = plan.units * stages, rows = op.N - plan.row, rest = plan.bytes - q * 16;
         int groups = op.K / 64 * 2, N = op.N;
         bool gated = op.flags & GATED, int4 = KINDS & 1 << INT4 && op.kind == INT4, int8 = KINDS & 1 << INT8 && op.kind == INT8;
-        const u8 *w[3], *factors[3];  // of the operation's matrices, as if the program's first row were in each
-        int first[3];                 // row, as seen from the program's
+        const u8 *w[3], *factors[3];  // relative to the program's first row
+        int first[3];                 // first row, relative to the program's
 #pragma unroll
         for (int i = 0; i < 3; i++) {
             const Other m = matrix_of(s, op, i);
