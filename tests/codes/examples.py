@@ -1,0 +1,28 @@
+"""Random codes for the tests of editing."""
+
+import torch
+
+from miso.codes.codes import Codes, Span, Take
+
+CODEBOOKS, SIZE = 3, 2048
+
+
+def make(lengths, seed=0) -> Codes:
+    """Random codes with spans of up to four frames; every third stretch of four frames has no span."""
+    shape, generator = (len(lengths), CODEBOOKS, max(lengths)), torch.Generator().manual_seed(seed)
+    tensor = torch.randint(0, SIZE, shape, generator=generator)
+    takes = []
+    for i, n in enumerate(lengths):
+        starts = [s for s in range(0, n, 4) if s % 12 != 8]
+        spans = tuple(Span(s, min(s + 4, n), f"{seed} {i} {s}", s % 2) for s in starts)
+        takes.append(Take(i, "eos", spans))
+    return Codes(tensor, lengths, "nano", takes=tuple(takes), source={"model": "m"})
+
+
+def same(a: Codes, b: Codes) -> bool:
+    """Whether all but the stop reason, which edited codes lack, is equal."""
+    return (
+        a.tensor.equal(b.tensor)
+        and a.lengths.equal(b.lengths)
+        and [(t.seed, t.spans) for t in a.takes] == [(t.seed, t.spans) for t in b.takes]
+    )
