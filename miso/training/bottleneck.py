@@ -1,12 +1,14 @@
-"""The codec's quantizer while it is trained: moving averages for its tables, and codebooks left out now and then.
+"""Training of the residual vector quantizer: codebooks as moving averages, and quantizer dropout.
 
-The tables follow the vectors assigned to them by exponential moving averages, and entries hardly used are restarted from the
-batch (van den Oord et al. 2017, arXiv 1711.00937, appendix A.1; Dhariwal et al. 2020, arXiv 2005.00341). Quantizer dropout is
-SoundStream's (Zeghidour et al. 2021, arXiv 2107.03312); crops that aren't quantized at all are Mimi's own (arXiv 2410.00037).
+The codebooks follow the vectors assigned to them by exponential moving averages, and rarely used entries are
+restarted from the batch (van den Oord et al. 2017, arXiv 1711.00937, appendix A.1; Dhariwal et al. 2020,
+arXiv 2005.00341). Quantizer dropout is from SoundStream (Zeghidour et al. 2021, arXiv 2107.03312), samples
+that bypass the quantizer from Mimi (Defossez et al. 2024, arXiv 2410.00037).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,95 +17,111 @@ from torch.nn import functional as F
 
 from ..vocoders.mimi.quantizer import ResidualQuantizer, SplitQuantizer, nearest
 
-_PULL = 0.05  # on the mean of latents
+_MEAN_PENALTY = 0.05  # weight of the penalty on the mean of latents
 
 
-class Bottled(NamedTuple):
-    """What comes out of the bottleneck in training."""
+class BottleneckOutput(NamedTuple):
+    """Result of the bottleneck in training."""
 
-    latent: Tensor  # [B, dim, T], for the decoder; gradients pass straight through
-    content: Tensor  # [B, dim, T], codebook 0's part of it, always quantized
+    latent: Tensor  # [B, dim, T], for the decoder, with a straight-through gradient
+    content: Tensor  # [B, dim, T], the part from codebook 0, always quantized
     codes: Tensor  # [B, K, T]
-    commitment: Tensor  # mean square distance of what each codebook was given from what it gave, by the variance of what the first was given
+    # mean squared error averaged over codebooks, relative to the variance of the first one's input
+    commitment: Tensor
+
+
+def project(part: ResidualQuantizer, latent: Tensor) -> Tensor:
+    """Latent [B, dim, T] -> what the codebooks of a part quantize [B, C, T]."""
+    assert part.input_proj is not None  # all quantizers in training encode
+    return part.input_proj(latent)
 
 
 class Bottleneck(nn.Module):
-    """Trains the tables of ``quantizer`` without gradients; its own state is the averages.
+    """Trains the codebooks (``tables``) of ``quantizer`` by moving averages, without gradients.
 
-    With all codebooks kept it gives what ``quantizer`` gives (in fp32: run it outside autocast).
+    With all codebooks kept, its output equals that of ``quantizer``. Run it outside autocast, in fp32.
+
+    Args:
+        quantizer: the quantizer to train.
+        decay: of the moving averages.
+        dead: entries used less than this share of the average are restarted from the batch.
     """
+
+    updates: Tensor  # [], number of batches so far
 
     def __init__(self, quantizer: SplitQuantizer, decay: float, dead: float):
         super().__init__()
-        self.parts = [
-            quantizer.semantic,
-            quantizer.acoustic,
-        ]  # a list: their parameters belong to the codec, not to this module
+        # in a list, because their parameters belong to the codec and not to this module
+        self.parts = [quantizer.semantic, quantizer.acoustic]
         self.decay, self.dead = decay, dead
         for part in self.parts:
             part.tables.requires_grad_(False)
-        shapes = [p.tables.shape for p in self.parts]
+        shapes = [part.tables.shape for part in self.parts]
         device = quantizer.semantic.tables.device
-        self.counts = nn.ParameterList(
-            nn.Parameter(torch.zeros(s[:2], device=device), requires_grad=False) for s in shapes
-        )  # [K, S]
-        self.sums = nn.ParameterList(
-            nn.Parameter(torch.zeros(s, device=device), requires_grad=False) for s in shapes
-        )  # [K, S, C]
-        self.means = nn.ParameterList(
-            nn.Parameter(torch.zeros(s[2], device=device), requires_grad=False) for s in shapes
-        )  # [C], running
-        self.register_buffer(
-            "updates", torch.zeros((), device=device)
-        )  # batches learnt from; 0: the tables hold nothing yet
-        self._begun = False  # the same, without asking the device at each step
 
-    def forward(self, latent: Tensor, kept: Tensor, bypassed: Tensor, learn: bool = True) -> Bottled:
-        """Quantize latent [B, dim, T], sample b by its first ``kept`` [B] codebooks (at least 1), or not at all where ``bypassed`` [B]."""
-        if learn and not self._begun:
+        def zeros(shape: Sequence[int]) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(*shape, device=device), requires_grad=False)
+
+        self.counts = nn.ParameterList(zeros(shape[:2]) for shape in shapes)  # [K, S]
+        self.sums = nn.ParameterList(zeros(shape) for shape in shapes)  # [K, S, C]
+        self.means = nn.ParameterList(zeros(shape[2:]) for shape in shapes)  # [C], running means
+        self.register_buffer("updates", torch.zeros((), device=device))
+        self._initialized = False  # whether ``updates`` > 0, without waiting for the device
+
+    def forward(self, latent: Tensor, kept: Tensor, bypassed: Tensor, learn: bool = True) -> BottleneckOutput:
+        """Quantize latents, and update the codebooks unless ``learn`` is False.
+
+        Args:
+            latent: [B, dim, T]
+            kept: [B], number of codebooks (from the first, at least 1) that make up each sample's latent.
+            bypassed: [B], bool; the latent of these samples is not quantized.
+        """
+        if learn and not self._initialized:
             if not self.updates:
-                self._start(latent)
-            self._begun = True
+                self._initialize(latent)
+            self._initialized = True
         if learn:
-            # a young encoder's vectors change from step to step: averages as long as later ones would keep all tables where it began
+            # a shorter average at first: the vectors of an untrained encoder change from step to step
             self.updates += 1
-            self._follow = (1 - self.updates / (self.updates + 10)).clamp(min=1 - self.decay)
+            self._rate = (1 - self.updates / (self.updates + 10)).clamp(min=1 - self.decay)
         split = self.parts[0].tables.shape[0]
         semantic = self._quantize(0, latent, kept.clamp(max=split), learn)
         acoustic = self._quantize(1, latent, kept - split, learn)
         content = self.parts[0].output_proj(semantic[0])
         skip = bypassed[:, None, None]
-        # a bypassed sample hands on the very vectors that the tables approximate
+        # bypassed samples get the vectors that the codebooks approximate
         mixed = [
-            torch.where(skip, self.parts[i].input_proj(latent), q[0])
+            torch.where(skip, project(self.parts[i], latent), q[0])
             for i, q in enumerate((semantic, acoustic))
         ]
-        out = sum(part.output_proj(x) for part, x in zip(self.parts, mixed))
+        first, second = (part.output_proj(x) for part, x in zip(self.parts, mixed))
         books = semantic[1].shape[1] + acoustic[1].shape[1]
-        return Bottled(
-            out, content, torch.cat((semantic[1], acoustic[1]), 1), (semantic[2] + acoustic[2]) / books
-        )
+        codes = torch.cat((semantic[1], acoustic[1]), 1)
+        return BottleneckOutput(first + second, content, codes, (semantic[2] + acoustic[2]) / books)
 
-    def around(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What would come out if nothing were quantized: the latent for the decoder, codebook 0's part of it, and what holds its mean."""
-        inputs = [part.input_proj(latent) for part in self.parts]
-        outs = [part.output_proj(x) for part, x in zip(self.parts, inputs)]
-        return sum(outs), outs[0], sum(_wandering(x.transpose(1, 2)) for x in inputs)
+    def bypass(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Latent [B, dim, T] without quantizing, its part for codebook 0, and the penalty on the mean."""
+        inputs = [project(part, latent) for part in self.parts]
+        first, second = (part.output_proj(x) for part, x in zip(self.parts, inputs))
+        penalties = [_mean_penalty(x.transpose(1, 2)) for x in inputs]
+        return first + second, first, penalties[0] + penalties[1]
 
     def _quantize(
         self, index: int, latent: Tensor, kept: Tensor, learn: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Vectors [B, C, T] with gradients passed through, codes [B, k, T] and the sum of the codebooks' commitments.
+        """Quantized vectors [B, C, T], codes [B, k, T], and the sum of the commitment losses.
 
-        Every codebook assigns codes and learns, whatever is ``kept`` [B]; kept ones make up the vectors.
+        All codebooks assign codes and learn; the vectors are sums over the first ``kept`` [B] ones.
         """
         part: ResidualQuantizer = self.parts[index]
-        x = part.input_proj(latent).transpose(1, 2)  # [B, T, C]
+        x = project(part, latent).transpose(1, 2)  # [B, T, C]
         residual, total, codes, commitment = x, torch.zeros_like(x), [], x.new_zeros(())
         if learn:
-            self._centre(index, x.detach().mean((0, 1)))
-        spread = _spread(x)  # without it the encoder could come nearer by whispering
-        for k, table in enumerate(part.tables.detach().clone()):  # a copy: learning writes to the tables
+            self._recentre(index, x.detach().mean((0, 1)))
+        spread = _spread(x)  # otherwise the encoder could lower the loss by scaling its output down
+        for k, table in enumerate(
+            part.tables.detach().clone()
+        ):  # a copy, because _learn writes to the tables
             ids = nearest(residual.detach(), table)
             vectors = F.embedding(ids, table)
             commitment = commitment + F.mse_loss(residual, vectors) / spread
@@ -113,47 +131,48 @@ class Bottleneck(nn.Module):
             total = total + vectors * (k < kept)[:, None, None]
             codes.append(ids)
         straight = x + (total - x).detach()
-        return straight.transpose(1, 2), torch.stack(codes, 1), commitment + _wandering(x)
+        return straight.transpose(1, 2), torch.stack(codes, 1), commitment + _mean_penalty(x)
 
     @torch.no_grad()
-    def _centre(self, index: int, mean: Tensor) -> None:
-        """Move the first table with the mean [C] of what it is given. Every step of Adam shifts all latents together, early on by more
-        than they differ from each other; averages alone would trail behind, and commitment would chase them in circles."""
+    def _recentre(self, index: int, mean: Tensor) -> None:
+        """Move the first codebook of a part with the mean [C] of its input.
+
+        Early on, every step of Adam shifts all latents together by more than they differ from each other.
+        Moving averages alone would lag behind, and the commitment loss would not converge.
+        """
         before = self.means[index].clone()
-        self.means[index].lerp_(
-            mean, self._follow.sqrt()
-        )  # faster than the tables, yet smoother than the batches, once latents keep still
+        # faster than the codebooks, smoother than single batches
+        self.means[index].lerp_(mean, self._rate.sqrt())
         shift = self.means[index] - before
         self.parts[index].tables[0] += shift
         self.sums[index][0] += self.counts[index][0][:, None] * shift
 
     @torch.no_grad()
     def _learn(self, index: int, k: int, vectors: Tensor, ids: Tensor) -> None:
-        """Move table k towards the vectors [N, C] assigned to its entries ids [N]."""
+        """Move codebook k of a part towards the vectors [N, C] that its entries ids [N] were assigned to."""
         counts, sums, table = self.counts[index][k], self.sums[index][k], self.parts[index].tables[k]
         used = torch.zeros_like(counts).index_add_(0, ids, torch.ones_like(ids, dtype=counts.dtype))
-        counts.lerp_(used, self._follow)
-        sums.lerp_(torch.zeros_like(sums).index_add_(0, ids, vectors), self._follow)
+        counts.lerp_(used, self._rate)
+        sums.lerp_(torch.zeros_like(sums).index_add_(0, ids, vectors), self._rate)
         average = counts.mean()
         dead = counts < self.dead * average
         fresh = vectors[torch.randint(len(vectors), counts.shape, device=vectors.device)]
-        # a restarted entry gets the weight of an average one, so that it has the time to gather its own
+        # restart with the count of an average entry, so that there is time to assign vectors to it
         counts.copy_(torch.where(dead, average, counts))
         sums.copy_(torch.where(dead[:, None], fresh * average, sums))
         table.copy_(sums / counts[:, None].clamp(min=1e-8))
 
     @torch.no_grad()
-    def _start(self, latent: Tensor) -> None:
-        """Fill the tables with vectors of the first batch, each with what those before it leave over."""
+    def _initialize(self, latent: Tensor) -> None:
+        """Fill each codebook with random residuals of the first batch."""
         for index, part in enumerate(self.parts):
-            residual = part.input_proj(latent).transpose(1, 2)
+            residual = project(part, latent).transpose(1, 2)
             self.means[index].copy_(residual.mean((0, 1)))
             for k in range(len(part.tables)):
                 flat = residual.flatten(0, 1)
                 table = flat[torch.randint(len(flat), part.tables.shape[1:2], device=flat.device)]
-                table = table + 1e-3 * flat.std() * torch.randn_like(
-                    table
-                )  # a vector drawn twice must not stay two equal entries
+                # the noise makes entries differ that were drawn from the same vector
+                table = table + 1e-3 * flat.std() * torch.randn_like(table)
                 part.tables[k].copy_(table)
                 self.counts[index][k] = len(flat) / len(table)
                 self.sums[index][k] = table * self.counts[index][k][:, None]
@@ -165,22 +184,26 @@ def _spread(x: Tensor) -> Tensor:
     return x.detach().flatten(0, 1).var(0).mean().clamp(min=1e-12)
 
 
-def _wandering(x: Tensor) -> Tensor:
-    """A gentle pull on the mean of vectors [B, T, C], which says nothing and yet drifts, and the decoder has to follow."""
-    return _PULL * x.mean((0, 1)).square().mean() / _spread(x)
+def _mean_penalty(x: Tensor) -> Tensor:
+    """Penalty on the mean of vectors [B, T, C], which carries no information and drifts."""
+    return _MEAN_PENALTY * x.mean((0, 1)).square().mean() / _spread(x)
 
 
 def draw_kept(
     batch: int, codebooks: int, dropped: float, bypassed: float, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """For each sample the number of codebooks kept [B], and whether it is bypassed [B]."""
+    """Draw for each sample the number of codebooks kept [B], and whether it bypasses the quantizer [B].
+
+    A share ``dropped`` of the samples keeps 1 to ``codebooks`` codebooks, a share ``bypassed`` is not
+    quantized.
+    """
     few = torch.randint(1, codebooks + 1, (batch,), device=device)
     u = torch.rand(batch, device=device)
     return torch.where(u < dropped, few, codebooks), u > 1 - bypassed
 
 
 def perplexity(codes: Tensor, size: int) -> Tensor:
-    """How many entries of each codebook are in use, as the exponential of their entropy, [K], from codes [B, K, T]."""
+    """Perplexity [K] of each codebook, the effective number of entries in use, from codes [B, K, T]."""
     flat = codes.transpose(0, 1).flatten(1)
     counts = torch.zeros(len(flat), size, device=codes.device).scatter_add_(
         1, flat, torch.ones_like(flat, dtype=torch.float32)
@@ -190,6 +213,6 @@ def perplexity(codes: Tensor, size: int) -> Tensor:
 
 
 def effective_rank(x: Tensor) -> Tensor:
-    """In how many directions vectors [B, C, T] really differ, 1 to C: the participation ratio of their covariance's eigenvalues."""
+    """Effective number of dimensions of vectors [B, C, T]: the participation ratio of the eigenvalues."""
     covariance = torch.cov(x.transpose(0, 1).flatten(1))
     return covariance.trace().square() / covariance.square().sum().clamp(min=1e-30)

@@ -1,9 +1,8 @@
-"""Prepared speech as codes: what the language model is trained on. One .safetensors file holds all of it, texts included."""
+"""Prepared speech as codes, for training the language model. One .safetensors file holds codes and texts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ..errors import MisoError
 from ..files import open_tensors, read_header, write_tensors
+from ..progress import Progress
 from ..vocoders.mimi import load_mimi
 from .data import Speech
 
@@ -30,30 +30,34 @@ class Utterance:
 
 
 class CodedSpeech:
-    """A file written by ``encode_speech``; ``codes`` [N, K] int16 are the frames of all utterances, one after the other."""
+    """A file written by ``encode_speech``.
+
+    ``codes`` [N, K] int16 are the frames of all utterances, concatenated. Raises MisoError for any other
+    file.
+    """
 
     def __init__(self, path: str | Path):
         metadata, entries = read_header(path)
         if metadata.get("format") != FORMAT:
             raise MisoError(
-                f"{Path(path).name} holds no coded speech.",
+                f"{Path(path).name} is not a file of coded speech.",
                 "Make it with: python -m miso train codes",
                 input="codes",
             )
-        self.path, about = Path(path), json.loads(metadata["about"])
-        self.codec, self.codebook_size, self.frame_rate = (
-            about["codec"],
-            about["codebook_size"],
-            about["frame_rate"],
-        )
+        self.path = Path(path)
+        about = json.loads(metadata["about"])
+        self.codec: str = about["codec"]
+        self.codebook_size: int = about["codebook_size"]
+        self.frame_rate: float = about["frame_rate"]
         self.voices: list[str] = about["voices"]
         with open_tensors(path) as file:
             self.codes, places = file.get_tensor("codes"), file.get_tensor("places").tolist()
         self.utterances = [
-            Utterance(*facts, start, frames) for facts, (start, frames) in zip(about["utterances"], places)
+            Utterance(text, voice, split, start, frames)
+            for (text, voice, split), (start, frames) in zip(about["utterances"], places)
         ]
 
-    def of(self, utterance: Utterance) -> Tensor:
+    def codes_of(self, utterance: Utterance) -> Tensor:
         """The utterance's frames [T, K]."""
         return self.codes[utterance.start : utterance.start + utterance.frames]
 
@@ -70,12 +74,13 @@ def encode_speech(
     batch: int = 64,
     codebooks: int | None = None,
     versions: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CodedSpeech:
     """Encode every clip and write the codes to ``path``.
 
-    A clip is encoded from its own beginning, as a user's voice prompt is. Further ``versions`` of those to train on begin with some
-    silence less than a frame long: the same speech cut into frames elsewhere has other codes, which keeps a model from learning clips by heart.
+    A clip is encoded from its beginning, as a voice prompt is. With ``versions`` > 1, training clips are
+    encoded again after less than a frame of silence: with other frame boundaries the same speech has other
+    codes, which reduces overfitting.
     """
     mimi = load_mimi(codec, device)
     codebooks, size = codebooks or mimi.config.codebooks, mimi.config.frame_size
@@ -84,28 +89,22 @@ def encode_speech(
         for clip in speech.clips
         for version in range(versions if clip.split == "train" else 1)
     ]
-    order = sorted(
-        range(len(jobs)), key=lambda i: jobs[i][0].samples
-    )  # clips of a batch are about as long as each other
+    order = sorted(range(len(jobs)), key=lambda i: jobs[i][0].samples)  # batches of similar lengths
     frames: list[Tensor] = [torch.empty(0)] * len(jobs)
-    for at in range(0, len(order), batch):
-        part = order[at : at + batch]
+    for first in range(0, len(order), batch):
+        part = order[first : first + batch]
         wave = torch.zeros(len(part), 1, _frames(jobs[part[-1]][0].samples + size - 1, size) * size)
         for row, i in zip(wave, part):
             clip, silence = jobs[i]
             row[0, silence : silence + clip.samples] = torch.from_numpy(speech.wave(clip))
-        codes = (
-            mimi.encode(wave.to(device), codebooks, chunk=wave.shape[-1] // size)
-            .transpose(1, 2)
-            .to(torch.int16)
-            .cpu()
-        )  # [B, T, K]
+        codes = mimi.encode(wave.to(device), codebooks, chunk=wave.shape[-1] // size)
+        codes = codes.transpose(1, 2).to(torch.int16).cpu()  # [B, T, K]
         for row, i in zip(codes, part):
-            frames[i] = row[
-                : _frames(jobs[i][0].samples + jobs[i][1], size)
-            ]  # the encoder is causal: silence behind a clip changes nothing
+            clip, silence = jobs[i]
+            # the encoder is causal: the padding after a clip doesn't change its codes
+            frames[i] = row[: _frames(clip.samples + silence, size)]
         if progress:
-            progress(at + len(part), len(order))
+            progress(first + len(part), len(order))
     lengths = torch.tensor([len(f) for f in frames])
     starts = lengths.cumsum(0) - lengths
     about = {

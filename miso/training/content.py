@@ -1,6 +1,8 @@
-"""Codebook 0 should say what is said. Mimi distils it from a speech model; here a small head must read the words off it by CTC.
+"""Content loss: a small head recognises phonemes or letters in codebook 0 by CTC.
 
-CTC is Graves et al. 2006's. The head is thrown away after training. Symbols are phonemes where the data has them, else letters.
+Mimi distils codebook 0 from a speech model instead. CTC: Graves et al. 2006, "Connectionist temporal
+classification". The head is discarded after training. Symbols are phonemes if all clips have them, otherwise
+letters.
 """
 
 from __future__ import annotations
@@ -11,26 +13,26 @@ from torch.nn import functional as F
 
 from ..text.phonemes import PHONES
 
-STEPS = 4  # of the head a frame: 50 a second, since a second of speech has up to 25 symbols and CTC a blank between equal ones
+# steps of the head per frame, 50 a second: speech has up to 25 symbols a second, and CTC needs blanks
+STEPS = 4
 
-
-# fixed, so that more speech doesn't change the head; what isn't in them isn't heard
+# fixed, so that the head's size doesn't depend on the data; other characters are ignored
 LETTERS = "abcdefghijklmnopqrstuvwxyz' "
 
 
 def spell(text: str, phonemes: str = "") -> list[int]:
-    """Classes (from 1) of the phonemes if there are any, without stress and punctuation, else of the letters of text."""
+    """Classes (from 1) of the phonemes without stress and punctuation, otherwise of the letters."""
     if phonemes:
         return [PHONES.index(c) + 1 for c in phonemes if c in PHONES]
     return [LETTERS.index(c) + 1 for c in text.lower() if c in LETTERS]
 
 
 class ContentHead(nn.Module):
-    """Codebook 0's latent [B, dim, T] -> the logarithms of class probabilities [B, STEPS * T, classes]."""
+    """Latent of codebook 0 [B, dim, T] -> log probabilities [B, STEPS * T, classes]."""
 
     def __init__(self, dim: int, symbols: int, width: int = 256):
         super().__init__()
-        self.norm = nn.LayerNorm(dim)  # latents grow as they please
+        self.norm = nn.LayerNorm(dim)  # the scale of latents is not bounded
         self.widen = nn.Conv1d(dim, STEPS * width, 3, padding=1)
         self.mix = nn.ModuleList(nn.Conv1d(width, width, 5, padding=2) for _ in range(2))
         self.last = nn.Conv1d(width, symbols + 1, 1)  # class 0 is CTC's blank
@@ -43,15 +45,20 @@ class ContentHead(nn.Module):
         return self.last(x).float().transpose(1, 2).log_softmax(-1)
 
     def loss(self, latent: Tensor, targets: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
-        """Mean CTC loss a symbol of targets [B, S] of ``lengths`` [B], where ``valid`` [B]: the others are crops of unknown words."""
-        each = ctc(self(latent), targets, lengths)
-        return (each * valid).sum() / valid.sum().clamp(min=1)
+        """Mean CTC loss per symbol of targets [B, S] of ``lengths`` [B] over the ``valid`` [B] samples."""
+        losses = ctc(self(latent), targets, lengths)
+        return (losses * valid).sum() / valid.sum().clamp(min=1)
 
 
 def ctc(log_probs: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
-    """CTC loss a symbol [B] of targets [B, S] of ``lengths`` [B], by log probabilities [B, T, classes]; 0 where they don't fit into T."""
+    """CTC loss per symbol [B].
+
+    Args:
+        log_probs: [B, T, classes]
+        targets: [B, S], classes from 1
+        lengths: [B], of the targets. The loss is 0 for targets that don't fit into T.
+    """
     log_probs = log_probs.transpose(0, 1)
     frames = torch.full_like(lengths, log_probs.shape[0])
-    return F.ctc_loss(
-        log_probs, targets, frames, lengths, reduction="none", zero_infinity=True
-    ) / lengths.clamp(min=1)
+    losses = F.ctc_loss(log_probs, targets, frames, lengths, reduction="none", zero_infinity=True)
+    return losses / lengths.clamp(min=1)

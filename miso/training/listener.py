@@ -1,7 +1,7 @@
-"""A recogniser of phonemes, by which sound is compared as it is understood, not only as it is heard.
+"""Listener: a phoneme recogniser whose features measure whether two sounds are understood alike.
 
-Its inner features of a true sound and of one made from codes are to be alike ("perceptual" or "deep feature" loss: Germain et al. 2018,
-arXiv 1806.10522). It is ours, taught by CTC (Graves et al. 2006) on the training speech; the recognisers that judge have no part in it.
+A deep feature loss (Germain et al. 2018, arXiv 1806.10522) on features of a recogniser of our own, trained by
+CTC (Graves et al. 2006) on the training speech. The recognisers of the evaluation are not used in training.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from .data import RATE
 from .spectral import mel_bands
 
 FORMAT = "miso.listener/1"
-_WINDOW, _HOP, _BANDS = 600, 240, 80  # 25 ms every 10
-FRAME = 2 * _HOP  # samples that a class stands for
+_WINDOW, _HOP, _BANDS = 600, 240, 80  # windows of 25 ms, every 10 ms
+FRAME = 2 * _HOP  # samples per step of the output
 _FLOOR = 1e-4  # as in ``spectral``
 
 
 class Listener(nn.Module):
-    """Samples [B, 1, N] at 24 kHz -> the logarithms of class probabilities [B, T, symbols + 1], 50 a second; class 0 is CTC's blank."""
+    """Samples [B, 1, N] at 24 kHz -> log probabilities [B, T, symbols + 1] at 50 Hz; 0 is CTC's blank."""
+
+    hann: Tensor
+    bands: Tensor
 
     def __init__(self, symbols: int, width: int = 256, blocks: int = 6):
         super().__init__()
@@ -37,7 +40,7 @@ class Listener(nn.Module):
         self.register_buffer("bands", mel_bands(RATE, 1024, _BANDS) / (_WINDOW / 2), persistent=False)
 
     def spectrum(self, wave: Tensor) -> Tensor:
-        """Log mel magnitudes [B, bands, frames] of samples, about between -1 and 1."""
+        """Log mel magnitudes [B, bands, frames] of samples [B, 1, N], scaled to about -1 to 1."""
         x = F.pad(wave[:, 0].float(), (_WINDOW // 2, _WINDOW // 2)).unfold(-1, _WINDOW, _HOP) * self.hann
         bins = torch.fft.rfft(x, 1024)
         power = bins.real.square() + bins.imag.square() + 1e-12
@@ -47,19 +50,22 @@ class Listener(nn.Module):
         return self.read(self.features(self.spectrum(wave))[-1])
 
     def features(self, spectrum: Tensor) -> list[Tensor]:
-        """What each block makes of a spectrum [B, bands, frames]: [B, T, width] each."""
-        x, made = self.front(spectrum).transpose(1, 2), []
+        """Outputs [B, T, width] of all blocks for a spectrum [B, bands, frames]."""
+        x, outputs = self.front(spectrum).transpose(1, 2), []
         for block in self.blocks:
             x = block(x)
-            made.append(x)
-        return made
+            outputs.append(x)
+        return outputs
 
     def read(self, x: Tensor) -> Tensor:
-        """The last block's features as log probabilities."""
+        """Features of the last block [B, T, width] -> log probabilities [B, T, symbols + 1]."""
         return self.last(self.norm(x)).float().log_softmax(-1)
 
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
-        """How differently samples x are understood from y [B, 1, N], as a mean over layers: 1 is as far as two different sounds are."""
+        """Distance of features of samples x from those of y [B, 1, N], averaged over blocks.
+
+        It is relative to the deviation of y's features: about 1 for unrelated sounds. Only x gets gradients.
+        """
         with torch.no_grad():
             theirs = self.features(self.spectrum(y))
         ours = self.features(self.spectrum(x))
@@ -76,11 +82,11 @@ class Listener(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device) -> Listener:
-        """Raises MisoError for any file that ``save`` didn't write."""
+        """Load a file written by ``save``. Raises MisoError for any other file."""
         metadata, entries = read_header(path)
         if metadata.get("format") != FORMAT:
             raise MisoError(
-                f"{Path(path).name} holds no listener.",
+                f"{Path(path).name} is not a listener.",
                 "Make it with: python -m miso train listener",
                 input="listener",
             )
@@ -91,16 +97,13 @@ class Listener(nn.Module):
 
 
 class _Block(nn.Module):
-    """x + a ConvNeXt block of x [B, T, width] that sees both sides."""
+    """ConvNeXt block with a residual connection, not causal: x [B, T, width] -> [B, T, width]."""
 
     def __init__(self, width: int, kernel: int = 15):
         super().__init__()
         self.mix = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.norm, self.up, self.down = (
-            nn.LayerNorm(width),
-            nn.Linear(width, 3 * width),
-            nn.Linear(3 * width, width),
-        )
+        self.norm = nn.LayerNorm(width)
+        self.up, self.down = nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + 0.3 * self.down(F.gelu(self.up(self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2)))))

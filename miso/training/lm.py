@@ -1,4 +1,4 @@
-"""Training a language model, new or published, on coded speech; checkpoints load like any other."""
+"""Training of a language model, new or published, on coded speech. The result is an ordinary checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from ..errors import MisoError
 from ..model.config import ModelConfig
@@ -19,8 +18,8 @@ from ..text.tokenizer import Tokenizer, find_tokenizer
 from .coded import CodedSpeech
 from .conversations import Conversations
 from .muon import Muon
-from .presets import LMSettings
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
+from .settings import LMSettings
 from .trained import Average, TrainedModel
 
 Item = TypeVar("Item")
@@ -28,7 +27,7 @@ _VALIDATION_BATCHES = 12
 
 
 def train_lm(coded: CodedSpeech, run: Run, settings: LMSettings, device: torch.device) -> Path:
-    """Train a new model, or go on; returns the checkpoint, which is there from the first save on."""
+    """Train a new model, or resume training; returns the path of the checkpoint."""
     config = sizes_for(settings.sizes, coded)
     model = TrainedModel.new(config, run.seed, device, settings.dropout)
     tokenizer = find_tokenizer(config.conventions.tokenizer, coded.path.parent)
@@ -36,12 +35,12 @@ def train_lm(coded: CodedSpeech, run: Run, settings: LMSettings, device: torch.d
 
 
 def sizes_for(config: ModelConfig, coded: CodedSpeech) -> ModelConfig:
-    """The sizes, speaking the codec of the codes."""
+    """``config`` with the codec of the codes. Raises MisoError if the codes don't fit its sizes."""
     if coded.codes.shape[1] < config.codebooks or coded.codebook_size > config.audio_vocab:
         raise MisoError(
-            f"The codes have {coded.codes.shape[1]} codebooks of {coded.codebook_size} entries, the model is made for {config.codebooks} "
-            f"and has room for {config.audio_vocab}.",
-            "Let codec and model have the same sizes.",
+            f"The codes have {coded.codes.shape[1]} codebooks of {coded.codebook_size} entries, "
+            f"the model is made for {config.codebooks} of at most {config.audio_vocab}.",
+            "Choose settings with the same sizes for codec and model.",
         )
     return replace(config, codec=coded.codec, codebook_size=coded.codebook_size, frame_rate=coded.frame_rate)
 
@@ -57,19 +56,24 @@ def train(
     speakers: dict[str, int] | None = None,
     publish: Callable[[TrainedModel, Path, dict], None] | None = None,
 ) -> Path:
-    """The loop of training and fine-tuning alike. ``publish(model, path, about)`` writes the checkpoint where the model isn't all of it (LoRA)."""
-    config, path = model.config, run.folder / "model.safetensors"
-    data, held_out = (
-        Conversations(coded, utterances, config, tokenizer, chosen, run.seed, speakers)
-        if utterances
-        else None
-        for utterances, chosen in (
-            (coded.split("train"), settings),
-            (coded.split("validation"), replace(settings, unseen=0.0)),
-        )
-    )
+    """The training loop, also of fine-tuning; returns the path of the checkpoint.
+
+    Args:
+        speakers: number of each voice (default: their indices).
+        publish: writes the checkpoint instead of ``model.save``: publish(model, path, metadata).
+    """
+    path = run.folder / "model.safetensors"
+
+    def conversations(split: str, settings: LMSettings) -> Conversations | None:
+        utterances = coded.split(split)
+        if not utterances:
+            return None
+        return Conversations(coded, utterances, model.config, tokenizer, settings, run.seed, speakers)
+
+    data = conversations("train", settings)
+    held_out = conversations("validation", replace(settings, unseen=0.0))
     if data is None:
-        raise MisoError(f"{coded.path.name} has nothing to train on.", "Prepare more speech.")
+        raise MisoError(f"{coded.path.name} has no utterances to train on.", "Prepare more speech.")
     optimizers = optimizers_for(model, settings)
     average = Average(model, settings.ema) if settings.ema else None
     if (state := run.load()) is not None:
@@ -94,7 +98,7 @@ def train(
     batches = ahead(data.batches(run.place.get("epoch", 0), run.place.get("index", 0)))
 
     def check() -> None:
-        """Validate, and write the checkpoint if it is the best so far."""
+        """Validate, and write the checkpoint if it is the best one so far."""
         nonlocal best
         with average.applied() if average else nullcontext():
             figures = validate(model, held_out, device) if held_out else {}
@@ -142,7 +146,7 @@ def train(
 
 
 def optimizers_for(model: TrainedModel, settings: LMSettings) -> list[torch.optim.Optimizer]:
-    """AdamW for all that is trained, or Muon for the layers' matrices and AdamW for the rest."""
+    """AdamW for all trained parameters, or Muon for the layers' matrices and AdamW for the others."""
     if not settings.muon:
         return [adamw(model.parameters(), settings.rate, settings.betas, settings.decay)]
     matrices = {
@@ -157,22 +161,22 @@ def optimizers_for(model: TrainedModel, settings: LMSettings) -> list[torch.opti
 
 @torch.no_grad()
 def validate(model: TrainedModel, held_out: Conversations, device: torch.device) -> dict[str, float]:
-    """Mean losses over the same held-out conversations every time, without dropout."""
-    was = model.training
+    """Mean losses over the same held-out conversations on every call, without dropout."""
+    was_training = model.training
     model.eval()
-    totals: Tensor | float = 0.0
+    totals = torch.zeros(3, device=device)
     with autocast(device):
         plan = held_out.epoch(0)[:_VALIDATION_BATCHES]
         for i, conversations in enumerate(plan):
             losses = model(held_out.build(conversations, f"held out {i}").to(device))
             totals = totals + torch.stack([v.float() for v in losses])
-    model.train(was)
+    model.train(was_training)
     total, codebook0, depth = (totals / len(plan)).tolist()
     return {"held_out_loss": total, "held_out_codebook0": codebook0, "held_out_depth": depth}
 
 
 def ahead(items: Iterator[Item], depth: int = 4) -> Iterator[Item]:
-    """The same items, made in a thread of their own, a few before they are wanted."""
+    """The same items, computed ``depth`` items ahead in another thread."""
     with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(next, items) for _ in range(depth)]
         while True:

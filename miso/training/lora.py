@@ -1,6 +1,6 @@
-"""Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685): each matrix of the transformers gets the product of two thin ones beside it.
+"""LoRA (Hu et al. 2021, arXiv 2106.09685): trains a low-rank update of each matrix of the transformers.
 
-Nothing but those is trained, and at the end they are added to their matrix: the result is an ordinary checkpoint.
+At the end the updates are merged into their matrices, so that the result is an ordinary checkpoint.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SCALE = 2.0  # the paper's alpha / rank, with the usual alpha of twice the rank
 
 
 class Adapter(nn.Module):
-    """SCALE * up @ down, beside a matrix [out, in]; begins at zero. In fp32 whatever the matrix is."""
+    """The update SCALE * up @ down of a matrix [outputs, inputs], initially 0, in fp32."""
 
     def __init__(self, inputs: int, outputs: int, rank: int, device: torch.device):
         super().__init__()
@@ -26,7 +26,7 @@ class Adapter(nn.Module):
 
 
 def add_lora(model: TrainedModel, rank: int) -> None:
-    """Freeze the model, and put an adapter beside every matrix of its layers."""
+    """Freeze the model, and add an adapter to every matrix of its layers."""
     model.requires_grad_(False)
     for stack in (model.backbone.transformer, model.depth.transformer):
         for module in list(stack.layers.modules()):
@@ -36,7 +36,7 @@ def add_lora(model: TrainedModel, rank: int) -> None:
 
 
 def merged(model: TrainedModel) -> dict[str, Tensor]:
-    """The model's tensors by their published names, adapters added to their matrices."""
+    """The model's tensors by their published names, with adapters merged into their matrices."""
     tensors = model.published()
     adapters = {n[: -len(".lora.up")]: tensors.pop(n) for n in list(tensors) if n.endswith(".lora.up")}
     for name, up in adapters.items():

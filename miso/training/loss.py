@@ -1,4 +1,4 @@
-"""The published training loss: codebook 0 on every frame, the other codebooks on a sample of frames."""
+"""Training loss of CSM: codebook 0 on every frame, the other codebooks on a random subset of frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..model.networks import Backbone, DepthDecoder
 
 
 class Loss(NamedTuple):
-    """Mean cross-entropies, in nats; ``total`` weighs the two by their numbers of targets."""
+    """Mean cross-entropies in nats; ``total`` weights the two by their numbers of targets."""
 
     total: Tensor
     codebook0: Tensor
@@ -28,10 +28,13 @@ def loss(
     targets_mask: Tensor,
     picked: Tensor,
 ) -> Loss:
-    """Loss of rows [B, S, K+1] against targets [B, S, K], both masked alike, the targets being those of the next frame.
+    """Loss of a batch.
 
-    The depth decoder is trained on the frames ``picked`` [B, n] (compute amortisation, as Sesame describes for CSM), from the
-    backbone's hidden states.
+    Args:
+        rows, mask: [B, S, K+1], the input.
+        targets, targets_mask: [B, S, K], codes of the next frame.
+        picked: [B, n], frames on which the depth decoder is trained, from the backbone's hidden states
+            (compute amortization, as Sesame describes it for CSM).
     """
     hidden = backbone(backbone.embed(rows, mask))
     c0 = F.cross_entropy(
@@ -42,9 +45,9 @@ def loss(
     frames = targets[batch, picked].flatten(0, 1)  # [B * n, K]
     logits = depth.teacher_forced(hidden[batch, picked].flatten(0, 1), frames)
     valid = targets_mask[batch, picked].flatten(0, 1)[:, 1:]
-    rest = F.cross_entropy(logits.float().flatten(0, 1), _masked(frames[:, 1:], valid).flatten())
+    others = F.cross_entropy(logits.float().flatten(0, 1), _masked(frames[:, 1:], valid).flatten())
     n0, n = targets_mask[..., 0].sum(), valid.sum()
-    return Loss((c0 * n0 + rest * n) / (n0 + n), c0, rest)
+    return Loss((c0 * n0 + others * n) / (n0 + n), c0, others)
 
 
 def _masked(targets: Tensor, mask: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-"""What codes are learnt with: an autoencoder of mel spectrograms around the codec's own quantizer, at the frame rate alone.
+"""Mel coder: an autoencoder of mel spectrograms around the codec's quantizer, which learns the codes.
 
-A codec learnt as one whole, from samples to samples, spends nearly all of its arithmetic at the sample rate, and its few latents
-collapse long before that has learnt to make sound (ours: WER of resynthesis 94 to 112 %). What is said is in a mel spectrogram
-already, and eight vectors a frame of it pass through a network a hundred times cheaper. So codes are learnt here first; then the codec's encoder
-is taught to give the same latents, and its decoder to make sound of the same codes (``codec``). Causal, as the codec is.
+A codec trained end to end from samples to samples spends nearly all of its arithmetic at the sample rate, and
+its latents collapsed long before it learnt to make sound (WER of resynthesis 94 to 112 %). A mel spectrogram
+contains the content already, and eight vectors a frame of it pass through a network a hundred times cheaper.
+So codes are learnt here first. Then the codec's encoder learns to give the same latents, and its decoder to
+decode the same codes (``codec``). The encoder is causal, like the codec's.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ from ..vocoders.mimi.quantizer import SplitQuantizer
 from .spectral import mel_bands
 
 FORMAT = "miso.mel-coder/1"
-_HOPS = 8  # mel vectors a frame: one in 10 ms
-_WINDOW, _FFT, _BANDS = 600, 1024, 80  # 25 ms: its middle is not far behind what a frame ends with
+_HOPS = 8  # mel vectors per frame: one every 10 ms
+_WINDOW, _FFT, _BANDS = 600, 1024, 80  # 25 ms: short, because its middle lags behind the end of a frame
 _FLOOR = 1e-4  # as in ``spectral``
 
 
 class MelCoder(nn.Module):
-    """Samples -> latents, and latents -> mel spectrogram; ``quantizer`` in between is what the codec will have."""
+    """Samples -> latents, and latents -> mel spectrogram; the codec will have the same ``quantizer``."""
+
+    mean: Tensor
+    deviation: Tensor
+    hann: Tensor
+    bands: Tensor
 
     def __init__(self, config: MimiConfig, width: int, codec: str = ""):
         super().__init__()
@@ -44,17 +50,18 @@ class MelCoder(nn.Module):
         self.register_buffer("mean", torch.zeros(_BANDS))
         self.register_buffer("deviation", torch.ones(_BANDS))
         self.register_buffer("hann", torch.hann_window(_WINDOW), persistent=False)
-        self.register_buffer(
-            "bands", mel_bands(config.sample_rate, _FFT, _BANDS) / (_WINDOW / 2), persistent=False
-        )  # a full-scale sine is 1
+        bands = mel_bands(config.sample_rate, _FFT, _BANDS) / (
+            _WINDOW / 2
+        )  # a full-scale sine has magnitude 1
+        self.register_buffer("bands", bands, persistent=False)
 
     def spectrum(self, wave: Tensor) -> Tensor:
-        """Samples [B, 1, T * frame_size] -> log10 mel magnitudes [B, T * 8, 80]; a window ends with its hop, so nothing later is seen."""
+        """Samples [B, 1, T * frame_size] -> log10 mel magnitudes [B, T * 8, 80], by causal windows."""
         x = F.pad(wave[:, 0].float(), (_WINDOW - self.hop, 0)).unfold(-1, _WINDOW, self.hop) * self.hann
         return (torch.fft.rfft(x, _FFT).abs() @ self.bands.T + _FLOOR).log10()
 
     def features(self, wave: Tensor) -> Tensor:
-        """The spectrum, each band by its own mean and deviation, as one vector a frame [B, T, 640]."""
+        """The spectrum, normalised by mean and deviation of each band, one vector per frame [B, T, 640]."""
         return ((self.spectrum(wave) - self.mean) / self.deviation).unflatten(1, (-1, _HOPS)).flatten(2)
 
     def analyse(self, wave: Tensor) -> Tensor:
@@ -67,7 +74,7 @@ class MelCoder(nn.Module):
 
     @torch.no_grad()
     def measure(self, wave: Tensor) -> None:
-        """Take mean and deviation of the bands from samples [B, 1, N]."""
+        """Set mean and deviation of the bands from samples [B, 1, N]."""
         x = self.spectrum(wave).flatten(0, 1)
         self.mean.copy_(x.mean(0))
         self.deviation.copy_(x.std(0).clamp(min=1e-2))
@@ -83,11 +90,11 @@ class MelCoder(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device) -> MelCoder:
-        """Raises MisoError for any file that ``save`` didn't write."""
+        """Load a file written by ``save``. Raises MisoError for any other file."""
         metadata, entries = read_header(path)
         if metadata.get("format") != FORMAT:
             raise MisoError(
-                f"{Path(path).name} holds no mel coder.",
+                f"{Path(path).name} is not a mel coder.",
                 "Make it with: python -m miso train coder",
                 input="coder",
             )
@@ -100,21 +107,19 @@ class MelCoder(nn.Module):
 
 
 class _Block(nn.Module):
-    """x + a causal convolution of x [B, T, width]."""
+    """Causal convolution with a residual connection: x [B, T, width] -> [B, T, width]."""
 
     def __init__(self, width: int, kernel: int = 3):
         super().__init__()
-        self.norm, self.mix, self.out = (
-            nn.LayerNorm(width),
-            nn.Conv1d(width, width, kernel),
-            nn.Linear(width, width),
-        )
-        self.reach = kernel - 1
+        self.norm = nn.LayerNorm(width)
+        self.mix = nn.Conv1d(width, width, kernel)
+        self.out = nn.Linear(width, width)
+        self.padding = kernel - 1
         with torch.no_grad():
             self.out.weight.mul_(0.3)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.mix(F.pad(self.norm(x).transpose(1, 2), (self.reach, 0))).transpose(1, 2)
+        y = self.mix(F.pad(self.norm(x).transpose(1, 2), (self.padding, 0))).transpose(1, 2)
         return x + self.out(F.gelu(y))
 
 

@@ -1,4 +1,4 @@
-"""A step of training as a CUDA graph: its thousands of small kernels are launched as one."""
+"""Training steps as CUDA graphs, which launch thousands of small kernels at once."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_EAGER = (
-    2  # calls before a graph is recorded: optimizers make their state in the first, libraries their plans
-)
+# calls before a graph is captured: in the first, optimizers create their state and libraries their plans
+_EAGER = 2
 
 
 class Replayed:
-    """``function(*kind, *inputs)``, on a GPU recorded once for each ``kind`` (plain values) and number of inputs, and simply called anywhere else.
+    """Calls ``function(*kind, *inputs)``; on a GPU as a CUDA graph for each ``kind`` and number of inputs.
 
-    Inputs keep their shapes. The function must not wait for the device, and draws random numbers there; what it returns is valid until
-    the next call.
+    ``kind`` are hashable values other than tensors. Inputs must keep their shapes. The function must not
+    synchronise with the device, and must draw random numbers on it. Its results are valid until the next
+    call.
     """
 
     def __init__(self, function: Callable[..., dict[str, Tensor]], device: torch.device):
         self._function, self._cuda = function, device.type == "cuda"
-        self._calls, self._recorded = Counter(), {}
+        self._calls: Counter[tuple] = Counter()
+        self._captured: dict[tuple, tuple[torch.cuda.CUDAGraph, list[Tensor], dict[str, Tensor]]] = {}
         if self._cuda:
             self._stream, self._pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
 
@@ -37,20 +38,19 @@ class Replayed:
                 returned = self._function(*kind, *inputs)
             torch.cuda.current_stream().wait_stream(self._stream)
             return returned
-        if key not in self._recorded:
-            self._recorded[key] = self._record(kind, [i.clone() for i in inputs])
-        graph, kept, returned = self._recorded[key]
-        for mine, given in zip(kept, inputs, strict=True):
-            mine.copy_(given)
+        if key not in self._captured:
+            self._captured[key] = self._capture(kind, [tensor.clone() for tensor in inputs])
+        graph, static_inputs, returned = self._captured[key]
+        for static, tensor in zip(static_inputs, inputs, strict=True):
+            static.copy_(tensor)
         graph.replay()
         return returned
 
-    def _record(
+    def _capture(
         self, kind: tuple, inputs: list[Tensor]
     ) -> tuple[torch.cuda.CUDAGraph, list[Tensor], dict[str, Tensor]]:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(
-            graph, pool=self._pool, stream=self._stream
-        ):  # graphs run one at a time, and share their memory
+        # graphs share a memory pool, because they run one at a time
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
             returned = self._function(*kind, *inputs)
         return graph, inputs, returned

@@ -1,7 +1,7 @@
-"""A model in training: the inference modules themselves, with what only training needs hung on from outside.
+"""A model in training: the modules of inference, with what only training needs added from outside.
 
-Dropout sits in hooks, so the modules' code and tensors stay those of inference. The depth decoder's table of projected audio
-embeddings isn't a weight of its own but follows from two others, so here it is computed at each step, and gradients reach both.
+Dropout is in hooks, so that the modules' code and tensors are those of inference. The depth decoder's table
+of projected audio embeddings is computed from two weights at each step, so that both get gradients.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ from ..model.transformer import Layer
 from .conversations import Batch
 from .loss import Loss, loss
 
+# prefixes here -> published prefixes, longest first
 _PUBLISHED = {
     "backbone.transformer.": "backbone.",
     "depth.transformer.": "decoder.",
     "backbone.": "",
     "depth.": "",
-}  # longest first
+}
 
 
 class TrainedModel(nn.Module):
-    """Backbone and depth decoder as one; its parameters are exactly the published tensors."""
+    """Backbone and depth decoder; its parameters are exactly the published tensors."""
 
     def __init__(self, backbone: Backbone, depth: DepthDecoder, dropout: float = 0.0):
         super().__init__()
         self.config, self.backbone, self.depth = backbone.config, backbone, depth
-        del depth.code_table  # no parameter any more: see ``code_table``
+        del depth.code_table  # a parameter for inference; here see ``code_table``
         text = backbone.text_embeddings.weight.to(backbone.audio_embeddings.weight.device)
-        backbone.text_embeddings = nn.Embedding.from_pretrained(
-            text
-        )  # what learns is where everything else is
+        backbone.text_embeddings = nn.Embedding.from_pretrained(text)  # on the device of the other weights
         self.requires_grad_(True)
         self._fixed_table: Tensor | None = None
         for module in self.modules() if dropout else ():
@@ -51,7 +50,7 @@ class TrainedModel(nn.Module):
 
     @classmethod
     def new(cls, config: ModelConfig, seed: int, device: torch.device, dropout: float = 0.0) -> TrainedModel:
-        """Fresh weights, the same for a seed: normal with 0.02, what adds to the residual stream smaller by its depth (GPT-2's)."""
+        """Random weights, as in GPT-2: normal with 0.02, output projections scaled by the depth."""
         shapes, generator = canonical_shapes(config), torch.Generator().manual_seed(seed)
 
         def tensor(name: str) -> Tensor:
@@ -59,16 +58,14 @@ class TrainedModel(nn.Module):
             if len(shape) == 1:
                 return torch.ones(shape)
             layers = (config.depth if name.startswith("decoder.") else config.backbone).layers
-            last = name.endswith(("attn.output_proj.weight", "mlp.w2.weight"))
+            is_output = name.endswith(("attn.output_proj.weight", "mlp.w2.weight"))
             return torch.empty(shape).normal_(
-                0, 0.02 / ((2 * layers) ** 0.5 if last else 1), generator=generator
+                0, 0.02 / ((2 * layers) ** 0.5 if is_output else 1), generator=generator
             )
 
-        drawn = {name: tensor(name) for name in shapes}  # once: two parts ask for the audio embeddings
-        return cls(
-            *(build(kind, config, "", drawn.__getitem__, device=device) for kind in (Backbone, DepthDecoder)),
-            dropout,
-        )
+        tensors = {name: tensor(name) for name in shapes}  # drawn once: both parts use the audio embeddings
+        backbone = build(Backbone, config, "", tensors.__getitem__, device=device)
+        return cls(backbone, build(DepthDecoder, config, "", tensors.__getitem__, device=device), dropout)
 
     @classmethod
     def load(
@@ -83,11 +80,15 @@ class TrainedModel(nn.Module):
         )
 
     def forward(self, batch: Batch) -> Loss:
-        self.depth.code_table = self.code_table()
+        # deleted as a parameter in __init__
+        self.depth.code_table = self.code_table()  # type: ignore[assignment]
         return loss(self.backbone, self.depth, *batch)
 
     def code_table(self) -> Tensor:
-        """Audio embeddings of codebooks 0..K-2 in the depth decoder's width [(K-1) * V, d], in fp32 as ``weights`` computes it for inference."""
+        """Audio embeddings of codebooks 0..K-2, projected to the depth decoder's width: [(K-1) * V, D].
+
+        Computed in fp32, as when a checkpoint is loaded for inference.
+        """
         embeddings, projection = self.backbone.audio_embeddings.weight, self.depth.projection.weight
         if self._fixed_table is not None:
             return self._fixed_table
@@ -95,7 +96,7 @@ class TrainedModel(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             table = (embeddings[:rows].float() @ projection.float().T).to(embeddings.dtype)
         if not (embeddings.requires_grad or projection.requires_grad):
-            self._fixed_table = table  # neither changes any more
+            self._fixed_table = table  # both are frozen
         return table
 
     def published(self) -> dict[str, Tensor]:
@@ -109,30 +110,30 @@ class TrainedModel(nn.Module):
 
 
 class Average:
-    """An exponential moving average of a model's weights, which speak better than the last ones."""
+    """An exponential moving average of a model's weights."""
 
     def __init__(self, model: nn.Module, decay: float):
-        self.decay, self.parameters = decay, [p for p in model.parameters() if p.requires_grad]
+        self.decay = decay
+        self.parameters: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
         self.mean = [p.detach().clone() for p in self.parameters]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        decay = min(
-            self.decay, (1 + step) / (10 + step)
-        )  # early on the average shouldn't remember the random start
+        """Add the current weights; the average is shorter in the first steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self.mean, self.parameters, 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within it the model's weights are the averages."""
-        own = [p.data for p in self.parameters]
+        """A context in which the model has the averaged weights."""
+        current = [p.data for p in self.parameters]
         try:
             for p, mean in zip(self.parameters, self.mean):
                 p.data = mean
             yield
         finally:
-            for p, data in zip(self.parameters, own):
+            for p, data in zip(self.parameters, current):
                 p.data = data
 
     def pack(self) -> dict[str, Tensor]:
@@ -144,5 +145,5 @@ class Average:
 
 
 def _published(name: str) -> str:
-    """A parameter's name here -> the published one."""
+    """The published name of a parameter."""
     return next(theirs + name[len(ours) :] for ours, theirs in _PUBLISHED.items() if name.startswith(ours))

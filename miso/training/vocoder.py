@@ -1,4 +1,4 @@
-"""Training a source-filter vocoder to make sound of a codec's codes, which are there already."""
+"""Training of a source-filter vocoder for the codes of a codec."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .coded import CodedSpeech
 from .crops import samples_of
 from .data import Clip, Speech
 from .listener import Listener
-from .presets import VocoderSettings
 from .replay import Replayed
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
-from .sounding import Sounding
+from .settings import VocoderSettings
+from .sound_loss import SoundLoss
 
 
 def train_vocoder(
@@ -32,10 +32,15 @@ def train_vocoder(
     start: str | Path | None = None,
     listener: str | Path | None = None,
 ) -> Path:
-    """Train, or go on training, until the run's budget is used; returns the vocoder's file, which is there from the first save on.
+    """Train, or resume training, until the run's budget is used; returns the path of the vocoder's file.
 
-    ``coded`` holds the codes of ``speech``, ``codec`` is the file they were made with. ``start`` is a vocoder's file to begin with instead
-    of random weights. With a ``listener`` it is taught to be understood, too.
+    Args:
+        coded: codes of ``speech``.
+        codec: codec file that made them.
+        start: vocoder file to start from (default: random weights).
+        listener: file of a listener whose distance is added to the loss.
+
+    Raises MisoError if the codes are of another codec or other speech, or ``start`` has other sizes.
     """
     trainer = VocoderTrainer(speech, coded, codec, settings, device, run.seed, start, listener)
     run.record["data"] = {**speech.record, "clips": len(trainer.train)}
@@ -46,7 +51,7 @@ def train_vocoder(
 
 
 class VocoderTrainer:
-    """The network, its critics and one step of both."""
+    """The vocoder, its discriminators and the training step."""
 
     def __init__(
         self,
@@ -64,17 +69,17 @@ class VocoderTrainer:
         mimi = load_mimi(codec)
         if mimi.codec != coded.codec:
             raise MisoError(
-                f"The codes are of the codec '{coded.codec}', {Path(codec).name} is '{mimi.codec}'.",
-                "Name the codec they were made with.",
+                f"The codes are of the codec '{coded.codec}', but {Path(codec).name} is '{mimi.codec}'.",
+                "Choose the codec that made the codes.",
                 input="codec",
             )
-        self.net = _begin(start, settings, mimi)
+        self.net = _initial_vocoder(start, settings, mimi)
         for part in (self.net.quantizer.semantic, self.net.quantizer.acoustic):
             part.tables.requires_grad_(False)
         self.net.to(device).train()
         self.size = mimi.config.frame_size
         self.optimizer = adamw(self.net.parameters(), settings.rate, settings.betas, 0.01)
-        self.sounding = Sounding(
+        self.sound_loss = SoundLoss(
             settings,
             mimi.config.sample_rate,
             self.size,
@@ -88,39 +93,37 @@ class VocoderTrainer:
         )
         if not len(self.train):
             raise MisoError(
-                f"{coded.path.name} holds no codes of the clips in {speech.folder.name} that are long enough.",
-                "Make them of this speech: python -m miso train codes",
+                f"{coded.path.name} has no codes for clips in {speech.folder.name} that are long enough.",
+                "Encode this speech: python -m miso train codes",
                 input="codes",
             )
         self.learn = Replayed(self._learn, device)
         self.held_out = (held_out if len(held_out) else self.train)[:64]
 
     def step(self, step: int, progress: float) -> dict[str, Tensor]:
-        """One step; returns losses, still on the device."""
+        """One step; returns losses on the device."""
         c = self.settings
         rate = warm_cosine(step, progress, c.warm_up)
         set_rate(self.optimizer, c.rate * rate)
-        share = self.sounding.begin(progress, rate)
+        share = self.sound_loss.adversarial_share(progress, rate)
         place = self.train[torch.multinomial(self.train[:, 2].double(), c.batch, replacement=True)]
         books = self.codes.shape[1]
         if torch.rand(()) < c.dropped:
             books = int(torch.randint(1, books + 1, ()))
-        return self.learn(
-            (books,), place, torch.rand(c.batch, device=self.device), *([] if share is None else [share])
-        )
+        where = torch.rand(c.batch, device=self.device)
+        return self.learn((books,), place, where, *([] if share is None else [share]))
 
     def _learn(
         self, books: int, place: Tensor, where: Tensor, share: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Learn from the crops at ``place`` [B, 3] and ``where`` [B] by their first ``books`` codebooks; with critics where ``share`` is given."""
+        """Train on crops (see ``_cut``) by their first ``books`` codebooks."""
         c = self.settings
         codes, wave, hertz, voiced = self._cut(place, where)
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=True
-        ):  # the critics' shapes are always the same
+        # benchmark: all steps have the same shapes
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
             with autocast(self.device):
                 out, octaves = self.net(codes[:, :books], hertz)
-            gradient, losses = self.sounding.gradient(out, wave, share)
+            gradient, losses = self.sound_loss.gradient(out, wave, share)
             losses["pitch"] = octaves_off(octaves, hertz / MIDDLE, voiced)
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward((out, c.pitch * losses["pitch"]), (gradient, None))
@@ -129,56 +132,53 @@ class VocoderTrainer:
         return {k: v.detach() for k, v in losses.items()}
 
     def _cut(self, place: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Codes [B, K, frames] and samples [B, 1, frames * size] of crops, and their pitch and whether voiced [B, hops]; ``where`` [B]
-        in [0, 1) is the choice among their beginnings."""
+        """Crops: codes [B, K, frames], samples [B, 1, frames * size], pitch in Hz and voicing [B, hops].
+
+        ``place`` [B, 3] are rows of ``_places``, ``where`` [B] in [0, 1) chooses among the possible starts.
+        """
         frames, hop = self.settings.frames, self.net.hop
         first = (where * place[:, 2]).long()
-        codes = (
-            self.codes[(place[:, 1] + first)[:, None] + torch.arange(frames, device=self.device)]
-            .long()
-            .transpose(1, 2)
-        )
-        # half a window more on either side, so that windows of the pitch are centred on the ends of hops
-        index = (place[:, 0] + first * self.size)[:, None] + torch.arange(
-            hop - WINDOW // 2, frames * self.size + WINDOW // 2, device=self.device
-        )
+        frame_index = (place[:, 1] + first)[:, None] + torch.arange(frames, device=self.device)
+        codes = self.codes[frame_index].long().transpose(1, 2)
+        # with half a window on either side, so that the windows of the pitch are centred on the ends of hops
+        span = torch.arange(hop - WINDOW // 2, frames * self.size + WINDOW // 2, device=self.device)
+        index = (place[:, 0] + first * self.size)[:, None] + span
         samples = self.samples[index.clamp(0, len(self.samples) - 1)].float().div(32768)
         hertz, voiced = pitch(samples, self.net.codec.sample_rate, hop)
         return codes, samples[:, None, WINDOW // 2 - hop : -(WINDOW // 2)], hertz, voiced
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Mel distance of the same held-out pieces every time, with all codebooks and with half, and at their true pitch; and how far off
-        the pitch is, in octaves."""
-        codes, wave, hertz, voiced = self._cut(
-            self.held_out, torch.full((len(self.held_out),), 0.5, device=self.device)
-        )
+        """Mel distance of held-out crops with all codebooks, with half, and at their true pitch.
+
+        Also the error of the pitch in octaves and, with a listener, its distance.
+        """
+        middle = torch.full((len(self.held_out),), 0.5, device=self.device)
+        codes, wave, hertz, voiced = self._cut(self.held_out, middle)
         out, octaves = self.net(codes)
-        heard = (
-            {"held_out_heard": float(self.sounding.listener.distance(out, wave))}
-            if self.sounding.listener
-            else {}
-        )
+        half, _ = self.net(codes[:, : max(1, codes.shape[1] // 2)])
+        true_pitch, _ = self.net(codes, hertz)
+        mel, listener = self.sound_loss.mel, self.sound_loss.listener
+        figures = {"held_out_mel": float(mel(out, wave))}
+        if listener:
+            figures["held_out_heard"] = float(listener.distance(out, wave))
         return {
-            "held_out_mel": float(self.sounding.mel(out, wave)),
-            **heard,
-            "held_out_mel_half": float(
-                self.sounding.mel(self.net(codes[:, : max(1, codes.shape[1] // 2)])[0], wave)
-            ),
-            "held_out_mel_pitch": float(self.sounding.mel(self.net(codes, hertz)[0], wave)),
+            **figures,
+            "held_out_mel_half": float(mel(half, wave)),
+            "held_out_mel_pitch": float(mel(true_pitch, wave)),
             "held_out_pitch": float(octaves_off(octaves, hertz / MIDDLE, voiced)),
         }
 
     def pack(self) -> dict[str, Tensor]:
-        return {**pack_state("vocoder", self.net, self.optimizer), **self.sounding.pack()}
+        return {**pack_state("vocoder", self.net, self.optimizer), **self.sound_loss.pack()}
 
     def unpack(self, state: dict[str, Tensor]) -> None:
         unpack_state(state, "vocoder", self.net, self.optimizer)
-        self.sounding.unpack(state)
+        self.sound_loss.unpack(state)
 
 
-def _begin(start: str | Path | None, settings: VocoderSettings, mimi: Mimi) -> SourceFilter:
-    """The vocoder of ``start``, or one with random weights for the codes of ``mimi``."""
+def _initial_vocoder(start: str | Path | None, settings: VocoderSettings, mimi: Mimi) -> SourceFilter:
+    """The vocoder of the file ``start``, or one with random weights for the codes of ``mimi``."""
     if not start:
         net = SourceFilter(mimi.config, settings.sizes, mimi.codec)
         net.quantizer.load_state_dict(
@@ -188,17 +188,20 @@ def _begin(start: str | Path | None, settings: VocoderSettings, mimi: Mimi) -> S
     net = load_source_filter(start).requires_grad_(True)
     if net.config != settings.sizes or net.codec != mimi.config:
         raise MisoError(
-            f"{Path(start).name} is of other sizes than the settings, or for another codec.",
-            "Name sizes of its own with --config.",
+            f"{Path(start).name} has other sizes than the settings, or is for another codec.",
+            "Set its sizes with --config.",
             input="start",
         )
     return net
 
 
 def _places(speech: Speech, coded: CodedSpeech, split: str, frames: int, size: int) -> Tensor:
-    """First sample, first frame and number of beginnings [N, 3] of each clip that is at least ``frames`` long: of several versions the
-    first, which begins with the clip."""
-    first = {}
+    """First sample, first frame and number of possible starts [N, 3] of the clips with enough frames.
+
+    If a clip is encoded in several versions, the frames are those of the first one, which has no silence
+    before it.
+    """
+    first: dict[tuple[str, str], int] = {}
     for utterance in coded.split(split):
         first.setdefault((utterance.text, utterance.voice), utterance.start)
 

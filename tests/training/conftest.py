@@ -5,11 +5,21 @@ import random
 import tarfile
 
 import pytest
+import torch
 from training.made_up import sound, wav_bytes
 
-from miso.training.data import prepare
+from miso.training.prepare import prepare
 
 WORDS = ["bad", "cab", "dab", "fed", "gab", "had", "jab", "keg", "lad", "mad"]
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread():
+    """One OpenMP thread, for shared fixtures too: their runs must equal those of the tests to the bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def test_bottleneck_gives_what_inference_gives(quantizer):
         assert torch.allclose(out.latent[b : b + 1], quantizer.decode(out.codes[b : b + 1, :n]), atol=1e-5)
     assert torch.allclose(out.content, quantizer.decode(out.codes[:, :1]), atol=1e-5)
     through = bottleneck(latent, kept, torch.tensor([True] * 3), learn=False)
-    around, content, _ = bottleneck.around(latent)
+    around, content, _ = bottleneck.bypass(latent)
     assert (
         torch.allclose(through.latent, around, atol=1e-5)
         and torch.equal(through.codes, out.codes)
@@ -108,11 +108,11 @@ def test_tables_follow_what_shifts_together(quantizer):
         )  # further each step than the latents are from each other
 
     def distance(bottled, x):
-        return (bottled.latent - bottleneck.around(x)[0]).square().mean()
+        return (bottled.latent - bottleneck.bypass(x)[0]).square().mean()
 
     assert (
         distance(moved, latent + 59 * ahead)
-        < 3 * distance(settled, latent) + 0.5 * bottleneck.around(latent)[0].var()
+        < 3 * distance(settled, latent) + 0.5 * bottleneck.bypass(latent)[0].var()
     )
 
 
@@ -267,9 +267,9 @@ def test_a_codec_by_itself_keeps_its_codes(speech, coder, tmp_path):
     assert torch.equal(a.encode(wave), b.encode(wave)) and not torch.equal(
         a.decoder.model[0].conv.weight, b.decoder.model[0].conv.weight
     )
-    with pytest.raises(MisoError, match="codes that are there already"):
+    with pytest.raises(MisoError, match="no coder"):
         train_codec(speech, quiet_run(tmp_path / "third", setting, steps=1), setting, CPU)
-    with pytest.raises(MisoError, match="holds no mel coder"):
+    with pytest.raises(MisoError, match="not a mel coder"):
         train_codec(speech, quiet_run(tmp_path / "fourth", setting, steps=1), setting, CPU, coder=first)
     save_mimi(tmp_path / "other.safetensors", random_mimi(replace(TINY_CODEC, filters=2), 0, "tiny"))
     with pytest.raises(MisoError, match="other sizes"):
@@ -324,5 +324,5 @@ def test_other_settings_dont_resume(speech, tmp_path):
     train_coder(speech, quiet_run(tmp_path, setting, steps=1), setting, CPU)
     with pytest.raises(MisoError, match="other settings .rate."):
         quiet_run(tmp_path, replace(setting, rate=1e-5), steps=1)
-    with pytest.raises(MisoError, match="no end"):
+    with pytest.raises(MisoError, match="no length"):
         Budget()

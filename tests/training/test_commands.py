@@ -183,7 +183,7 @@ def test_codes_are_those_of_a_voice_prompt(speech, tmp_path):
             clip.split,
             len(alone),
         )
-        same, total = same + int((coded.of(utterance) == alone).sum()), total + alone.numel()
+        same, total = same + int((coded.codes_of(utterance) == alone).sum()), total + alone.numel()
     assert same > 0.999 * total  # batches differ by rounding, which may turn a tie
     twice = encode_speech(
         speech,
@@ -197,10 +197,10 @@ def test_codes_are_those_of_a_voice_prompt(speech, tmp_path):
     assert (
         first.text == second.text
         and 0 <= second.frames - first.frames <= 1
-        and not torch.equal(twice.of(first), twice.of(second)[: first.frames])
+        and not torch.equal(twice.codes_of(first), twice.codes_of(second)[: first.frames])
     )
-    assert torch.equal(twice.of(first), coded.of(coded.utterances[0]))
-    with pytest.raises(MisoError, match="no coded speech"):
+    assert torch.equal(twice.codes_of(first), coded.codes_of(coded.utterances[0]))
+    with pytest.raises(MisoError, match="not a file of coded speech"):
         CodedSpeech(tmp_path / "codec.safetensors")
 
 

@@ -8,7 +8,8 @@ from training.made_up import sound, wav_bytes
 
 from miso.cli import main
 from miso.errors import MisoError
-from miso.training.data import RATE, Speech, prepare
+from miso.training.data import RATE, Speech
+from miso.training.prepare import prepare
 
 
 def test_samples_and_facts(speech):
@@ -74,6 +75,6 @@ def test_other_rates_lengths_and_texts_beside(tmp_path, capsys):
         and clip.voice == "me"
         and clip.samples == pytest.approx(2 * len(sound("bad cab dab fed")), abs=50)
     )
-    with pytest.raises(MisoError, match="says nowhere"):
+    with pytest.raises(MisoError, match="no transcripts"):
         prepare([tmp_path / "out"], tmp_path / "other")
     assert RATE == 24_000

@@ -20,11 +20,11 @@ from ...training.codec import train_codec
 from ...training.coded import CodedSpeech, encode_speech
 from ...training.coder import train_coder
 from ...training.data import RATE, Speech
-from ...training.data import prepare as prepare_speech
 from ...training.encoder import train_encoder
 from ...training.finetune import finetune as finetune_checkpoint
 from ...training.listening import train_listener
 from ...training.lm import train_lm
+from ...training.prepare import prepare as prepare_speech
 from ...training.presets import as_record, settings
 from ...training.run import Budget, Run
 from ...training.vocoder import train_vocoder
