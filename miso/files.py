@@ -1,16 +1,20 @@
-"""Safetensors files: recognised by content, written completely or not at all. Nothing is ever unpickled."""
+"""Files: safetensors and JSON, validated before use, written completely or not at all.
+
+Nothing is unpickled.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import operator
 import os
+import secrets
+import stat
 import struct
-import tempfile
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import MisoError
 
@@ -18,8 +22,11 @@ if TYPE_CHECKING:
     import torch
     from safetensors import safe_open
 
-_MAX_HEADER = 100 * 2**20  # the limit of the safetensors format itself
+MAX_HEADER = 16 * 2**20  # bytes; the 8B model's header has 40 KB, a workflow in a codes file up to some MB
+MAX_JSON = 16 * 2**20  # bytes of a JSON file
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch archives, bare pickles
+_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2}
+_BYTES |= {"U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8}  # of an element, by safetensors' names
 
 
 class Entry(NamedTuple):
@@ -31,38 +38,46 @@ class Entry(NamedTuple):
     end: int
 
 
+def parse_json(text: str | bytes, what: str) -> Any:
+    """The value of a JSON text.
+
+    ``what`` names it in the MisoError that invalid or too deeply nested JSON raises.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as e:
+        problem = "nested too deeply" if isinstance(e, RecursionError) else str(e)
+        raise MisoError(f"{what} is not valid JSON ({problem}).", "Write it again, or restore a copy.") from e
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """The value of a JSON file. Raises MisoError if it can't be read, is too large or is not valid JSON."""
+    path = Path(path)
+    with _open_regular(path) as file:
+        text = file.read(MAX_JSON + 1)
+    if len(text) > MAX_JSON:
+        raise MisoError(
+            f"{path.name} is too large for JSON that Miso reads (over {MAX_JSON / 2**20:.0f} MB)."
+        )
+    return parse_json(text, path.name)
+
+
 def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entry]]:
     """Metadata and tensor entries of a safetensors file, from its header alone (no torch, no data is read).
 
-    Raises MisoError for any other content, whatever the file's name: pickles are named as such, and for a
-    truncated file the message gives the missing length.
+    The whole header is checked: types, sizes against shapes, and that the tensors fill the file without gaps
+    or overlaps. Raises MisoError for anything else, whatever the file's name: pickles are named as such, and
+    for a truncated file the message gives the missing length.
     """
     path = Path(path)
+    with _open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        text = file.read(length) if 2 <= length <= min(MAX_HEADER, size - 8) else b""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            text = file.read(length) if 2 <= length <= min(_MAX_HEADER, size - 8) else b""
-    except OSError as e:
-        raise MisoError(
-            f"{path} can't be read: {e.strerror or e}.", "Check the path and its permissions."
-        ) from e
-    try:
-        header = json.loads(text)
-        metadata = header.pop("__metadata__", {})
-        if not all(isinstance(value, str) for value in metadata.values()):
-            raise TypeError("metadata that is not text")
-        data = 8 + length
-        entries = {
-            name: Entry(
-                e["dtype"],
-                tuple(map(operator.index, e["shape"])),
-                *(data + offset for offset in e["data_offsets"]),
-            )
-            for name, e in header.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
+        metadata, entries = _parse_header(text, 8 + length)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         # checked last, because the length of a valid header may start with these bytes
         if start.startswith(_PICKLES):
             raise MisoError(
@@ -73,49 +88,104 @@ def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entr
             f"{path.name} is not a safetensors file, or its start is damaged ({size:,} bytes).",
             "Choose a .safetensors file, or download it again.",
         ) from e
-    end = max((e.end for e in entries.values()), default=data)
+    end = max((e.end for e in entries.values()), default=8 + length)
     if size < end:
         raise MisoError(f"{path.name} is cut short: {size:,} bytes of {end:,}.", "Download it again.")
+    if size > end:
+        raise MisoError(f"{path.name} has {size - end:,} bytes after its last tensor.", "Download it again.")
+    return metadata, entries
+
+
+def _parse_header(text: bytes, data: int) -> tuple[dict[str, str], dict[str, Entry]]:
+    """Parse and check a header; ``data`` is where the tensors begin. Raises what ``read_header`` catches."""
+    header = json.loads(text.decode())
+    metadata = header.pop("__metadata__", {})
+    if not all(isinstance(value, str) for value in metadata.values()):
+        raise TypeError("metadata that is not text")
+    entries = {}
+    for name, entry in header.items():
+        dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        # bool is an int to Python
+        if not isinstance(dtype, str) or any(type(n) is not int or n < 0 for n in (*shape, start, end)):
+            raise TypeError(f"the entry of {name}")
+        if dtype not in _BYTES or end - start != prod(shape) * _BYTES[dtype]:
+            raise ValueError(f"the size of {name}")
+        entries[name] = Entry(dtype, shape, data + start, data + end)
+    position = data
+    for _, _, start, end in sorted(entries.values(), key=lambda e: (e.start, e.end)):
+        if start != position:
+            raise ValueError("tensors that overlap or leave a gap")
+        position = end
     return metadata, entries
 
 
 @contextlib.contextmanager
 def open_tensors(path: str | os.PathLike, device: str = "cpu") -> Iterator[safe_open]:
-    """Memory-map a safetensors file after checking its header; yields what ``safetensors.safe_open`` does."""
-    read_header(path)
-    from safetensors import safe_open
+    """Memory-map a safetensors file after checking its header; yields what ``safetensors.safe_open`` does.
 
-    with safe_open(os.fspath(path), framework="pt", device=device) as file:
-        yield file
+    The one place where files of tensors are opened. Raises MisoError for a file that can't be read.
+    """
+    read_header(path)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(os.fspath(path), framework="pt", device=device) as file:
+            yield file
+    except SafetensorError as e:
+        raise MisoError(f"{Path(path).name} can't be read ({e}).", "Download or save it again.") from e
+
+
+@contextlib.contextmanager
+def _open_regular(path: Path) -> Iterator[Any]:
+    """A regular file, open for reading bytes. A FIFO would wait for ever, a device may never end."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MisoError(f"{path} is not a file.", "Choose a file.")
+        with path.open("rb") as file:
+            yield file
+    except OSError as e:
+        raise MisoError(
+            f"{path} can't be read: {e.strerror or e}.", "Check the path and its permissions."
+        ) from e
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; it is renamed to ``path`` if the block succeeds, otherwise
+    """Yield a temporary path beside ``path``; it takes its name if the block succeeds, otherwise it is
     deleted.
 
-    Raises MisoError if ``path`` can't be written.
+    Raises MisoError if ``path`` can't be written, also from within the block (a full disk), and if it is a
+    device or a folder. A link is replaced, not followed.
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise MisoError(f"{path} is not a file, so it is not replaced.", "Choose another name.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # keep the suffix: encoders choose the container by it
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:80]}.", suffix=path.suffix)
-        os.close(handle)
+        temporary = _create_beside(path)
     except OSError as e:
         raise _cannot_write(path, e) from e
-    temporary = Path(name)
     try:
         yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp creates private files
-        try:
-            os.replace(temporary, path)
-        except OSError as e:
-            raise _cannot_write(path, e) from e
+        os.replace(temporary, path)
+    except OSError as e:
+        raise _cannot_write(path, e) from e
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _create_beside(path: Path) -> Path:
+    """A new empty file in the folder of ``path``, with the permissions of an ordinary one (mkstemp's are
+    private)."""
+    while True:
+        # keep the suffix: encoders choose the container by it
+        name = f".{path.stem[:80]}.{secrets.token_hex(8)}{path.suffix}"
+        try:
+            with (temporary := path.with_name(name)).open("xb"):
+                return temporary
+        except FileExistsError:
+            continue
 
 
 def _cannot_write(path: Path, error: OSError) -> MisoError:
@@ -127,11 +197,21 @@ def _cannot_write(path: Path, error: OSError) -> MisoError:
 def write_tensors(
     path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file; if writing fails, a file already at ``path`` stays unchanged."""
+    """Write a safetensors file; if writing fails, a file already at ``path`` stays unchanged.
+
+    Raises MisoError if it can't be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    contiguous = {name: t.contiguous() for name, t in tensors.items()}
     with replacing(path) as temporary:
-        save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata=dict(metadata))
+        try:
+            save_file(contiguous, temporary, metadata=dict(metadata))
+        except SafetensorError as e:  # not an OSError, though a full disk causes it
+            raise MisoError(
+                f"{path} can't be written ({e}).", "Free some space, or choose another place."
+            ) from e
 
 
 def tensor_bytes(tensor: torch.Tensor) -> memoryview:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MisoError
-from ..files import Entry, open_tensors, read_header, tensor_bytes, write_tensors
+from ..files import Entry, open_tensors, read_header, read_json, tensor_bytes, write_tensors
 from ..model.config import ModelConfig
 from ..model.networks import Backbone, DepthDecoder
 from ..progress import Progress
@@ -254,9 +253,13 @@ def _shards(path: Path) -> list[Path]:
     if path.suffix != ".json":
         return [path]
     try:
-        names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
-        return [path.parent / name for name in names]
-    except (OSError, ValueError, KeyError, AttributeError) as e:
+        names = sorted(set(read_json(path)["weight_map"].values()))
+        if outside := [name for name in names if Path(name).name != name]:
+            raise MisoError(
+                f"{path.name} names {outside[0]!r}, which is not a file beside it.", "Download it again."
+            )
+    except (KeyError, TypeError, AttributeError) as e:
         raise MisoError(
             f"{path.name} can't be read as an index of shards ({type(e).__name__}).", "Download it again."
         ) from e
+    return [path.parent / name for name in names]

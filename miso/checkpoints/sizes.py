@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from ..errors import MisoError
+from ..files import read_json
 from ..model.config import PRESETS, ModelConfig, StackConfig
 
 # the shape of a tensor by its published name, None if the file lacks it
@@ -66,7 +66,7 @@ def heads_in_config_json(folder: Path) -> tuple[int, int] | None:
     not of CSM.
     """
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json")
         return int(config["num_attention_heads"]), int(config["depth_decoder_config"]["num_attention_heads"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):  # a MisoError is a ValueError
         return None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import MisoError
-from ..files import replacing
+from ..files import read_json, replacing
 from ..model.config import ModelConfig
 from ..text.conditioning import TextEncoder
 from ..text.tokenizer import find_tokenizer
@@ -53,11 +53,11 @@ class CheckpointSummary:
     def _from_note(self) -> tuple[ModelConfig, str, str] | None:
         """Read the note; None if it is missing, damaged or outdated."""
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
+            note = read_json(self._note)
             stamps = [_stamp(name) for name, *_ in note["files"]]
             if note["version"] == __version__ and note["files"] == stamps:
                 return ModelConfig.from_json(note["config"]), note["fingerprint"], note["weights"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):  # a MisoError is a ValueError
             pass
         return None
 

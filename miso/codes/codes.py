@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
+from math import prod
 from pathlib import Path
 
 import torch
@@ -14,20 +15,42 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MisoError
-from ..files import open_tensors, read_header, tensor_bytes, write_tensors
+from ..files import open_tensors, parse_json, read_header, tensor_bytes, write_tensors
 
 FORMAT = "miso.codes/1"
 STOPS = ("eos", "limit", "interrupted")
+# limits of what a file may hold, far beyond what a model makes
+MAX_FRAMES = 10**7  # 9 days at 12.5 frames a second
+MAX_IDS = 2**25  # takes * codebooks * frames
+MIN_FRAME_RATE, MAX_FRAME_RATE = 0.1, 1000.0  # frames per second
+MAX_CODEBOOK_SIZE = 2**20
+
+
+def _is_int(value: object, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high  # a bool is an int to isinstance
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high  # NaN is not
 
 
 @dataclass(frozen=True)
 class Span:
-    """The frames of a segment: frames start..end-1 of a take say ``text`` in the voice of ``speaker``."""
+    """The frames of a segment: frames start..end-1 of a take say ``text`` in the voice of ``speaker``.
+
+    Raises MisoError for values of other types or ranges.
+    """
 
     start: int
     end: int
     text: str = ""
     speaker: int = 0
+
+    def __post_init__(self):
+        if not (_is_int(self.start, 0, MAX_FRAMES) and _is_int(self.end, self.start, MAX_FRAMES)):
+            raise MisoError(f"A span can't go from frame {self.start!r} to {self.end!r}.")
+        if not isinstance(self.text, str) or not _is_int(self.speaker, 0, 2**31):
+            raise MisoError(f"A span needs a text and the number of a speaker, not {self.speaker!r}.")
 
 
 @dataclass(frozen=True)
@@ -40,6 +63,16 @@ class Take:
     # the model's log probability (natural logarithm, temperature 1) of codebook 0, mean over the sampled
     # frames
     log_probability: float | None = None
+
+    def __post_init__(self):
+        if self.seed is not None and not _is_int(self.seed, -(2**63), 2**64):
+            raise MisoError(f"A take's seed must be a whole number, not {self.seed!r}.")
+        if self.stop is not None and self.stop not in STOPS:
+            raise MisoError(f"A take's stop reason must be one of {', '.join(STOPS)}, not {self.stop!r}.")
+        if not all(isinstance(span, Span) for span in self.spans):
+            raise MisoError("A take's spans must be spans.")
+        if self.log_probability is not None and not _is_number(self.log_probability, -1e6, 1e6):
+            raise MisoError(f"A take's log probability must be a number, not {self.log_probability!r}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +99,14 @@ class Codes:
     source: Mapping = field(default_factory=dict)
 
     def __post_init__(self):
+        if not isinstance(self.codec, str) or not self.codec:
+            raise MisoError(f"The codec of codes must be its id, not {self.codec!r}.")
+        if not _is_number(self.frame_rate, MIN_FRAME_RATE, MAX_FRAME_RATE):
+            raise MisoError(f"Codes can't have {self.frame_rate!r} frames per second.")
+        if not _is_int(self.codebook_size, 1, MAX_CODEBOOK_SIZE):
+            raise MisoError(f"Codebooks can't have {self.codebook_size!r} entries.")
+        if not isinstance(self.source, Mapping):
+            raise MisoError("The source of codes must be a mapping.")
         x = self.tensor
         if x.dim() != 3 or x.is_floating_point() or x.dtype == torch.bool:
             raise MisoError(
@@ -80,6 +121,8 @@ class Codes:
                 f"Codes of {x.shape[0]} takes and {x.shape[2]} frames can't have lengths {lengths.tolist()}."
             )
         takes = tuple(self.takes) or tuple(Take() for _ in range(x.shape[0]))
+        if not all(isinstance(take, Take) for take in takes):
+            raise MisoError("The takes of codes must be takes.")
         if len(takes) != x.shape[0]:
             raise MisoError(f"Codes of {x.shape[0]} takes have the provenance of {len(takes)} takes.")
         inside = torch.arange(x.shape[2]) < lengths[:, None, None]
@@ -192,8 +235,18 @@ class Codes:
                 f"{Path(path).name} does not contain Miso codes.",
                 "`python -m miso info FILE` describes a file.",
             )
+        for name, dimensions in (("codes", 3), ("lengths", 1)):
+            dtype, shape, *_ = entries[name]
+            if dtype not in ("I16", "I32", "I64") or len(shape) != dimensions or prod(shape) > MAX_IDS:
+                raise MisoError(
+                    f"The codes in {Path(path).name} are damaged ({name}: {dtype} {list(shape)}).",
+                    "Save them again.",
+                )
         try:
-            about = json.loads(metadata["about"])
+            about = parse_json(metadata["about"], "The description")
+            takes = tuple(map(take_from_json, about["takes"]))
+            if not takes:  # which would stand for unknown provenance
+                raise MisoError("It describes no take.")
             with open_tensors(path) as file:
                 return Codes(
                     tensor=file.get_tensor("codes"),
@@ -201,16 +254,21 @@ class Codes:
                     codec=about["codec"],
                     frame_rate=about["frame_rate"],
                     codebook_size=about["codebook_size"],
-                    takes=tuple(map(_take_from_json, about["takes"])),
+                    takes=takes,
                     source=about["source"],
                 )
-        except (KeyError, TypeError, json.JSONDecodeError) as e:
+        except (KeyError, TypeError, MisoError) as e:
+            problem = e.problem if isinstance(e, MisoError) else f"{type(e).__name__}: {e}"
             raise MisoError(
-                f"The codes in {Path(path).name} are damaged ({type(e).__name__}: {e}).", "Save them again."
+                f"The codes in {Path(path).name} are damaged ({problem}).", "Save them again."
             ) from e
 
 
-def _take_from_json(take: dict) -> Take:
+def take_from_json(take: dict) -> Take:
+    """A take from its description in a codes file.
+
+    Raises MisoError, KeyError or TypeError for anything else.
+    """
     spans = tuple(Span(**span) for span in take["spans"])
     return Take(take["seed"], take["stop"], spans, take.get("log_probability"))
 

@@ -42,14 +42,20 @@ class Hidden:
 
     @staticmethod
     def load(path: str | Path) -> Hidden:
-        """Read a file written by ``save``. Raises MisoError for any other file."""
-        metadata, _ = read_header(path)
-        if metadata.get("format") != FORMAT:
+        """Read a file written by ``save``. Raises MisoError for any other file and for a damaged one."""
+        metadata, entries = read_header(path)
+        if metadata.get("format") != FORMAT or not {"hidden", "lengths"} <= entries.keys():
             raise MisoError(
                 f"{Path(path).name} does not contain hidden states.",
                 "`say --hidden FILE` writes such a file.",
             )
+        hidden, lengths = entries["hidden"], entries["lengths"]
+        fits = len(hidden.shape) == 3 and lengths.shape == hidden.shape[:1]
+        if hidden.dtype not in ("F32", "BF16", "F16") or lengths.dtype not in ("I64", "I32") or not fits:
+            raise MisoError(f"The hidden states in {Path(path).name} are damaged.", "Sample them again.")
         with open_tensors(path) as file:
             return Hidden(
-                file.get_tensor("hidden"), file.get_tensor("lengths").to(torch.int64), metadata["fingerprint"]
+                file.get_tensor("hidden"),
+                file.get_tensor("lengths").to(torch.int64),
+                metadata.get("fingerprint", ""),
             )

@@ -23,8 +23,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import MisoError
-from ..files import read_header
-from .codes import Codes
+from ..files import parse_json, read_header
+from .codes import MAX_FRAMES, Codes, take_from_json
 from .hidden import Hidden
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class Store:
             codes.save(self._codes_path(key), {NOTE: json.dumps(note)})
         except (MisoError, OSError) as e:
             log.warning("Miso: the codes could not be kept (%s)", e)
+            if not self._codes_path(key).exists():  # hidden states alone are no entry
+                self._remove(key)
             return False
         self.prune()
         return True
@@ -139,7 +141,7 @@ class Store:
         return self._codes_path(key).with_suffix(".hidden.safetensors")
 
     def _keys(self) -> Iterator[str]:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # no folder yet, or something else in its place
             matches = map(_ENTRY.fullmatch, os.listdir(self.folder))
             yield from sorted(match[1] for match in matches if match)
 
@@ -147,15 +149,15 @@ class Store:
         """Size and time of the last use of an entry; None if it does not exist."""
         try:
             stat = self._codes_path(key).stat()
-        except FileNotFoundError:
+        except OSError:
             return None
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             return stat.st_size + self._hidden_path(key).stat().st_size, stat.st_mtime
         return stat.st_size, stat.st_mtime
 
     def _read(self, key: str) -> tuple[Codes, Hidden | None]:
         """Read and verify an entry. Any exception means that it is damaged or does not exist."""
-        note = json.loads(read_header(self._codes_path(key))[0][NOTE])
+        note = parse_json(read_header(self._codes_path(key))[0][NOTE], "The note")
         codes, hidden = Codes.load(self._codes_path(key)), None
         if note["key"] != key or codes.digest() != note["codes"]:
             raise MisoError("The codes are not those that were written.")
@@ -176,7 +178,7 @@ class Store:
         try:
             text, seeds, seconds, note = _read_header(str(path), path.stat().st_size)
             return Kept(key, text, seeds, seconds, note["made"], used, size, bool(note["hidden"]))
-        except (MisoError, OSError, ValueError, KeyError, TypeError, IndexError):
+        except Exception:  # whatever is wrong with one entry, the others are listed
             return None
 
     def _remove_damaged(self, key: str, error: Exception) -> bool:
@@ -197,7 +199,7 @@ class Store:
 
     def _remove_leftovers(self, keys: Collection[str]) -> None:
         """Remove what a crash has left: temporary files, and hidden states without codes."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             for name in os.listdir(self.folder):
                 match = re.fullmatch(r"(\.?)([0-9a-f]{64})\..*safetensors", name)
                 if match and (match[1] or match[2] not in keys):
@@ -214,8 +216,10 @@ def _read_header(path: str, size: int) -> tuple[str, tuple[int | None, ...], flo
     replaced.
     """
     metadata, entries = read_header(path)
-    about = json.loads(metadata["about"])
-    text = " ".join(span["text"] for span in about["takes"][0]["spans"])
-    seeds = tuple(take["seed"] for take in about["takes"])
-    seconds = entries["codes"].shape[2] / about["frame_rate"]
-    return text, seeds, seconds, json.loads(metadata[NOTE])
+    about, note = (parse_json(metadata[name], name) for name in ("about", NOTE))
+    takes = [take_from_json(take) for take in about["takes"]]
+    text = " ".join(span.text for span in takes[0].spans)
+    seconds = entries["codes"].shape[2] / float(about["frame_rate"])
+    if not (0 <= seconds <= MAX_FRAMES and float(note["made"]) >= 0):
+        raise MisoError("The description is damaged.")
+    return text, tuple(take.seed for take in takes), seconds, note

@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from ..errors import MisoError
+from ..files import parse_json
 
 # codec id of the Mimi that Miso, CSM, Marvis, Moshi and Kyutai's TTS share; the number is from its published
 # file name
@@ -82,8 +83,8 @@ class ModelConfig:
 
         Raises MisoError if it can't be read or is of an unknown family.
         """
+        raw = parse_json(text, "The checkpoint's config")
         try:
-            raw = json.loads(text)
             audio_vocab = int(raw["audio_vocab"])
             config = ModelConfig(
                 backbone=_stack(raw["backbone"]),

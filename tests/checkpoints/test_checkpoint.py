@@ -145,7 +145,7 @@ def _write(path, kind, golden):
         ("text", "not a safetensors file"),
         ("another family", "not a checkpoint of the Miso / CSM family"),
         ("unknown size", "head counts"),
-        ("bad config", "config can't be read"),
+        ("bad config", "config is not valid JSON"),
         ("newer family", "'miso-2'"),
         ("absent", "can't be read"),
     ],

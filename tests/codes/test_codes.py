@@ -7,12 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from miso.codes.codes import Codes, Span, Take, as_takes, join_spans
+from miso.codes.codes import FORMAT, Codes, Span, Take, as_takes, join_spans
 from miso.codes.hidden import Hidden
 from miso.codes.picture import draw_codes
 from miso.errors import MisoError
+from miso.files import read_header, write_tensors
 from miso.tools.info import info
 
 
@@ -172,3 +173,69 @@ def test_picture():
     cell = image.shape[2] // 50
     assert image[1, :, 20 * cell :].std() < 1e-6 < image[1, :, : 20 * cell].std()
     assert draw_codes(Codes(torch.zeros(1, 8, 0, dtype=torch.int64), [0], "tiny")).shape[-1] == 3
+
+
+def rewritten(path, tmp_path, change, tensors=None):
+    """A codes file with a changed description, or changed tensors."""
+    metadata, _ = read_header(path)
+    about = json.loads(metadata["about"])
+    change(about)
+    write_tensors(
+        tmp_path / "changed.safetensors", tensors or load_file(path), {**metadata, "about": json.dumps(about)}
+    )
+    return tmp_path / "changed.safetensors"
+
+
+@pytest.mark.parametrize(
+    "where, value",
+    [
+        *(("frame_rate", value) for value in (0, -1, 1e-300, 1e300, "12.5", None, True, float("nan"))),
+        *(("codebook_size", value) for value in (0, 2.5, "2048", 2**40)),
+        *(("codec", value) for value in ("", 5, None)),
+        *(("source", value) for value in ([], "x", 5)),
+        *(("takes", value) for value in ([], [{}], 5, None, ["x"])),
+        *(("seed", value) for value in (1.5, "7", True, 2**70)),
+        *(("stop", value) for value in ("later", 5, ["eos"])),
+        *(("log_probability", value) for value in ("x", float("inf"), float("nan"), [])),
+        *(
+            ("spans", value)
+            for value in (5, ["x"], [{"start": 0}], [{"start": 0, "end": 1, "colour": "red"}])
+        ),
+        *(("start", value) for value in (-1, 2.5, "0", 10**12)),
+        *(("end", value) for value in (-1, "3", 10**12)),
+        *(("text", value) for value in (5, None, ["x"])),
+        *(("speaker", value) for value in (-1, "a", 2**40)),
+    ],
+)
+def test_a_damaged_description_is_refused(tmp_path, where, value):
+    take = Take(7, "eos", (Span(0, 3, "Hello.", 0),), -2.5)
+    codes = Codes(torch.ones(1, 2, 3, dtype=torch.int64), [3], "tiny", takes=(take,))
+    codes.save(tmp_path / "good.safetensors")
+
+    def change(about):
+        first = about["takes"][0]
+        owner = about if where in about else first if where in first else first["spans"][0]
+        owner[where] = value
+
+    path = rewritten(tmp_path / "good.safetensors", tmp_path, change)
+    with pytest.raises(MisoError, match="changed.safetensors are damaged"):
+        Codes.load(path)
+
+
+def test_damaged_tensors_and_deep_descriptions_are_refused(tmp_path):
+    codes = Codes(torch.ones(1, 2, 3, dtype=torch.int64), [3], "tiny")
+    codes.save(tmp_path / "good.safetensors")
+    good = load_file(tmp_path / "good.safetensors")
+    for name, tensor in (
+        ("codes", good["codes"][0]),
+        ("codes", good["codes"].float()),
+        ("lengths", good["codes"]),
+    ):
+        path = rewritten(
+            tmp_path / "good.safetensors", tmp_path, lambda about: None, {**good, name: tensor.clone()}
+        )
+        with pytest.raises(MisoError, match="are damaged"):
+            Codes.load(path)
+    write_tensors(tmp_path / "deep.safetensors", good, {"format": FORMAT, "about": "[" * 100_000})
+    with pytest.raises(MisoError, match="nested too deeply"):
+        Codes.load(tmp_path / "deep.safetensors")

@@ -1,9 +1,13 @@
 """The store: entries are found again exactly, removed when damaged, limited in size, and safe to share."""
 
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,12 +15,14 @@ import torch
 from miso.cli import main
 from miso.codes.codes import Codes, Span, Take
 from miso.codes.hidden import Hidden
-from miso.codes.store import Store
+from miso.codes.store import NOTE, Store
 from miso.errors import MisoError
+from miso.files import read_header, write_tensors
 from miso.generation.keys import codes_key
 from miso.model.sampling import Sampling
 from miso.text.conditioning import Prompt, Segment
 
+ROOT = Path(__file__).parents[2]
 KEYS = ["a" * 64, "b" * 64, "c" * 64, "d" * 64]
 
 
@@ -251,3 +257,69 @@ def test_the_command(store, capsys):
     assert "1 removed" in capsys.readouterr().out
     with pytest.raises(MisoError, match="limit"):
         main(["cache", "prune", "--limit", "-1", *run])
+
+
+def spoil(store, key, **changes):
+    """Change an entry's description (``about``) or note in place."""
+    from safetensors.torch import load_file
+
+    path = store.folder / f"{key}.safetensors"
+    metadata, _ = read_header(path)
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    write_tensors(path, tensors, {**metadata, **changes})
+
+
+def test_one_odd_entry_hides_no_other(store):
+    """ComfyUI takes a block away whose list of choices can't be made."""
+    store.put(KEYS[0], *make())
+    good = json.loads(read_header(store.folder / f"{KEYS[0]}.safetensors")[0]["about"])
+    odd = [
+        {"about": json.dumps({**good, "frame_rate": 0})},
+        {"about": json.dumps({**good, "frame_rate": 1e-300})},
+        {"about": json.dumps({**good, "frame_rate": "x"})},
+        {"about": json.dumps({**good, "takes": []})},
+        {"about": json.dumps({**good, "takes": [{**good["takes"][0], "seed": {}}]})},
+        {"about": "[" * 100_000},
+        {NOTE: "[]"},
+        {NOTE: "[" * 100_000},
+        {NOTE: json.dumps({"made": "yesterday", "hidden": None})},
+    ]
+    for i, changes in enumerate(odd):
+        key = f"{i:064x}"
+        store.put(key, *make())
+        spoil(store, key, **changes)
+    os.symlink(
+        store.folder / f"{'e' * 64}.safetensors", store.folder / f"{'e' * 64}.safetensors"
+    )  # to itself
+    os.symlink("nowhere", store.folder / f"{'f' * 64}.safetensors")
+    (store.folder / f"{'d' * 64}.safetensors").mkdir()
+    assert [kept.key for kept in store.list()] == [KEYS[0]]
+    assert all(store.get(f"{i:064x}") is None for i in range(len(odd)))
+    assert equal(store.get(KEYS[0]), make())
+
+
+def test_a_file_in_the_folders_place_is_an_empty_store(tmp_path):
+    (tmp_path / "kept").write_text("not a folder")
+    store = Store(tmp_path / "kept")
+    assert store.list() == [] and store.get(KEYS[0]) is None and store.prune() == 0
+    assert store.put(KEYS[0], *make()) is False
+    assert (tmp_path / "kept").read_text() == "not a folder"
+
+
+# a process whose files may have 2,000 bytes: keeping more fails as it does on a full disk
+FULL = """
+import resource, signal, sys
+sys.path[:0] = ["tests"]
+from codes.test_store import KEYS, Store, make
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+print(Store(sys.argv[1]).put(KEYS[0], *make()))
+"""
+
+
+def test_a_full_disk_costs_the_entry_alone(store):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, store.folder], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "False" and "could not be kept" in done.stderr, done.stderr
+    assert os.listdir(store.folder) == []

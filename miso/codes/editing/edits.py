@@ -27,11 +27,11 @@ a MisoError with its number, counted from 1, and its name. It is never adjusted 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import MisoError
+from ...files import parse_json
 from ..codes import Codes
 from . import operations
 
@@ -89,13 +89,10 @@ def apply(
 def _parse(edits: Sequence[Mapping] | str) -> Sequence[Mapping]:
     if isinstance(edits, str):
         try:
-            edits = json.loads(edits or "[]")
-        except (ValueError, RecursionError) as e:
-            raise MisoError(
-                f"The edits are not valid JSON ({e}).",
-                "Empty the list in the editor, or restore the workflow.",
-                input="edits",
-            ) from e
+            edits = parse_json(edits or "[]", "The list of edits")
+        except MisoError as e:
+            remedy = "Empty the list in the editor, or restore the workflow."
+            raise MisoError(e.problem, remedy, input="edits") from e
     if not isinstance(edits, Sequence) or isinstance(edits, str):
         raise MisoError(
             "The edits are not a list of operations.", 'Write them as [{"op": ...}, ...].', input="edits"
