@@ -1,6 +1,7 @@
 """Save, Load and Preview Codes."""
 
 import json
+import logging
 import os
 
 import folder_paths
@@ -9,8 +10,11 @@ from comfy_api.latest import io, ui
 
 from ..miso.codes.codes import Codes
 from ..miso.codes.picture import draw_codes
+from ..miso.errors import MisoError
 from . import folders, sockets
-from .sockets import CATEGORY, name_errors
+from .sockets import CATEGORY, name_errors, show_on_node
+
+log = logging.getLogger(__name__)
 
 
 class SaveCodes(io.ComfyNode):
@@ -46,7 +50,12 @@ class SaveCodes(io.ComfyNode):
         if not args.disable_metadata:
             graph = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
             extra = {key: json.dumps(value) for key, value in graph.items() if value}
-        codes.save(os.path.join(folder, file), extra)
+        try:
+            codes.save(os.path.join(folder, file), extra)
+        except MisoError as e:  # a full disk must not take the codes from the blocks after this one
+            log.error("Save Codes: %s", e)
+            show_on_node(f"Not saved: {e}")
+            return io.NodeOutput(codes, ui={"codes": []})
         return io.NodeOutput(
             codes, ui={"codes": [{"filename": file, "subfolder": subfolder, "type": "output"}]}
         )
@@ -63,7 +72,7 @@ class LoadCodes(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=folders.codes_files(),
+                    options=folders.codes_choices(),
                     tooltip="A codes file in the input folder or in output/codes, newest first. Press R to "
                     "see new files.",
                 )

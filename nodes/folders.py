@@ -1,6 +1,8 @@
 """Model folders, which ``extra_model_paths.yaml`` can extend, and the files that widgets choose."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import comfy.text_encoders.llama
@@ -9,6 +11,7 @@ import folder_paths
 from ..miso.checkpoints.fetch import fetch_file
 from ..miso.checkpoints.find import BUNDLED, PUBLISHED, find_published
 from ..miso.errors import MisoError
+from .labels import label, unlabel
 from .memory import progress
 
 MODELS, VOCODERS = "miso", "miso_vocoders"
@@ -26,23 +29,28 @@ def register() -> None:
 
 def choices(folder: str) -> list[str]:
     """The choices of a model widget: bundled files, files of the folder, and published ones to download."""
-    found = folder_paths.get_filename_list(folder)
-    files = [f for f in found if not f.endswith(".json") or f.endswith(".index.json")]
     # nano.safetensors is the only bundled model; the other bundled files are vocoders
-    bundled = [
-        p.name
-        for p in BUNDLED.glob("*.safetensors")
-        if (p.name != "nano.safetensors") == (folder == VOCODERS)
+    is_vocoder = {path.name: path.name != "nano.safetensors" for path in BUNDLED.glob("*.safetensors")}
+    bundled = [name for name, vocoder in is_vocoder.items() if vocoder == (folder == VOCODERS)]
+    files = [
+        f
+        for f in folder_paths.get_filename_list(folder)
+        if not f.endswith(".json") or f.endswith(".index.json")
     ]
     published = [name for name, file in PUBLISHED.items() if file.folder == folder and name != "tokenizer"]
-    return [*sorted(bundled, reverse=True), *files, *published]
+    return [*sorted(bundled, reverse=True), *map(label, files), *published]
+
+
+def model_path(folder: str, choice: str) -> str | None:
+    """The path of a choice among the files of a model folder; None if there is no such file."""
+    return folder_paths.get_full_path(folder, unlabel(choice, folder_paths.get_filename_list(folder)))
 
 
 def find(folder: str, choice: str, input: str) -> Path:
     """The file behind a choice. A published one that isn't there is downloaded."""
     if (BUNDLED / choice).is_file() and choice in choices(folder):
         return BUNDLED / choice
-    if path := folder_paths.get_full_path(folder, choice):
+    if path := model_path(folder, choice):
         return Path(path)
     if choice in PUBLISHED and PUBLISHED[choice].folder == folder:
         if found := find_published(choice, {Path(p).parent for p in folder_paths.get_folder_paths(folder)}):
@@ -60,7 +68,7 @@ def codes_path(choice: str, input: str) -> Path:
 
     Never one outside them.
     """
-    name, base = folder_paths.annotated_filepath(choice)
+    name, base = folder_paths.annotated_filepath(unlabel(choice, _codes_files()))
     base = os.path.abspath(base or folder_paths.get_input_directory())
     path = os.path.abspath(os.path.join(base, name))
     if os.path.commonpath((base, path)) != base:
@@ -74,13 +82,32 @@ def codes_path(choice: str, input: str) -> Path:
     return Path(path)
 
 
-def codes_files() -> list[str]:
+def codes_choices() -> list[str]:
+    """The choices of Load Codes, newest first."""
+    return [label(name) for name in _codes_files()]
+
+
+def _codes_files() -> list[str]:
     """Codes files in ComfyUI's input folder and in output/codes, newest first.
 
-    ComfyUI asks for schemas often, so no other folder is searched.
+    ComfyUI asks for schemas often, so no other folder is searched. What can't be read is left out: a schema
+    that fails takes its block away.
     """
-    inputs, outputs = Path(folder_paths.get_input_directory()), Path(folder_paths.get_output_directory())
-    found = [(path.stat().st_mtime, path.name) for path in inputs.glob("*.safetensors")]
-    for path in (outputs / "codes").rglob("*.safetensors"):
-        found.append((path.stat().st_mtime, f"{path.relative_to(outputs).as_posix()} [output]"))
+    outputs = folder_paths.get_output_directory()
+    found = [(time, entry.name) for time, entry in _tensors(folder_paths.get_input_directory())]
+    for folder, _, _ in os.walk(os.path.join(outputs, "codes")):
+        for time, entry in _tensors(folder):
+            found.append((time, f"{Path(entry.path).relative_to(outputs).as_posix()} [output]"))
     return [name for _, name in sorted(found, reverse=True)]
+
+
+def _tensors(folder: str) -> Iterator[tuple[float, os.DirEntry]]:
+    """The .safetensors files directly in a folder, each with its time of change."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        with contextlib.suppress(OSError):  # a dangling link, a link to itself
+            if entry.name.endswith(".safetensors") and entry.is_file():
+                yield entry.stat().st_mtime, entry

@@ -3,10 +3,7 @@
 import os
 
 import comfy.model_management as mm
-import folder_paths
 from comfy_api.latest import io
-from comfy_execution.utils import get_executing_context
-from server import PromptServer
 
 from ..miso.checkpoints.devices import PRECISIONS
 from ..miso.checkpoints.fit import choose_precision
@@ -15,7 +12,7 @@ from ..miso.vocoders import DEFAULT, backends, load_vocoder
 from . import folders, sockets
 from .memory import Part
 from .sampling import Depth
-from .sockets import CATEGORY, name_errors
+from .sockets import CATEGORY, name_errors, show_on_node
 from .store import checkpoint_notes
 
 folders.register()
@@ -67,7 +64,7 @@ class LoadModel(io.ComfyNode):
         # same choice.
         memory = mm.get_total_memory(compute_device) - mm.extra_reserved_memory()
         chosen, because, on_cpu = choose_precision(precision, summary, compute_device, memory)
-        _show_on_node(f"{chosen}: {because}")
+        show_on_node(f"{chosen}: {because}")
         backbone, depth = (
             Part(load, fingerprint=summary.fingerprint, precision=str(chosen))
             for load in (
@@ -131,14 +128,9 @@ class LoadVocoder(io.ComfyNode):
         return _modified(folders.VOCODERS, checkpoint)
 
 
-def _show_on_node(text: str) -> None:
-    """Show a line of text below the running block."""
-    PromptServer.instance.send_progress_text(text, get_executing_context().node_id)
-
-
 def _modified(folder: str, choice: str) -> int | None:
     """When the file was last changed: a file replaced under the same name is another model."""
-    path = folder_paths.get_full_path(folder, choice)
+    path = folders.model_path(folder, choice)
     return os.stat(path).st_mtime_ns if path else None
 
 

@@ -3,6 +3,8 @@
 import functools
 
 from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
 
 from ..miso.errors import MisoError
 
@@ -15,6 +17,11 @@ Conditioning = io.Custom("MISO_CONDITIONING")  # miso.text.Conditioning
 Codes = io.Custom("MISO_CODES")  # miso.codes.Codes
 Hidden = io.Custom("MISO_HIDDEN")  # miso.codes.Hidden
 Vocoder = io.Custom("MISO_VOCODER")  # nodes.memory.Part of a miso.vocoders.Vocoder
+
+
+def show_on_node(text: str) -> None:
+    """Show a line of text below the running block."""
+    PromptServer.instance.send_progress_text(text, get_executing_context().node_id)
 
 
 def name_errors(execute):

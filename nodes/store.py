@@ -9,6 +9,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..miso.codes.store import FOLDER, Kept, Store
 from ..miso.errors import MisoError
 from . import sockets
+from .labels import label
 from .memory import Part
 from .preview import send_kept
 from .sockets import CATEGORY, name_errors
@@ -82,7 +83,7 @@ def _name(kept: Kept) -> str:
 
     It stays the same as long as the entry is kept, and ends with the beginning of its key.
     """
-    text = " ".join(kept.text.split())
+    text = label(" ".join(kept.text.split()))
     takes = f"{len(kept.seeds)} takes, " if len(kept.seeds) > 1 else ""
     shortened = f"{text[:48]}{'…' if len(text) > 48 else ''}"
     return f"{shortened} | {kept.seconds:.1f} s, {takes}seed {kept.seeds[0]} | {kept.key[:KEY_DIGITS]}"
