@@ -104,9 +104,7 @@ def frames_for(seconds: float, frame_rate: float) -> int:
 
 
 def take_seeds(seed: int, takes: int) -> list[int]:
-    """Seeds for ``takes`` takes, the first of which is ``seed``, so that a single take equals the first of
-    several.
-    """
+    """Seeds for ``takes`` takes. The first is ``seed``, so that a single take equals the first of several."""
     if takes < 1:
         raise MisoError(f"takes is {takes}.", "Use 1 or more.", input="takes")
     return [seed + i for i in range(takes)]

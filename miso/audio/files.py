@@ -17,8 +17,7 @@ CODECS = {".flac": "flac", ".wav": "pcm_s16le", ".mp3": "libmp3lame", ".opus": "
 def write_audio(
     path: str | Path, wave: Tensor, sample_rate: int, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a mono wave [N] or [1, N] in [-1, 1] as 16-bit FLAC or WAV, MP3 or Opus, by the suffix of
-    ``path``.
+    """Write a mono wave [N] or [1, N] in [-1, 1]; the suffix chooses 16-bit FLAC or WAV, MP3 or Opus.
 
     The same samples give the same bytes. ``metadata`` becomes tags of the file (with ComfyUI's ``workflow``,
     dropping the file on the graph restores it). Raises MisoError for another suffix or if the file can't be

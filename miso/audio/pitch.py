@@ -49,9 +49,7 @@ def pitch(wave: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
 
 
 def octaves_off(octaves: Tensor, true: Tensor, voiced: Tensor) -> Tensor:
-    """Mean distance over voiced windows of log2 frequencies ``octaves`` [B, N] from frequencies ``true`` [B,
-    N].
-    """
+    """Mean distance, where ``voiced``, of log2 frequencies ``octaves`` from frequencies ``true`` [B, N]."""
     return ((octaves - true.log2()).abs() * voiced).sum() / voiced.sum().clamp(min=1)
 
 

@@ -11,8 +11,7 @@ from ..errors import missing_package
 
 
 def resample(wave: Tensor, source: int, target: int) -> Tensor:
-    """Resample a wave [..., N] from ``source`` to ``target`` Hz, with torchaudio if it can be imported, or
-    with SciPy.
+    """Resample a wave [..., N] from ``source`` to ``target`` Hz with torchaudio, or SciPy if that is missing.
 
     Raises MisoError if neither is installed.
     """

@@ -1,5 +1,4 @@
-"""How audible a seam between two pieces of speech is: its spectral flux, compared with that of the speech
-around it.
+"""How audible a seam between two pieces of speech is, by its spectral flux.
 
 Codes are joined without a transition and decoded at once, so that the vocoder carries its state over the
 seam. In speech of the nano model this is the least audible join. Of 120 joins at any position in 24 sentences
@@ -28,8 +27,7 @@ SILENT = 1e-2  # -40 dB of the loudest window: quieter windows are pauses and no
 
 
 def spectral_flux(wave: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
-    """Flux [F] and loudness [F] of a wave [N], one value per hop of 5 ms, of windows of four hops centred on
-    it.
+    """Flux [F] and loudness [F] of a wave [N], one value per hop of 5 ms, in windows of four hops.
 
     Flux is the increase of the log spectrum from one window to the next, mean over frequencies; decreases
     count as 0, because the ear notices onsets. Raises MisoError for waves shorter than 40 ms.
@@ -45,8 +43,7 @@ def spectral_flux(wave: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
 
 
 def audibility(wave: Tensor, sample_rate: int, seams: Sequence[int]) -> list[float]:
-    """For each seam, a sample of the wave [N], the fraction of other speech that has less flux than it, in
-    [0, 1].
+    """For each seam (a sample of the wave [N]) the fraction of other speech with less flux, in [0, 1].
 
     The flux of a seam is the maximum within 10 ms. 0.5 is the least conspicuous, near 1 the seam stands out.
     Pauses are not compared with. Raises MisoError if there is no other speech.

@@ -106,9 +106,7 @@ class Checkpoint:
 
     @property
     def sources(self) -> list[Path]:
-        """The files that this object was read from, and config.json even if it does not exist (it would be
-        read).
-        """
+        """All files that were read, and config.json even if it does not exist, because it would be read."""
         return list(dict.fromkeys([self.path, *self._files.values(), self.folder / "config.json"]))
 
     def read(self, canonical: str) -> Tensor | Quantized:
@@ -233,9 +231,7 @@ def save_checkpoint(
     tensors: Mapping[str, Tensor],
     about: Mapping[str, str] | None = None,
 ) -> None:
-    """Write tensors by their published names; metadata are ``about``, the config and a fingerprint of all
-    content.
-    """
+    """Write tensors by their published names, with ``about``, config and fingerprint as metadata."""
     digest = hashlib.sha256(config.to_json().encode())
     for name in sorted(tensors):
         digest.update(name.encode())

@@ -25,8 +25,7 @@ _UNKNOWN = "0" * 32  # the fingerprint until everything is written
 def convert_checkpoint(
     source: str | Path, target: str | Path, precision: str, progress: Progress | None = None
 ) -> None:
-    """Write a checkpoint of any layout as one file of ours in ``precision``, with config and fingerprint
-    inside.
+    """Write a checkpoint of any layout as one file of ours in ``precision``.
 
     int8, fp8 and int4 apply to matrices (see ``quantize.kind_of``); the rest is then bf16. Needs memory for a
     few pieces of 64 MB, whatever the model's size. A file at ``target`` is replaced when the new one is

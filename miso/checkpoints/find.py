@@ -72,18 +72,14 @@ PUBLISHED = {
 
 
 def models_folder() -> Path:
-    """The models folder of the ComfyUI whose custom_nodes holds this pack, otherwise the one of the demo's
-    ComfyUI.
-    """
+    """ComfyUI's models folder if this pack is in its custom_nodes, otherwise that of the demo's ComfyUI."""
     if PACK.parent.name == "custom_nodes":
         return PACK.parent.parent / "models"
     return PACK / ".miso" / "base" / "models"
 
 
 def find_published(name: str, models: Iterable[Path]) -> Path | None:
-    """The file of a name in ``PUBLISHED``, in the first of the models folders that holds it; None if none
-    does.
-    """
+    """The file of a name in ``PUBLISHED``, in the first models folder that holds it; None if none does."""
     paths = (PUBLISHED[name].path(folder) for folder in models)
     return next((path for path in paths if path.is_file()), None)
 
@@ -125,9 +121,7 @@ def find_codec(codec: str, beside: Path, models: Path) -> Path:
 
 
 def find_vocoder(codec: str, beside: Path, models: Path) -> Path:
-    """Like ``find_codec``, but prefers a source-filter vocoder: it is trained for these codes and sounds
-    better.
-    """
+    """Like ``find_codec``, but prefers a source-filter vocoder, which sounds better for its codes."""
     from ..vocoders.source_filter import inspect_source_filter
 
     try:

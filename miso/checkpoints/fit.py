@@ -33,8 +33,7 @@ class Choice(NamedTuple):
 def choose_precision(
     name: str, checkpoint: Checkpoint | CheckpointSummary, device: torch.device, memory: int | None = None
 ) -> Choice:
-    """The precision of that name; for ``auto`` the most exact one that fits into ``memory`` bytes of the
-    device.
+    """The precision of that name; for ``auto`` the most exact one that fits into ``memory`` bytes.
 
     ``memory`` defaults to what a CUDA device has free. If even the smallest precision does not fit, as few
     layers of the backbone as necessary stay on the CPU. A precision named explicitly is loaded whole.
@@ -73,7 +72,7 @@ def _offloaded(config: ModelConfig, precision: Precision, memory: int) -> Choice
     # one more than is missing, to leave space for the layer that is being copied
     on_cpu = min(layers, math.ceil((needed - memory) / layer) + 1)
     because = (
-        f"the smallest precision; it needs {needed / 1e9:.1f} GB of the device's {memory / 1e9:.1f} GB. "
+        f"the smallest precision; it needs {needed / 1e9:.1f} GB, and the device has {memory / 1e9:.1f} GB. "
         f"{on_cpu} of the backbone's {layers} layers stay on the CPU, so that a frame "
         f"({1000 / config.frame_rate:.0f} ms of sound) takes about {on_cpu * layer / _BUS:.2f} s more: "
         f"an estimate, which assumes that {_BUS / 1e9:.0f} GB of weights reach the device per second"
@@ -84,8 +83,7 @@ def _offloaded(config: ModelConfig, precision: Precision, memory: int) -> Choice
 
 
 def bytes_needed(config: ModelConfig, precision: Precision, on_cpu: int = 0) -> int:
-    """Device memory of a model in use: weights, the KV cache of one take at all positions, and working
-    memory.
+    """Device memory of a model in use: weights, one take's KV cache at all positions, working memory.
 
     Text embeddings and ``on_cpu`` layers of the backbone are not counted, except for one of these layers,
     because one at a time is copied to the device.

@@ -67,9 +67,7 @@ class Layout:
         return (self.prefix + canonical,)
 
     def convert(self, canonical: str, tensor: Tensor, head_dim: int) -> Tensor:
-        """Convert a tensor of the file to the canonical one: rows of q and k from halves to interleaved
-        pairs.
-        """
+        """Convert a tensor of the file: rows of q and k from halves to interleaved pairs."""
         if self.half_rotation and canonical.endswith(("q_proj.weight", "k_proj.weight")):
             return tensor.unflatten(0, (-1, 2, head_dim // 2)).transpose(1, 2).flatten(0, 2)
         return tensor

@@ -1,9 +1,8 @@
 """Layers whose weights stay in the CPU's memory and are copied to the device of the input for each call.
 
 This is for GPUs that even int4 does not fit. It is slow, because these layers cross the bus once per frame.
-Importing this module needs accelerate, of which only this one hook is used: ``add_hook_to_module`` wraps a
-module's ``forward`` reliably, but accelerate's own ``AlignDevicesHook`` does not suit ComfyUI (see
-``_CopyWeights``).
+accelerate is needed for this one hook and nothing else: its own hook for offloading, ``AlignDevicesHook``,
+does not fit models that ComfyUI moves (see ``_CopyWeights``).
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ class _CopyWeights(ModelHook):
     prevent moving the model.
     """
 
-    bytes: int
+    bytes: int  # size of the weights
+    _weights: list[
+        tuple[dict, str, Tensor]
+    ]  # a module's dict of tensors, the name in it, the tensor on the CPU
 
     def init_hook(self, module: nn.Module) -> nn.Module:
-        self._weights: list[
-            tuple[dict, str, Tensor]
-        ] = []  # a module's table of tensors, the name in it, the tensor
+        self._weights = []
         for part in module.modules():
-            tables: tuple[dict[str, Tensor | None], ...] = (part._parameters, part._buffers)  # type: ignore[assignment]
-            for table in tables:
+            table: dict
+            for table in (part._parameters, part._buffers):
                 tensors = [(name, tensor) for name, tensor in table.items() if tensor is not None]
                 self._weights += [(table, name, _pinned(tensor.data)) for name, tensor in tensors]
         self.bytes = sum(tensor.nbytes for _, _, tensor in self._weights)

@@ -119,8 +119,7 @@ def field_name(weight_name: str, field: str) -> str:
 
 
 def kind_of(name: str, shape: tuple[int, ...], weights: str) -> str:
-    """How the tensor of a published name is stored with matrices in ``weights``: int8, fp8, int4, or ""
-    (unquantised).
+    """How a tensor is stored with matrices in ``weights``: int8, fp8, int4, or "" (unquantised).
 
     int4 applies to the backbone's transformer only: the depth decoder, which is read 31 times per frame, and
     the heads keep 8 bits.

@@ -62,9 +62,7 @@ def infer_config(shape_of: ShapeOf, heads: tuple[int, int] | None, file: str) ->
 
 
 def heads_in_config_json(folder: Path) -> tuple[int, int] | None:
-    """Head counts of backbone and depth decoder from Hugging Face's config.json; None if it is not there or
-    not of CSM.
-    """
+    """Head counts of backbone and depth decoder from Hugging Face's config.json; None if it has none."""
     try:
         config = read_json(folder / "config.json")
         return int(config["num_attention_heads"]), int(config["depth_decoder_config"]["num_attention_heads"])

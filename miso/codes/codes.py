@@ -169,9 +169,7 @@ class Codes:
         return replace(self, tensor=tensor, lengths=lengths, takes=tuple(takes))
 
     def take(self, index: int) -> Codes:
-        """One take alone, cut to its length. Negative indices count from the end. Raises MisoError if there
-        is none.
-        """
+        """One take alone, cut to its length; negative indices count from the end."""
         if not -self.batch <= index < self.batch:
             raise MisoError(
                 f"There is no take {index}: these codes have {self.batch} (0 to {self.batch - 1}).",
@@ -295,9 +293,7 @@ def as_takes(parts: Sequence[Codes]) -> Codes:
 
 
 def join_spans(*groups: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Concatenate spans. Adjacent spans of the same text and speaker are merged, so that joining undoes
-    cutting.
-    """
+    """Concatenate spans, merging adjacent ones of the same text and speaker: joining undoes cutting."""
     joined: list[Span] = []
     for span in chain(*groups):
         last = joined[-1] if joined else None

@@ -1,5 +1,4 @@
-"""The store: codes kept on disk between runs, so that nothing is sampled twice and the model need not be
-loaded.
+"""The store: codes kept on disk between runs, so that nothing is sampled twice.
 
 An entry's key is a hash of everything that determines the codes. It consists of ``KEY.safetensors``, an
 ordinary codes file, and ``KEY.hidden.safetensors`` if hidden states were kept, an ordinary file too: both can
@@ -110,9 +109,7 @@ class Store:
         return damaged
 
     def prune(self, limit: int | None = None) -> int:
-        """Remove the least recently used entries until ``limit`` bytes are left; returns the number of
-        removed entries.
-        """
+        """Remove the least recently used entries beyond ``limit`` bytes; returns the number removed."""
         limit, removed = self.limit if limit is None else limit, 0
         entries = {key: stat for key in self._keys() if (stat := self._stat(key))}
         self._remove_leftovers(entries)

@@ -78,8 +78,7 @@ class ModelConfig:
 
     @staticmethod
     def from_json(text: str) -> ModelConfig:
-        """Read a checkpoint's ``config`` metadata, or the short form of the golden fixtures (``K``,
-        ``decoder``, ``kv``).
+        """Read a checkpoint's ``config`` metadata, or the short form of the golden fixtures.
 
         Raises MisoError if it can't be read or is of an unknown family.
         """

@@ -121,14 +121,10 @@ class DepthDecoder(nn.Module):
         return torch.cat((self.projection(hidden)[:, None], self.embed(codes)), 1)
 
     def logits(self, hidden: Tensor, codebook: int) -> Tensor:
-        """Logits [N, V] of ``codebook`` (1 to K-1) from the transformer's output [N, d] at position
-        ``codebook``.
-        """
+        """Logits [N, V] of ``codebook`` (1 to K-1) from the transformer's output [N, d] at that position."""
         return hidden @ self.audio_head[codebook - 1]
 
     def teacher_forced(self, hidden: Tensor, codes: Tensor) -> Tensor:
-        """Logits [N, K-1, V] of codebooks 1 to K-1 for hidden states [N, D] and complete frames [N, K], in
-        one pass.
-        """
+        """Logits [N, K-1, V] of codebooks 1 to K-1 for hidden states [N, D] and whole frames [N, K]."""
         y = self.transformer(self.start(hidden, codes[:, :-1]))[:, 1:]
         return torch.einsum("nkd,kdv->nkv", y, self.audio_head)

@@ -1,6 +1,4 @@
-"""Rotary position embeddings over interleaved pairs (Su et al. 2021, arXiv 2104.09864), shared by model and
-codec.
-"""
+"""Rotary position embeddings over interleaved pairs (Su et al. 2021, arXiv 2104.09864)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Sampling: a code from a vector of logits by inverse transform sampling with a uniform number drawn in
-advance.
+"""Sampling: inverse transform sampling of codes from logits, with uniform numbers drawn in advance.
 
 Randomness is data: the uniform numbers of a take, one for each frame and codebook, come from its own seed
 before sampling starts. So a seed means the same on every device and beside any other takes, and a frame can

@@ -31,9 +31,7 @@ class KVCache:
         return self.keys.shape[3]
 
     def write(self, layer: int, positions: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v [B, KV heads, S, H] at positions [S]; returns all of the layer, [B, KV heads, capacity,
-        H].
-        """
+        """Store k, v [B, KV heads, S, H] at positions [S]; returns the layer's [B, KV heads, capacity, H]."""
         self.keys[layer].index_copy_(2, positions, k)
         self.values[layer].index_copy_(2, positions, v)
         return self.keys[layer], self.values[layer]
@@ -45,9 +43,7 @@ class KVCache:
         return cache
 
     def spread(self, rows: int) -> None:
-        """Copy the first ``rows`` positions of the first take to all takes: the prompt is prefilled only
-        once.
-        """
+        """Copy the first ``rows`` positions of the first take to all takes: a prompt is prefilled once."""
         for tensor in (self.keys, self.values):
             tensor[:, 1:, :, :rows] = tensor[:, :1, :, :rows]
 
@@ -81,9 +77,7 @@ class Rope(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm (Zhang and Sennrich 2019, arXiv 1910.07467), computed by torch in fp32 for any
-    dtype.
-    """
+    """Root mean square norm (Zhang and Sennrich 2019, arXiv 1910.07467), computed in fp32 for any dtype."""
 
     def __init__(self, dim: int, eps: float):
         super().__init__()
@@ -115,9 +109,7 @@ class Attention(nn.Module):
         positions: Tensor,
         window: int,
     ) -> Tensor:
-        """Output [B, S, D] for x [B, S, D] with attention bias [group * S, window]; see
-        ``Transformer.forward``.
-        """
+        """Output [B, S, D] for x [B, S, D] and bias [group * S, window]; see ``Transformer.forward``."""
         B, S, _ = x.shape
         q, k, v = (
             proj(x).view(B, S, -1, self.head_dim).transpose(1, 2)
@@ -200,8 +192,6 @@ class Transformer(nn.Module):
         return self.norm(x)
 
     def cache(self, batch: int, capacity: int) -> KVCache:
-        """An empty cache for ``batch`` takes of up to ``capacity`` rows, on the model's device and in its
-        dtype.
-        """
+        """An empty cache for ``batch`` takes of up to ``capacity`` rows."""
         weight = self.norm.scale
         return KVCache(self.config, batch, capacity, device=weight.device, dtype=weight.dtype)

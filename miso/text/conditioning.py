@@ -38,9 +38,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Input of the backbone: rows [S, K+1], their mask [S, K+1], the line to speak, and the history that did
-    not fit.
-    """
+    """Rows and mask [S, K+1] for the backbone, the line to speak, and the history that did not fit."""
 
     rows: Tensor
     mask: Tensor
@@ -55,8 +53,7 @@ class TextEncoder:
         self.config, self.tokenizer = config, tokenizer
 
     def rows(self, segment: Segment) -> tuple[Tensor, Tensor]:
-        """Rows and mask [S, K+1] of a segment: its text, then its frames and the all-zero frame that ends
-        them.
+        """Rows and mask [S, K+1] of a segment: text, frames, and the all-zero frame that ends them.
 
         Raises MisoError if the text is empty, or if the codes are not one take of the model's codec.
         """
@@ -144,9 +141,7 @@ class Conditioning:
         return self.segments[-1]
 
     def with_segment(self, segment: Segment) -> Conditioning:
-        """Insert a segment: a voice prompt after other voice prompts and before all history, history before
-        the line.
-        """
+        """Insert a segment: a voice prompt after other voice prompts, history just before the line."""
         self.encoder.rows(segment)  # raises for a bad segment now, at the node that adds it
         *before, line = self.segments
         index = sum(s.voice for s in before) if segment.voice else len(before)
@@ -154,9 +149,7 @@ class Conditioning:
         return replace(self, segments=(*before, line))
 
     def as_history(self, codes: Codes | None) -> tuple[Segment, ...]:
-        """The segments as history of the next line: this line with its codes, or left out if ``codes`` is
-        None.
-        """
+        """The segments as history of the next line: this line with ``codes``, without it if they are None."""
         *before, line = self.segments
         return (*before, replace(line, codes=codes)) if codes is not None else tuple(before)
 

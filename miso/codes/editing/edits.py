@@ -1,5 +1,4 @@
-"""Edits as data: a list of operations, written by the code editor, that gives the same result for the same
-input.
+"""Edits as data: a list of operations, written by the code editor, with reproducible results.
 
 A list (in a workflow: its JSON) of objects, each with ``op`` and exactly the fields named here, whole numbers
 >= 0. Operations apply to all takes, one after the other; frames count from 0 in the codes that the operation
@@ -101,9 +100,7 @@ def _parse(edits: Sequence[Mapping] | str) -> Sequence[Mapping]:
 
 
 def _check(operation: Mapping, applied: list[str]) -> None:
-    """Raise MisoError unless it is an operation with exactly its fields that is allowed after those in
-    ``applied``.
-    """
+    """Raise MisoError unless it is an operation with exactly its fields, allowed after those ``applied``."""
     if not isinstance(operation, Mapping) or not isinstance(name := operation.get("op"), str):
         raise MisoError('It is not an object with an "op".', f"The operations are {', '.join(FIELDS)}.")
     if name not in FIELDS:

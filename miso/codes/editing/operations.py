@@ -1,5 +1,4 @@
-"""Operations on codes. Each returns new codes with all takes; untouched frames stay identical, spans and
-seeds follow.
+"""Operations on codes. Each returns new codes with all takes; untouched frames stay identical.
 
 Frames count from 0, negative ones from the end of each take; a range is start..end-1, and None as end is the
 end of the take. A frame that a take lacks raises MisoError. Codes are joined without a transition: when they
@@ -97,9 +96,7 @@ def insert(codes: Codes, other: Codes, at: int | None, start: int = 0, end: int 
 
 
 def splice(codes: Codes, other: Codes, at: int | None = None) -> Codes:
-    """Insert all of ``other`` before frame ``at`` (None: append it). If either has one take, it serves all of
-    the other.
-    """
+    """Insert all of ``other`` before frame ``at`` (None: append). One take serves all takes of the other."""
     if codes.batch == 1 < other.batch:
         codes = as_takes([codes] * other.batch)
     return insert(codes, other, at)

@@ -56,8 +56,7 @@ def arrange(take: Codes, pieces: Iterable[Piece]) -> Codes:
 
 
 def resolve(take: Codes, frame: int | None, input: str) -> int:
-    """The position of a frame from the start of a take; negative frames count from its end, and None is its
-    end.
+    """A frame's position from the start of a take; negative frames count from its end, None is its end.
 
     Raises MisoError if the take lacks it; ``input`` names the argument.
     """
