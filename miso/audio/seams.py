@@ -8,7 +8,7 @@ seam. In speech of the nano model this is the least audible join. Of 120 joins a
     no seam, for comparison    0.58        8 %         2 %
     plain                      0.68       12 %         2 %
     a crossfade of 20 ms       0.74       18 %         3 %
-    2 frames sampled anew      0.80       22 %         4 %
+    2 frames sampled again     0.80       22 %         4 %
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def audibility(wave: Tensor, sample_rate: int, seams: Sequence[int]) -> list[flo
     """For each seam (a sample of the wave [N]) the fraction of other speech with less flux, in [0, 1].
 
     The flux of a seam is the maximum within 10 ms. 0.5 is the least conspicuous, near 1 the seam stands out.
-    Pauses are not compared with. Raises MisoError if there is no other speech.
+    Pauses are left out of the comparison. Raises MisoError if there is no other speech.
     """
     flux, loudness = spectral_flux(wave, sample_rate)
     hop = round(sample_rate * HOP_SECONDS)

@@ -187,7 +187,7 @@ class Conditioning:
         return Prompt(torch.cat(rows), torch.cat(mask), self.line, tuple(dropped))
 
     def _too_long(self, text: int, voice: int, frames: int) -> MisoError:
-        """The error for a prompt of so many rows of text and voice prompt that ``frames`` more do not fit."""
+        """The error for ``text`` and ``voice`` rows that leave too little room for ``frames`` more rows."""
         positions, frame_rate = self.encoder.config.positions, self.encoder.config.frame_rate
         total = text + voice + frames
         # rounded down, so that following the advice succeeds
