@@ -1,4 +1,4 @@
-"""From the container of codes to sound, each take as long as it is."""
+"""Decode a container of codes, each take to its own length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .vocoder import Vocoder, check_codes
 
 
 class Decoded(NamedTuple):
-    """Sound of takes that may end at different times."""
+    """The waveforms of takes that may end at different times."""
 
     waveform: Tensor  # fp32 [B, 1, frame_size * T] on the CPU, silent beyond each take's end
     samples: list[int]  # of each take
@@ -23,8 +23,8 @@ class Decoded(NamedTuple):
 def decode_codes(vocoder: Vocoder, codes: Codes, progress: Progress | None = None) -> Decoded:
     """Decode every take of ``codes`` to its own length.
 
-    A take of n frames gives exactly n * frame_size samples: the end of its last frame is there, and nothing decoded from the
-    padding beyond it. Raises MisoError as ``check_codes`` does, codec id and frame rate included, and what ``progress`` raises.
+    A take of n frames gives exactly n * frame_size samples: its last frame is complete, and padding is not
+    decoded. Raises MisoError as ``check_codes`` does, also for another codec id, frame rate or codebook size.
     """
     tensor, lengths = codes.tensor, codes.lengths.to(codes.tensor.device)
     beyond = torch.arange(tensor.shape[-1], device=tensor.device) >= lengths[:, None, None]  # [B, 1, T]
@@ -32,9 +32,9 @@ def decode_codes(vocoder: Vocoder, codes: Codes, progress: Progress | None = Non
     check_codes(vocoder, tensor, codes.codec, codes.frame_rate)
     if codes.codebook_size != vocoder.codebook_size:
         raise MisoError(
-            f"These codes come from codebooks of {codes.codebook_size} entries, those of '{vocoder.codec}' have "
-            f"{vocoder.codebook_size}.",
-            "Load the vocoder these codes were made for.",
+            f"These codes come from codebooks of {codes.codebook_size} entries, but the codebooks of "
+            f"'{vocoder.codec}' have {vocoder.codebook_size}.",
+            "Load the vocoder that these codes were made for.",
         )
     wave = vocoder.decode(tensor, progress)
     samples = [n * vocoder.frame_size for n in lengths.tolist()]

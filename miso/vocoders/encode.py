@@ -1,7 +1,8 @@
-"""From sound to the container of codes."""
+"""Encode audio into a container of codes."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..codes.codes import Codes, Span, Take
@@ -11,8 +12,9 @@ from .vocoder import Vocoder
 def encode_codes(
     vocoder: Vocoder, wave: Tensor, *, codebooks: int | None = None, text: str = "", speaker: int = 0
 ) -> Codes:
-    """Codes of sound [B, 1, N] at the vocoder's rate; ``text`` and ``speaker`` are what they say and who, kept as their span.
+    """Codes of audio [B, 1, N] at the vocoder's sample rate.
 
+    ``text`` and ``speaker``, what is said and by whom, are kept as the span of every take.
     Raises MisoError as ``Vocoder.encode`` does.
     """
     tensor = vocoder.encode(wave, codebooks)
@@ -20,7 +22,7 @@ def encode_codes(
     spans = (Span(0, frames, text, speaker),) if text else ()
     return Codes(
         tensor,
-        [frames] * takes,
+        torch.full((takes,), frames),
         vocoder.codec,
         vocoder.frame_rate,
         vocoder.codebook_size,

@@ -1,4 +1,7 @@
-"""Vocoder backends by name. A backend is a function that makes a vocoder from a checkpoint; its module loads on first use."""
+"""Vocoder backends by name.
+
+A backend is a function that loads a vocoder from a checkpoint. Its module is imported on first use.
+"""
 
 from __future__ import annotations
 
@@ -46,12 +49,15 @@ _registered: dict[str, Loader] = {}
 
 
 def backends() -> dict[str, Loader]:
-    """All backends by name, the default first. A name here doesn't promise that an optional package is installed."""
+    """All backends by name, the default first. The optional package of a backend may not be installed."""
     return {**_BUILT_IN, **_registered}
 
 
 def register(name: str, loader: Loader) -> None:
-    """Add a backend, or replace one registered before: ``loader(checkpoint, device, dtype)`` returns a ``Vocoder``."""
+    """Add a backend: ``loader(checkpoint, device, dtype)`` returns a ``Vocoder``.
+
+    Replaces a backend registered under that name before. Raises MisoError if the name is built in.
+    """
     if name in _BUILT_IN:
         raise MisoError(
             f"The vocoder backend '{name}' is built in and can't be replaced.",
@@ -66,10 +72,10 @@ def load_vocoder(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
 ) -> Vocoder:
-    """A vocoder of the named backend; ``auto`` takes the one that the file is made for.
+    """Load a vocoder by the named backend; ``auto`` picks the backend that the file was made for.
 
-    ``dtype`` is that of decoding (None: fp32); encoding is fp32 at any rate.
-    Raises MisoError on an unknown backend, a missing package, or a checkpoint that doesn't fit.
+    ``dtype``: of decoding, fp32 if None. Encoding is always fp32.
+    Raises MisoError if the backend is unknown, its package is missing, or the checkpoint doesn't fit it.
     """
     known = backends()
     if backend not in known:

@@ -1,10 +1,11 @@
-"""A vocoder of source and filters: codes to sound at the rate of a spectrogram's hops, where a codec computes at that of samples.
+"""A vocoder of a source and filters.
 
-As a voice is made: pulses at a pitch, and noise, each through a filter. A network reads pitch and filters off the codes: ConvNeXt blocks
-after a codec's own tables, as in Vocos (Siuzdak 2023, arXiv 2306.00814). Pulses and noise come of themselves, so phases fit
-together without having been learnt, and a spectral loss alone teaches it to speak (Engel et al. 2020, "DDSP", arXiv 2001.04643; Morise et
-al. 2016, "WORLD"). What a voice's phases are beyond that, critics teach. Filters are applied in short-time Fourier
-transforms. It is causal but for three hops, so that it streams.
+It computes at the rate of a spectrogram's hops, where a codec computes at the sample rate. As in a human
+voice, pulses at a pitch and noise each pass through a filter. A network of ConvNeXt blocks after the codec's
+own tables, as in Vocos (Siuzdak 2023, arXiv 2306.00814), predicts pitch and filters from the codes. The
+phases of pulses and noise are given, not learned, so a spectral loss alone suffices for training (Engel et
+al. 2020, "DDSP", arXiv 2001.04643; Morise et al. 2016, "WORLD"); discriminators refine them. Filters are
+applied in short-time Fourier transforms. The look-ahead is three hops, so it streams.
 """
 
 from __future__ import annotations
@@ -24,34 +25,37 @@ from .mimi.config import MimiConfig
 from .mimi.quantizer import SplitQuantizer
 
 FORMAT = "miso.source-filter/2"
-_OVERLAP = 4  # windows that a sample lies in
-MIDDLE = 150.0  # Hz
-_BANDWIDTH = 4000.0  # Hz: where a pulse's spectrum has fallen to 0.6
+_OVERLAP = 4  # windows that cover a sample
+MIDDLE = 150.0  # Hz: the pitch that is 0 octaves
+_BANDWIDTH = 4000.0  # Hz at which a pulse's spectrum has fallen to 0.6
 
 
 @dataclass(frozen=True)
 class SourceFilterConfig:
-    """Sizes, beside those of the codec (``MimiConfig``) whose codes it takes."""
+    """Sizes, besides those of the codec (``MimiConfig``) whose codes are decoded."""
 
     width: int = 384
-    inner: int = 1024  # of a block's two linear layers
+    inner: int = 1024  # width between a block's two linear layers
     frame_blocks: int = 2  # at the frame rate
     hop_blocks: int = 6  # at the hop rate
-    hops: int = 8  # a frame
+    hops: int = 8  # per frame
 
 
 class SourceFilterState(NamedTuple):
-    """What decoding remembers of one stream; immutable."""
+    """The state of one stream; immutable."""
 
-    pasts: tuple[Tensor, ...]  # what each block's convolution has yet to see again [B, width, reach]
-    sums: Tensor  # [B, 3, hop]: of the hops that windows to come will add to
-    source: Tensor  # [B, 2, 3 * hop]: the last pulses and noise, which windows to come begin with
-    turn: Tensor  # [B, 2]: where in its period the voice is, in turns, and its pitch in Hz; 0 before the first hop
-    hops: int  # done
+    pasts: tuple[Tensor, ...]  # the last inputs of each block's convolution [B, width, reach]
+    sums: Tensor  # [B, 3, hop]: sums of the hops to which later windows will add
+    source: Tensor  # [B, 2, 3 * hop]: the last pulses and noise, with which the next windows begin
+    phase: Tensor  # [B, 2]: the pitch period's phase in turns, and the pitch in Hz; 0 before the first hop
+    hops: int  # hops done
 
 
 class SourceFilter(nn.Module):
     """Codes [B, K, T] -> samples [B, 1, T * frame_size]."""
+
+    window: Tensor
+    noise: Tensor
 
     def __init__(
         self, codec: MimiConfig, config: SourceFilterConfig = SourceFilterConfig(), codec_id: str = ""
@@ -67,9 +71,8 @@ class SourceFilter(nn.Module):
         self.hop_blocks = nn.ModuleList(Block(width, inner, 7) for _ in range(config.hop_blocks))
         self.norm = nn.LayerNorm(width)
         bins = window // 2 + 1
-        self.filters = nn.Linear(
-            width, 3 * bins
-        )  # log magnitudes, of pulses and of noise; how pulses' phases differ from the least, in radians
+        # log magnitudes for pulses and for noise; the pulses' phase beyond the minimum phase, in radians
+        self.filters = nn.Linear(width, 3 * bins)
         self.pitch = nn.Linear(width, 1)  # octaves above MIDDLE
         nn.init.zeros_(self.filters.weight[2 * bins :])
         nn.init.zeros_(self.filters.bias[2 * bins :])
@@ -79,7 +82,7 @@ class SourceFilter(nn.Module):
 
     @property
     def look_ahead(self) -> int:
-        """Samples that wait for the next frame: windows that begin on them are still to come."""
+        """Samples that wait for the next frame, because later windows add to them."""
         return (_OVERLAP - 1) * self.hop
 
     def start(self, batch: int) -> SourceFilterState:
@@ -95,12 +98,15 @@ class SourceFilter(nn.Module):
         )
 
     def forward(self, codes: Tensor, pitch: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Samples [B, 1, T * frame_size] of whole codes [B, K, T], and its pitch in octaves above ``MIDDLE`` [B, hops], as it is heard in the
-        codes; in training ``pitch`` [B, hops], in Hz at each hop's end, is what is spoken at instead. Differentiable, but for the pitch."""
+        """Codes [B, K, T] -> samples [B, 1, T * frame_size] and pitch [B, hops] in octaves above ``MIDDLE``.
+
+        ``pitch`` [B, hops], in Hz at the end of each hop, replaces the predicted pitch, in training. The
+        samples are differentiable, but not with respect to the pitch.
+        """
         return self.synthesise(self.quantizer.decode(codes), pitch)
 
     def synthesise(self, latent: Tensor, pitch: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The same of a quantized latent [B, dim, T]."""
+        """As ``forward``, of a quantized latent [B, dim, T]."""
         state = self.start(len(latent))
         x, _ = self._features(latent, state)
         octaves = self.pitch(x)[..., 0].float()
@@ -108,7 +114,7 @@ class SourceFilter(nn.Module):
         return torch.cat((wave, self.rest(state)), 2), octaves
 
     def step(self, codes: Tensor, state: SourceFilterState) -> tuple[Tensor, SourceFilterState]:
-        """The samples [B, 1, n] that further frames [B, K, t] settle: all but the last ``look_ahead`` of those there are."""
+        """The next frames [B, K, t] -> samples [B, 1, n]: all so far except the last ``look_ahead``."""
         x, pasts = self._features(self.quantizer.decode(codes), state)
         return self._sound(x, self._hertz(self.pitch(x)[..., 0].float()), state._replace(pasts=pasts))
 
@@ -117,15 +123,15 @@ class SourceFilter(nn.Module):
         return state.sums.flatten(1)[:, None]
 
     def _features(self, latent: Tensor, state: SourceFilterState) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """What is known of each hop [B, hops, width], and what the blocks remember."""
-        pasts, left = [], iter(state.pasts)
+        """Features of each hop [B, hops, width], and the blocks' past inputs."""
+        pasts, before = [], iter(state.pasts)
         x = self.widen(latent.transpose(1, 2).to(self.widen.weight.dtype))
         for block in self.frame_blocks:
-            x, past = block(x, next(left))
+            x, past = block(x, next(before))
             pasts.append(past)
         x = self.spread(x).unflatten(2, (self.config.hops, -1)).flatten(1, 2)
         for block in self.hop_blocks:
-            x, past = block(x, next(left))
+            x, past = block(x, next(before))
             pasts.append(past)
         return self.norm(x), tuple(pasts)
 
@@ -134,71 +140,68 @@ class SourceFilter(nn.Module):
         return MIDDLE * octaves.clamp(-2, 2).exp2()
 
     def _sound(self, x: Tensor, hertz: Tensor, state: SourceFilterState) -> tuple[Tensor, SourceFilterState]:
-        """Filter the sources of each hop by its features x [B, hops, width]. The window of a hop ends with it."""
-        source, turn = self._source(hertz.detach(), state)
+        """Filter the sources by features x [B, hops, width]. A hop is the last quarter of its window."""
+        source, phase_after = self._source(hertz.detach(), state)
         source = torch.cat((state.source, source), 2)  # [B, 2, (hops + 3) * hop]
         spectra = torch.fft.rfft(
             source.unfold(2, _OVERLAP * self.hop, self.hop) * self.window
         )  # [B, 2, hops, bins]
-        voiced, breathed, phase = self.filters(x).float().unflatten(2, (3, -1)).unbind(2)
-        voice = _minimum_phase(voiced.clamp(max=5)) * torch.polar(torch.ones_like(phase), phase)
-        windows = (
-            torch.fft.irfft(
-                voice * spectra[:, 0] + breathed.clamp(max=5).exp() * spectra[:, 1], _OVERLAP * self.hop
-            )
-            * self.window
-        )
-        # squared Hann windows at a quarter's distance add up to 1.5
+        pulses, noise, phase = self.filters(x).float().unflatten(2, (3, -1)).unbind(2)
+        pulses = _minimum_phase(pulses.clamp(max=5)) * torch.polar(torch.ones_like(phase), phase)
+        filtered = pulses * spectra[:, 0] + noise.clamp(max=5).exp() * spectra[:, 1]
+        windows = torch.fft.irfft(filtered, _OVERLAP * self.hop) * self.window
+        # Squared Hann windows, a quarter of a window apart, add up to 1.5.
         quarters = windows.unflatten(2, (_OVERLAP, -1)) / 1.5
         # hop n is the sum of the last quarter of window n, the third of window n + 1, ...: [B, hops + 3, hop]
-        summed = sum(F.pad(quarters[:, :, i], (0, 0, i, _OVERLAP - 1 - i)) for i in range(_OVERLAP))
+        shifted = [F.pad(quarters[:, :, i], (0, 0, i, _OVERLAP - 1 - i)) for i in range(_OVERLAP)]
+        summed = sum(shifted[1:], shifted[0])
         summed = torch.cat((summed[:, : _OVERLAP - 1] + state.sums, summed[:, _OVERLAP - 1 :]), 1)
         hops = windows.shape[1]
-        done = summed[
-            :, max(0, _OVERLAP - 1 - state.hops) : hops
-        ]  # the first window begins three hops before the sound
-        kept = source[:, :, -self.look_ahead :]
-        return done.flatten(1)[:, None], SourceFilterState(
-            state.pasts, summed[:, hops:], kept, turn, state.hops + hops
-        )
+        # the first window begins three hops before the first sample
+        done = summed[:, max(0, _OVERLAP - 1 - state.hops) : hops]
+        last = source[:, :, -self.look_ahead :]
+        state = SourceFilterState(state.pasts, summed[:, hops:], last, phase_after, state.hops + hops)
+        return done.flatten(1)[:, None], state
 
     def _source(self, hertz: Tensor, state: SourceFilterState) -> tuple[Tensor, Tensor]:
-        """Pulses at the pitch [B, hops], which is that of each hop's end, and noise: [B, 2, hops * hop]; and where that leaves the voice."""
-        before = torch.cat(
-            (torch.where(state.turn[:, 1:] > 0, state.turn[:, 1:], hertz[:, :1]), hertz[:, :-1]), 1
-        )
+        """Pulses and noise [B, 2, hops * hop], and the state's ``phase`` after them.
+
+        ``hertz`` [B, hops]: the pitch at the end of each hop; it changes linearly within a hop.
+        """
+        last = state.phase[:, 1:]
+        before = torch.cat((torch.where(last > 0, last, hertz[:, :1]), hertz[:, :-1]), 1)
         along = torch.arange(1, self.hop + 1, device=hertz.device) / self.hop
         every = (before[..., None] + (hertz - before)[..., None] * along).flatten(1)  # [B, samples]
-        turns = (state.turn[:, :1] + (every / self.codec.sample_rate).cumsum(1)) % 1
+        turns = (state.phase[:, :1] + (every / self.codec.sample_rate).cumsum(1)) % 1
         narrow = (_BANDWIDTH / every).square()
-        # exp(cos - 1), written without cancellation: a pulse whose spectrum falls smoothly, at any pitch; its power is 1
+        # exp(cos - 1), written without cancellation: a pulse whose spectrum falls smoothly, at any pitch; its
+        # power is 1
         pulses = (4 * torch.pi * narrow) ** 0.25 * (-2 * narrow * (torch.pi * turns).sin().square()).exp()
-        at = torch.arange(
-            state.hops * self.hop, (state.hops + hertz.shape[1]) * self.hop, device=hertz.device
-        ) % len(self.noise)
-        turn = torch.stack((turns[:, -1], hertz[:, -1]), 1)
-        return torch.stack((pulses, self.noise[at].expand_as(pulses)), 1), turn
+        first, end = state.hops * self.hop, (state.hops + hertz.shape[1]) * self.hop
+        noise = self.noise[torch.arange(first, end, device=hertz.device) % len(self.noise)]
+        phase = torch.stack((turns[:, -1], hertz[:, -1]), 1)
+        return torch.stack((pulses, noise.expand_as(pulses)), 1), phase
 
 
 def _noise() -> Tensor:
-    """Three seconds of it, always the same: the same codes give the same sound, in a stream too."""
+    """Three seconds of fixed noise: the same codes give the same samples, also in a stream."""
     return torch.randn(72_000, generator=torch.Generator().manual_seed(0))
 
 
 def _minimum_phase(levels: Tensor) -> Tensor:
-    """Log magnitudes [..., bins] -> the complex spectrum that has them and rings only afterwards, as a mouth does.
+    """Log magnitudes [..., bins] -> the complex spectrum of minimum phase, whose impulse response is causal.
 
     By folding the cepstrum (Oppenheim and Schafer, "Discrete-time signal processing", 13.5).
     """
     size = 2 * (levels.shape[-1] - 1)
     cepstrum = torch.fft.irfft(levels, size)
-    at = torch.arange(size, device=levels.device)
-    fold = 2.0 * ((at > 0) & (at < size // 2)) + 1.0 * (at % (size // 2) == 0)
+    n = torch.arange(size, device=levels.device)
+    fold = 2.0 * ((n > 0) & (n < size // 2)) + 1.0 * (n % (size // 2) == 0)
     return torch.fft.rfft(cepstrum * fold).exp()
 
 
 class Block(nn.Module):
-    """ConvNeXt's (Liu et al. 2022, arXiv 2201.03545), in time and causal: x + scale * linear(gelu(linear(norm(depthwise convolution))))."""
+    """A causal ConvNeXt block in time (Liu et al. 2022, arXiv 2201.03545): [B, N, width] -> the same."""
 
     def __init__(self, width: int, inner: int, kernel: int):
         super().__init__()
@@ -208,35 +211,38 @@ class Block(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), 0.2))
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, N, width] after what came before it [B, width, reach]; the same, and what comes before the next."""
-        seen = torch.cat((past.to(x.dtype), x.transpose(1, 2)), 2)
-        y = self.norm(self.mix(seen).transpose(1, 2))
-        return x + self.scale * self.down(F.gelu(self.up(y))), seen[:, :, -self.reach :]
+        """x [B, N, width] and the inputs before it [B, width, reach] -> y [B, N, width] and the next past."""
+        inputs = torch.cat((past.to(x.dtype), x.transpose(1, 2)), 2)
+        y = self.norm(self.mix(inputs).transpose(1, 2))
+        return x + self.scale * self.down(F.gelu(self.up(y))), inputs[:, :, -self.reach :]
 
 
 def save_source_filter(path: str | os.PathLike, net: SourceFilter, dtype: torch.dtype | None = None) -> None:
-    about = {
+    """Write a vocoder with its sizes and codec id in the metadata."""
+    metadata = {
         "format": FORMAT,
         "codec": net.codec_id,
         "mimi": net.codec.to_json(),
         "config": json.dumps(asdict(net.config)),
     }
-    write_tensors(
-        path, {n: t.detach().to("cpu", dtype).contiguous() for n, t in net.state_dict().items()}, about
-    )
+    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in net.state_dict().items()}
+    write_tensors(path, tensors, metadata)
 
 
 def is_source_filter(path: str | os.PathLike) -> bool:
-    """Whether a safetensors file holds such a vocoder. Raises MisoError for what is no safetensors file."""
+    """Whether a safetensors file contains such a vocoder. Raises MisoError if it isn't a safetensors file."""
     return read_header(path)[0].get("format") == FORMAT
 
 
 def inspect_source_filter(path: str | os.PathLike) -> SourceFilter:
-    """What a file holds, as a network without weights. Raises MisoError for any file that ``save_source_filter`` didn't write."""
+    """The network of a file, on the meta device.
+
+    Raises MisoError unless ``save_source_filter`` wrote the file.
+    """
     metadata, entries = read_header(path)
     if metadata.get("format") != FORMAT:
         raise MisoError(
-            f"{os.path.basename(path)} holds no source-filter vocoder.",
+            f"{os.path.basename(path)} contains no source-filter vocoder.",
             "Choose a file made for this backend, or the backend 'auto'.",
             input="checkpoint",
         )
@@ -249,13 +255,16 @@ def inspect_source_filter(path: str | os.PathLike) -> SourceFilter:
             )
     except (KeyError, TypeError, ValueError) as e:
         raise MisoError(
-            f"The sizes in {os.path.basename(path)} can't be read ({e}).", "Get it again.", input="checkpoint"
+            f"The sizes in {os.path.basename(path)} can't be read ({e}).",
+            "Get the file again.",
+            input="checkpoint",
         ) from e
     wrong = [n for n, t in net.state_dict().items() if n not in entries or entries[n].shape != tuple(t.shape)]
     if wrong:
         raise MisoError(
-            f"{os.path.basename(path)} lacks {len(wrong)} tensors of its sizes, or has others ({', '.join(wrong[:5])}).",
-            "Get it again.",
+            f"{os.path.basename(path)} lacks {len(wrong)} tensors, or they have other shapes "
+            f"({', '.join(wrong[:5])}).",
+            "Get the file again.",
             input="checkpoint",
         )
     return net
@@ -264,7 +273,7 @@ def inspect_source_filter(path: str | os.PathLike) -> SourceFilter:
 def load_source_filter(
     path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> SourceFilter:
-    """Raises MisoError as ``inspect_source_filter`` does."""
+    """Load a vocoder of ``save_source_filter``. Raises MisoError as ``inspect_source_filter`` does."""
     net = inspect_source_filter(path)
     with open_tensors(path) as file:
         net.load_state_dict(

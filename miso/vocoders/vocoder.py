@@ -1,4 +1,4 @@
-"""What every vocoder is and does, and the one check of codes and sound before any of them computes."""
+"""The interface of vocoders, and the checks of codes and audio before they are used."""
 
 from __future__ import annotations
 
@@ -12,44 +12,41 @@ from ..progress import Progress
 
 
 class Vocoder(ABC):
-    """Turns codes into sound; one that also encodes is a codec.
+    """Turns codes into audio; a vocoder that also encodes is a codec.
 
-    Tensors may be handed in on any device; results are on the CPU. A subclass sets the attributes and writes ``_decode``, and
-    ``_stream`` and ``_encode`` where it can.
+    Inputs may be on any device; results are on the CPU. A subclass sets the attributes and implements
+    ``_decode``, and ``_stream`` and ``_encode`` if it can.
     """
 
     name: str  # of the backend
-    codec: str  # id of the codec whose codes it takes: shape can't tell one codec's codes from another's
+    codec: str  # id of the codec whose codes it decodes; codes of two codecs can have the same shape
     sample_rate: int  # Hz
-    frame_rate: float  # frames a second
-    frame_size: int  # samples a frame
-    codebooks: int  # at most; fewer give coarser sound
+    frame_rate: float  # frames per second
+    frame_size: int  # samples per frame
+    codebooks: int  # at most; fewer give coarser audio
     codebook_size: int
-    exact_streaming: bool = (
-        False  # a stream gives the samples that ``decode`` gives, at any length and chunk size
-    )
-    look_ahead: int = 0  # samples that a stream holds back until it has seen more, or is flushed
+    exact_streaming: bool = False  # a stream gives the samples of ``decode``, at any length and chunk size
+    look_ahead: int = 0  # samples that a stream holds back until it gets more frames, or is flushed
     can_encode: bool = False
-    module: (
-        nn.Module
-    )  # all its weights; whoever manages memory may move it between calls (not within an open stream)
+    module: nn.Module  # all weights; may be moved to another device between calls, but not during a stream
 
     def decode(self, codes: Tensor, progress: Progress | None = None) -> Tensor:
         """Codes [B, K, T], 1 <= K <= ``codebooks`` -> fp32 samples [B, 1, T * frame_size].
 
-        Raises MisoError on codes this vocoder can't take (see ``check_codes``; it can't know their codec: ``decode_codes`` does).
+        Raises MisoError if this vocoder can't decode the codes (see ``check_codes``). It can't check their
+        codec id; ``decode_codes`` does.
         """
         check_codes(self, codes)
         return self._decode(codes, progress)
 
     def stream(self, batch: int = 1) -> Stream:
-        """A new stream for ``batch`` takes in step, with a state of its own. Raises MisoError where the backend can't."""
+        """A new stream with its own state for ``batch`` takes. Raises MisoError if the backend can't."""
         return self._stream(batch)
 
     def encode(self, wave: Tensor, codebooks: int | None = None) -> Tensor:
-        """fp32 samples [B, 1, N] at ``sample_rate`` -> codes [B, K, ceil(N / frame_size)], the first ``codebooks`` of all.
+        """fp32 samples [B, 1, N] at ``sample_rate`` -> codes [B, ``codebooks``, ceil(N / frame_size)].
 
-        Raises MisoError without an encoder, and on a wave of another shape, empty or not finite.
+        Raises MisoError if there is no encoder, or the wave has another shape, is empty or not finite.
         """
         check_wave(self, wave, codebooks)
         return self._encode(wave, codebooks or self.codebooks)
@@ -59,38 +56,39 @@ class Vocoder(ABC):
 
     def _stream(self, batch: int) -> Stream:
         raise MisoError(
-            f"The vocoder backend '{self.name}' can't decode a stream: it carries no state from call to call.",
-            "Use the backend 'mimi' to hear codes while they are made.",
+            f"The vocoder backend '{self.name}' can't decode a stream: it keeps no state between calls.",
+            "Use the backend 'mimi' to listen while codes are sampled.",
         )
 
     def _encode(self, wave: Tensor, codebooks: int) -> Tensor:
         raise MisoError(
-            f"The vocoder '{self.name}' can't encode: it turns codes into sound only.",
+            f"The vocoder '{self.name}' can't encode: it only turns codes into audio.",
             "Load a codec with an encoder, such as Mimi.",
         )
 
 
 class Stream(ABC):
-    """Codes in, sound out, a few frames at a time. What ``push`` and ``flush`` return, put together, is the whole sound."""
+    """Decodes a few frames at a time; the results of ``push`` and ``flush``, joined, are the waveform."""
 
     def __init__(self, vocoder: Vocoder, batch: int):
         self.vocoder, self.batch = vocoder, batch
 
     def push(self, codes: Tensor) -> Tensor:
-        """The next frames [B, K, t] -> fp32 samples [B, 1, n] that they settle; n = t * frame_size with no look-ahead."""
+        """The next frames [B, K, t] -> fp32 samples [B, 1, n]; without look-ahead n = t * frame_size."""
         check_codes(self.vocoder, codes)
         if codes.shape[0] != self.batch:
             raise MisoError(
-                f"This stream is of {self.batch} takes; the codes pushed are of {codes.shape[0]}.",
-                "Open the stream with the number of takes.",
+                f"This stream has {self.batch} takes; the codes have {codes.shape[0]}.",
+                "Open the stream with that number of takes.",
             )
         return self._push(codes)
 
     def flush(self) -> Tensor:
-        """The end of the sound: the samples [B, 1, m] that look-ahead held back. Another push then begins a new sound.
+        """The last samples [B, 1, m], which look-ahead held back. The next push begins a new waveform.
 
-        A vocoder with look-ahead would chop the end of speech without this. Mimi has none: it is causal, each frame's 1920
-        samples leave with their frame, and m is 0. (Published players of these codes chop 80 ms by losing the last frame.)
+        Without this, a vocoder with look-ahead would cut the end of speech. Mimi has no look-ahead: each
+        frame gives its 1920 samples at once, and m is 0. (Published players of these codes lose the last
+        frame, 80 ms.)
         """
         return torch.zeros(self.batch, 1, 0)
 
@@ -101,58 +99,60 @@ class Stream(ABC):
 def check_codes(
     vocoder: Vocoder, codes: Tensor, codec: str | None = None, frame_rate: float | None = None
 ) -> None:
-    """Raise MisoError unless ``codes`` are integers [B, K, T] that ``vocoder`` can decode; it names the first that is not.
+    """Raise MisoError unless ``codes`` are integers [B, K, T] that ``vocoder`` can decode.
 
-    ``codec`` is the id of the codec the codes belong to and ``frame_rate`` theirs; None where the caller has no way to know.
+    ``codec`` and ``frame_rate``: codec id and frame rate of the codes; None if the caller doesn't know them.
     """
     if codec is not None and codec != vocoder.codec:
         raise MisoError(
-            f"These codes belong to the codec '{codec}', but this vocoder decodes '{vocoder.codec}': "
-            "to it the same numbers are other sounds.",
-            f"Load a vocoder checkpoint of '{codec}', or make the codes with a model or encoder of '{vocoder.codec}'.",
+            f"These codes belong to the codec '{codec}', but this vocoder decodes '{vocoder.codec}', "
+            "where they mean other sounds.",
+            f"Load a vocoder checkpoint of '{codec}', or use a model or encoder of '{vocoder.codec}'.",
         )
     if frame_rate is not None and abs(frame_rate - vocoder.frame_rate) > 1e-6:
         raise MisoError(
-            f"These codes run at {frame_rate:g} frames a second, but '{vocoder.codec}' at {vocoder.frame_rate:g}.",
-            "Load the vocoder these codes were made for.",
+            f"These codes have {frame_rate:g} frames a second; '{vocoder.codec}' has {vocoder.frame_rate:g}.",
+            "Load the vocoder that these codes were made for.",
         )
     if codes.dim() != 3 or 0 in codes.shape:
         raise MisoError(
-            f"Codes must be of the shape [takes, codebooks, frames], none of them 0; these are {list(codes.shape)}."
+            "Codes must have the shape [takes, codebooks, frames], none of them 0; these have "
+            f"{list(codes.shape)}."
         )
     if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
         raise MisoError(f"Codes must be integers; these are {str(codes.dtype).removeprefix('torch.')}.")
     if codes.shape[1] > vocoder.codebooks:
         raise MisoError(
-            f"These codes have {codes.shape[1]} codebooks; '{vocoder.codec}' decodes at most {vocoder.codebooks}.",
+            f"These codes have {codes.shape[1]} codebooks, '{vocoder.codec}' at most {vocoder.codebooks}.",
             f"Keep the first {vocoder.codebooks}, or load another vocoder.",
         )
     low, high = (int(x) for x in codes.aminmax())
     if low < 0 or high >= vocoder.codebook_size:
         bad = (codes < 0) | (codes >= vocoder.codebook_size)
         take, codebook, frame = bad.nonzero()[0].tolist()
+        bad_id = codes[take, codebook, frame]
         raise MisoError(
             f"Take {take}, codebook {codebook}, frame {frame} (all counted from 0) holds the id "
-            f"{int(codes[take, codebook, frame])}; ids of '{vocoder.codec}' are 0 to {vocoder.codebook_size - 1}.",
-            "Such ids come from marks that a model adds, or from damaged codes: sample again, or edit that frame.",
+            f"{int(bad_id)}; ids of '{vocoder.codec}' are 0 to {vocoder.codebook_size - 1}.",
+            "It is a special token of a model, or the codes are damaged. Sample again, or edit that frame.",
         )
 
 
 def check_wave(vocoder: Vocoder, wave: Tensor, codebooks: int | None) -> None:
-    """Raise MisoError unless ``wave`` is sound [B, 1, N] that can be encoded into ``codebooks`` codebooks."""
+    """Raise MisoError unless ``wave`` is audio [B, 1, N] that can be encoded into ``codebooks`` codebooks."""
     if codebooks is not None and not 1 <= codebooks <= vocoder.codebooks:
         raise MisoError(
             f"'{vocoder.codec}' has 1 to {vocoder.codebooks} codebooks, not {codebooks}.", input="codebooks"
         )
     if wave.dim() != 3 or wave.shape[1] != 1 or not wave.is_floating_point():
         raise MisoError(
-            f"Sound to encode must be mono floats [takes, 1, samples]; this is {wave.dtype} {list(wave.shape)}.",
+            f"Audio to encode must be mono floats [takes, 1, samples], not {wave.dtype} {list(wave.shape)}.",
             "Mix it down to one channel first.",
         )
     if 0 in wave.shape:
-        raise MisoError("There is no sound to encode: it has no samples.")
+        raise MisoError("There is no audio to encode: it has no samples.")
     if not wave.isfinite().all():
         raise MisoError(
-            "The sound to encode holds values that are not numbers (NaN or infinity).",
-            "Make or load it again.",
+            "The audio to encode contains values that are not numbers (NaN or infinity).",
+            "Create or load it again.",
         )

@@ -149,7 +149,7 @@ def test_it_comes_before_the_codec_whose_codes_it_takes(file, small_file, tmp_pa
 
 
 def test_other_files_are_refused(file, small_file, tmp_path):
-    with pytest.raises(MisoError, match="holds no source-filter vocoder.*'auto'"):
+    with pytest.raises(MisoError, match="contains no source-filter vocoder.*'auto'"):
         load_source_filter(small_file)
     metadata, entries = read_header(file)
     with open_tensors(file) as opened:

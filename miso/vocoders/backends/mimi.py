@@ -1,4 +1,4 @@
-"""Our own Mimi as a vocoder, the default: exact, streaming, flat in memory, needs nothing but torch."""
+"""Our own Mimi, the default backend: exact, streaming, constant memory, needs only torch."""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ from ..vocoder import Stream, Vocoder
 
 
 class MimiSized(Vocoder):
-    """A vocoder with a Mimi's sizes, whoever computes it. Decoding follows the module to whatever device it is on."""
+    """A vocoder with the sizes of a Mimi, of any implementation. It computes on the device of ``module``."""
 
     def __init__(self, config: MimiConfig, codec: str):
         self.codec = codec
-        self.sample_rate, self.frame_rate, self.frame_size = (
-            config.sample_rate,
-            config.frame_rate,
-            config.frame_size,
-        )
+        self.sample_rate, self.frame_rate = config.sample_rate, config.frame_rate
+        self.frame_size = config.frame_size
         self.codebooks, self.codebook_size = config.codebooks, config.codebook_size
 
     @property
     def device(self) -> torch.device:
-        """Where the module is now."""
+        """The device of the module now."""
         return next(self.module.parameters()).device
 
 
 class MimiVocoder(MimiSized):
-    """``module`` is the ``Mimi``; streams keep their state themselves, so any number may run at once beside whole decodes."""
+    """Streams keep their own state, so any number of streams and whole decodes may run at the same time."""
 
+    module: Mimi
     name = "mimi"
     exact_streaming = True
 
@@ -53,12 +51,13 @@ class MimiVocoder(MimiSized):
 
 
 class MimiStream(Stream):
-    """A stream of our own Mimi: 8 MB a take, exact at any chunk size."""
+    """A stream of our own Mimi: exact at any chunk size, 8 MB per take.
+
+    ``state`` is replaced, never modified, so a saved state can be restored. None: the beginning.
+    """
 
     vocoder: MimiVocoder
-    state: DecodeState | None = (
-        None  # None at the beginning; replaced, never written to: one kept is a point to return to
-    )
+    state: DecodeState | None = None
 
     def _push(self, codes: Tensor) -> Tensor:
         codes = codes.to(self.vocoder.device, torch.int64)
@@ -73,5 +72,5 @@ class MimiStream(Stream):
 def load(
     checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> MimiVocoder:
-    """The backend's loader: see ``registry.load_vocoder``."""
+    """The backend's loader; see ``registry.load_vocoder``."""
     return MimiVocoder(load_mimi(checkpoint, device, dtype or torch.float32))

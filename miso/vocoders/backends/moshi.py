@@ -1,15 +1,16 @@
-"""Mimi through Kyutai's package ``moshi``, from the same checkpoint files as our own.
+"""Mimi by Kyutai's package ``moshi``, the original implementation, from the same checkpoint files as our own.
 
-Good to have as the original; what it can't do is why it isn't the default. Its stream equals its whole decode only up to frame
-124: then the ring of keys, exactly as long as the window, has lost some that are still to be seen. A whole decode takes memory
-by its length, 28 MB a second. Installed without its requirements it runs on what a ComfyUI has; with them it would downgrade
-torch and numpy.
+Its limits are why it isn't the default. Its stream equals its whole decode only up to frame 124: its ring of
+keys is exactly as long as the window, so later chunks overwrite keys that are still needed. A whole decode
+takes memory in proportion to its length, 28 MB per second. Install it without its requirements, which would
+downgrade torch and numpy.
 """
 
 from __future__ import annotations
 
 import copy
 import os
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +25,9 @@ from .whole import require_fp32, whole_codec
 
 
 class MoshiVocoder(MimiSized):
-    """``module`` is the package's ``MimiModel``, never itself in streaming mode."""
+    """``module`` is the package's ``MimiModel``, which is never in streaming mode."""
 
+    module: Any
     name = "moshi"
     can_encode = True
 
@@ -45,21 +47,25 @@ class MoshiVocoder(MimiSized):
 
     def _encode(self, wave: Tensor, codebooks: int) -> Tensor:
         require_fp32(self)
+        wave = F.pad(wave, (0, -wave.shape[-1] % self.frame_size)).to(self.device, torch.float32)
         with torch.no_grad():
-            codes = self.module.encode(
-                F.pad(wave, (0, -wave.shape[-1] % self.frame_size)).to(self.device, torch.float32)
-            )
+            codes = self.module.encode(wave)
         return codes[:, :codebooks].cpu()
 
 
 class MoshiStream(Stream):
-    """Exact for 124 frames, close to it beyond. The package keeps a stream's state in its modules, so each stream has modules
-    of its own, with the vocoder's weights in them."""
+    """Exact for 124 frames, approximate after that.
+
+    The package keeps a stream's state in its modules, so each stream has a copy of the modules that shares
+    the weights.
+    """
+
+    vocoder: MoshiVocoder
 
     def __init__(self, vocoder: MoshiVocoder, batch: int):
         super().__init__(vocoder, batch)
-        shared = [*vocoder.module.parameters(), *vocoder.module.buffers()]
-        self.module = copy.deepcopy(vocoder.module, {id(tensor): tensor for tensor in shared})
+        weights = [*vocoder.module.parameters(), *vocoder.module.buffers()]
+        self.module = copy.deepcopy(vocoder.module, {id(tensor): tensor for tensor in weights})
         self.module.streaming_forever(batch)
 
     def _push(self, codes: Tensor) -> Tensor:
@@ -74,8 +80,9 @@ class MoshiStream(Stream):
 def load(
     checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> MoshiVocoder:
-    """The backend's loader: see ``registry.load_vocoder``. Also raises MisoError on a file without an encoder."""
-    # read by the package at import: no compiler, and no CUDA graphs, whose memory a host could not take back
+    """The backend's loader; see ``registry.load_vocoder``. The file must have an encoder."""
+    # The package reads these at import. No compiler, and no CUDA graphs: their memory can't be freed on
+    # demand.
     os.environ.setdefault("NO_TORCH_COMPILE", "1")
     os.environ.setdefault("NO_CUDA_GRAPH", "1")
     try:

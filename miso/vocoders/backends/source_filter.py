@@ -1,4 +1,4 @@
-"""The source-filter vocoder as a backend: streams, holds back 30 ms, takes any number of codebooks."""
+"""The source-filter vocoder as a backend: streams with 30 ms of look-ahead, from any number of codebooks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from ..source_filter import SourceFilter, SourceFilterState, load_source_filter
 from ..vocoder import Stream
 from .mimi import MimiSized
 
-_CHUNK = 50  # frames between reports of progress: 4 s
+_CHUNK = 50  # frames (4 s) between progress reports
 
 
 class SourceFilterVocoder(MimiSized):
+    """``module`` is a ``SourceFilter``; streams keep their own state."""
+
+    module: SourceFilter
     name = "source-filter"
     exact_streaming = True
 
@@ -38,13 +41,16 @@ class SourceFilterVocoder(MimiSized):
 
 
 class SourceFilterStream(Stream):
+    """A stream of the source-filter vocoder. ``state`` is None at the beginning."""
+
     vocoder: SourceFilterVocoder
-    state: SourceFilterState | None = None  # None at the beginning
+    state: SourceFilterState | None = None
 
     @torch.inference_mode()
     def _push(self, codes: Tensor) -> Tensor:
         net, parts = self.vocoder.module, []
-        # a frame at a time, however many come: the pitch adds up to a phase, so what another size rounds otherwise would be heard later on
+        # Always one frame at a time: pitch is summed to a phase, so the rounding of other chunk sizes would
+        # accumulate.
         for frame in codes.to(self.vocoder.device, torch.int64).split(1, 2):
             wave, self.state = net.step(frame, self.state or net.start(self.batch))
             parts.append(wave)
@@ -59,5 +65,5 @@ class SourceFilterStream(Stream):
 def load(
     checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> SourceFilterVocoder:
-    """The backend's loader: see ``registry.load_vocoder``."""
+    """The backend's loader; see ``registry.load_vocoder``."""
     return SourceFilterVocoder(load_source_filter(checkpoint, device, dtype or torch.float32))

@@ -1,13 +1,14 @@
-"""Mimi through ``transformers`` (5.3 or newer), whole decode only, from the same checkpoint files as our own.
+"""Mimi by ``transformers`` (5.3 or newer), whole decode only, from the same checkpoint files as our own.
 
-Before 5.3 its mask leaves out the window of 250 tokens, so everything past 10 s is wrong; it carries no convolution state, so it
-can't decode a stream; and a whole decode takes memory by its length.
+Before 5.3 its attention mask ignores the window of 250 tokens, so everything past 10 s is wrong. It keeps no
+convolution state, so it can't decode a stream, and a whole decode takes memory in proportion to its length.
 """
 
 from __future__ import annotations
 
 import os
 from importlib import metadata
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ INSTALL = "pip install 'transformers>=5.3'"
 class TransformersVocoder(MimiSized):
     """``module`` is the package's ``MimiModel``."""
 
+    module: Any
     name = "transformers"
     can_encode = True
 
@@ -35,7 +37,7 @@ class TransformersVocoder(MimiSized):
         self.module = module
 
     def _decode(self, codes: Tensor, progress: Progress | None) -> Tensor:
-        self._forget_tables()
+        self._drop_cached_tables()
         with torch.no_grad():
             wave = self.module.decode(codes.to(self.device, torch.int64)).audio_values.float().cpu()
         if progress:
@@ -44,22 +46,22 @@ class TransformersVocoder(MimiSized):
 
     def _encode(self, wave: Tensor, codebooks: int) -> Tensor:
         require_fp32(self)
-        self._forget_tables()
+        self._drop_cached_tables()
         wave = F.pad(wave, (0, -wave.shape[-1] % self.frame_size)).to(self.device, torch.float32)
         with torch.no_grad():
             return self.module.encode(wave, num_quantizers=codebooks).audio_codes.cpu()
 
-    def _forget_tables(self) -> None:
-        """Codebooks are divided on first use and kept as plain attributes, which stay behind when the module is moved or cast."""
+    def _drop_cached_tables(self) -> None:
+        """Drop the codebooks that modules cache as plain attributes: they don't move with the module."""
         for module in self.module.modules():
             if getattr(module, "_embed", None) is not None:
-                module._embed = None
+                setattr(module, "_embed", None)  # noqa: B010  # mypy: not an attribute of nn.Module
 
 
 def load(
     checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> TransformersVocoder:
-    """The backend's loader: see ``registry.load_vocoder``. Also raises MisoError on a file without an encoder."""
+    """The backend's loader; see ``registry.load_vocoder``. The file must have an encoder."""
     model_class, config_class = _classes()
     config, codec, tensors = whole_codec(checkpoint, "transformers")
     if config.encoder_layers != config.decoder_layers or config.stride != 2:
@@ -74,14 +76,14 @@ def load(
     wrong = [*report["missing_keys"], *report["unexpected_keys"]]
     if wrong:
         raise MisoError(
-            f"transformers {metadata.version('transformers')} names Mimi's tensors in another way ({min(wrong)}).",
+            f"transformers {metadata.version('transformers')} has other tensor names ({min(wrong)}).",
             "Use the vocoder backend 'mimi'.",
         )
     return TransformersVocoder(module.eval().to(device, dtype or torch.float32), config, codec)
 
 
 def _classes():
-    """MimiModel and MimiConfig of a transformers that decodes rightly."""
+    """MimiModel and MimiConfig of a ``transformers`` that decodes correctly."""
     try:
         version = metadata.version("transformers")
     except metadata.PackageNotFoundError as e:
@@ -94,10 +96,10 @@ def _classes():
     try:
         from transformers import MimiConfig as Config
         from transformers import MimiModel
-    except ImportError as e:  # its lazy imports report any fault of torchvision or torchaudio so
+    except ImportError as e:  # its lazy imports turn any error in torchvision or torchaudio into this
         raise MisoError(
             f"transformers {version} is installed, but its Mimi can't be imported: {e}",
-            "Mend that installation, or use the vocoder backend 'mimi'.",
+            "Repair that installation, or use the vocoder backend 'mimi'.",
         ) from e
     return MimiModel, Config
 
@@ -132,7 +134,7 @@ def _sizes(c: MimiConfig) -> dict:
 
 
 class _quiet:
-    """No progress bar for weights that are in memory already."""
+    """Hide the progress bar for weights that are already in memory."""
 
     def __enter__(self):
         from transformers.utils import logging

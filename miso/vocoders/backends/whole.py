@@ -1,4 +1,4 @@
-"""What the backends that stand on another package share: a whole codec's weights, and encoding in fp32 only."""
+"""Shared by the backends of other packages: loading a whole codec, and encoding in fp32 only."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 
 def whole_codec(checkpoint: str | os.PathLike, backend: str) -> tuple[MimiConfig, str, dict[str, Tensor]]:
-    """Sizes, codec id and all tensors of a Mimi file of any layout, under their published names.
+    """Sizes, codec id and all tensors, under their published names, of a Mimi file of any layout.
 
-    Codebooks are divided already, in fp32, so that casting the module afterwards can't round sums and counts.
+    Codebooks are vectors divided in fp32 (with counts of one), so that casting the module later doesn't round
+    sums and counts. Raises MisoError if the file has no encoder.
     """
     mimi = load_mimi(checkpoint)
     if not mimi.can_encode:
         raise MisoError(
-            f"This file holds a decoder only, but the vocoder backend '{backend}' loads whole codecs.",
+            f"This file contains a decoder only, but the vocoder backend '{backend}' needs a whole codec.",
             "Use the backend 'mimi', or a file with an encoder.",
         )
     return mimi.config, mimi.codec, published_tensors(mimi)

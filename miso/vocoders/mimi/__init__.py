@@ -1,6 +1,7 @@
-"""Mimi, the codec of Miso's codes, in plain PyTorch: decoder and encoder, exact at any chunk size.
+"""Mimi, the codec of Miso's codes, in plain PyTorch: encoder and decoder, exact at any chunk size.
 
-The architecture is Mimi's (Defossez et al. 2024, "Moshi", arXiv 2410.00037); weights are Kyutai's, in either published layout.
+The architecture is by Defossez et al. 2024 ("Moshi", arXiv 2410.00037), weights by Kyutai. Files of both
+published layouts load.
 """
 
 from ... import lazy_names

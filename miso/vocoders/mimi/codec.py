@@ -1,9 +1,9 @@
-"""Mimi as a whole: codes [B, K, T] to sound [B, 1, 1920 T] and back, whole, in chunks, or as a stream.
+"""Mimi: codes [B, K, T] to audio [B, 1, 1920 T] and back, whole, in chunks, or as a stream.
 
-Mimi is by Defossez et al. 2024 ("Moshi", arXiv 2410.00037), its weights by Kyutai. It is strictly causal with no look-ahead:
-T frames give exactly T * frame_size samples, and nothing is held back that would have to be flushed. No window of left context
-makes a chunk exact (eight layers, each of 250 tokens, reach about a thousand frames back), so the state is carried; then any
-chunking is exact.
+Mimi is by Defossez et al. 2024 ("Moshi", arXiv 2410.00037), its weights by Kyutai. It is strictly causal
+without look-ahead: T frames give exactly T * frame_size samples, and there is nothing to flush. No finite
+left context would make chunks exact (eight layers of 250 tokens each reach about a thousand frames back), so
+the state is carried from chunk to chunk; then any chunking is exact.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .quantizer import QuantizerOutput, SplitQuantizer
 from .seanet import CausalConv1d, CausalConvTranspose1d, Past, SEANetDecoder, SEANetEncoder
 from .transformer import Transformer, TransformerPast
 
-CHUNK = 25  # frames at once: 2 s. Larger ones are no faster on a CPU; memory grows with them
+CHUNK = 25  # frames (2 s) per chunk; larger chunks are no faster on a CPU and take more memory
 
 
 class DecodeState(NamedTuple):
-    """What decoding remembers of one stream: 8 MB a take at the published size. Immutable: keep one to go back to it."""
+    """The state of decoding one stream, 8 MB per take at the published size. Immutable."""
 
     upsample: Tensor
     transformer: TransformerPast
@@ -35,7 +35,7 @@ class DecodeState(NamedTuple):
 
 
 class EncodeState(NamedTuple):
-    """What encoding remembers of one stream."""
+    """The state of encoding one stream."""
 
     encoder: Past
     transformer: TransformerPast
@@ -43,16 +43,16 @@ class EncodeState(NamedTuple):
 
 
 class Mimi(nn.Module):
-    """The codec. All of its state is parameters, so ``.to(device or dtype)`` moves everything.
+    """The codec. It has no buffers, so ``.to(device or dtype)`` moves everything.
 
-    Decoding runs in the dtype of the decoder's weights and returns fp32. Encoding is fp32 only: bf16 would change one code
-    in eight. ``decoder_to`` therefore casts the decoding half alone.
+    Decoding computes in the dtype of the decoder's weights and returns fp32. Encoding is fp32 only: bf16
+    would change one code in eight. Therefore ``decoder_to`` casts only what decodes.
     """
 
     def __init__(self, config: MimiConfig | None = None, codec: str = "", encoder: bool = True):
         super().__init__()
         self.config = config = config or MimiConfig()
-        self.codec = codec  # the codec id its codes carry
+        self.codec = codec  # codec id of its codes
         if encoder:
             self.encoder = SEANetEncoder(config)
             self.encoder_transformer = Transformer(config, config.encoder_layers)
@@ -67,26 +67,27 @@ class Mimi(nn.Module):
         self.decoder = SEANetDecoder(config)
         self.can_encode = encoder
 
-    # the differentiable pieces
+    # differentiable
 
     def analyse(self, wave: Tensor, state: EncodeState | None = None) -> tuple[Tensor, EncodeState]:
-        """Samples [B, 1, T * frame_size] -> the latent before quantization [B, dim, T]."""
+        """Samples [B, 1, T * frame_size] -> the latent before quantization [B, dim, T], and the new state."""
         x, convolutions = self.encoder(wave, state and state.encoder)
         x, attention = self.encoder_transformer(x, state and state.transformer)
         x, last = self.downsample(x, state and state.downsample)
         return x, EncodeState(convolutions, attention, last)
 
     def synthesise(self, latent: Tensor, state: DecodeState | None = None) -> tuple[Tensor, DecodeState]:
-        """The quantized latent [B, dim, T] -> samples [B, 1, T * frame_size], in the decoder's dtype."""
+        """Quantized latent [B, dim, T] -> samples [B, 1, T * frame_size], and the new state."""
         x, last = self.upsample(latent.to(self.upsample.convtr.weight.dtype), state and state.upsample)
         x, attention = self.decoder_transformer(x, state and state.transformer)
         x, convolutions = self.decoder(x, state and state.decoder)
         return x, DecodeState(last, attention, convolutions)
 
     def forward(self, wave: Tensor, codebooks: int | None = None) -> tuple[Tensor, QuantizerOutput]:
-        """Through the bottleneck in one pass, for training: [B, 1, T * frame_size] -> the same, and the quantizer's side.
+        """Encode, quantize and decode samples [B, 1, T * frame_size], for training.
 
-        Gradients pass straight through the quantizer. ``codebooks`` limits it, for quantizer dropout.
+        Gradients pass straight through the quantizer. ``codebooks``: use the first ones only (quantizer
+        dropout).
         """
         latent, _ = self.analyse(wave)
         quantized = self.quantizer(latent, codebooks or self.config.codebooks)
@@ -95,17 +96,19 @@ class Mimi(nn.Module):
     # decoding
 
     def decode_step(self, codes: Tensor, state: DecodeState | None = None) -> tuple[Tensor, DecodeState]:
-        """The next t frames of a stream: codes [B, K, t], and the state after the frames before (None at the beginning)
-        -> fp32 samples [B, 1, t * frame_size] and the state after these. Any t gives the same sound."""
+        """The next frames of a stream: codes [B, K, t] -> samples [B, 1, t * frame_size], and the new state.
+
+        ``state``: that after the previous frames, None at the beginning. Any chunking gives the same samples.
+        """
         with torch.no_grad(), _no_tf32(codes.device):
             wave, state = self.synthesise(self.quantizer.decode(codes), state)
         return wave.float(), state
 
     def decode(self, codes: Tensor, progress: Progress | None = None, chunk: int = CHUNK) -> Tensor:
-        """Codes [B, K, T] -> fp32 samples [B, 1, T * frame_size]; K may be fewer than all codebooks.
+        """Codes [B, K, T] of the first K codebooks -> fp32 samples [B, 1, T * frame_size].
 
-        Works through ``chunk`` frames at a time with the state carried, so memory beyond the result doesn't depend on T.
-        Ids must be within the codebooks (``vocoder.check_codes`` says so in words).
+        Decodes ``chunk`` frames at a time, so memory besides the result doesn't depend on T. Ids must be
+        within the codebooks (see ``vocoder.check_codes``).
         """
         frames, size = codes.shape[-1], self.config.frame_size
         result = torch.empty(codes.shape[0], 1, frames * size, device=codes.device, dtype=torch.float32)
@@ -122,17 +125,17 @@ class Mimi(nn.Module):
     def encode_step(
         self, wave: Tensor, state: EncodeState | None = None, codebooks: int | None = None
     ) -> tuple[Tensor, EncodeState]:
-        """The next samples of a stream [B, 1, t * frame_size] -> codes [B, K, t] and the state after them."""
+        """The next samples of a stream [B, 1, t * frame_size] -> codes [B, K, t], and the new state."""
         if not self.can_encode:
             raise MisoError(
-                "This codec file holds a decoder only: it can turn codes into sound, not sound into codes.",
+                "This codec file contains a decoder only: it can't turn audio into codes.",
                 "Load a Mimi file with an encoder.",
             )
         if (weights := self.downsample.conv.weight).dtype != torch.float32:
             name = str(weights.dtype).removeprefix("torch.")
             raise MisoError(
-                f"Mimi encodes in fp32 only, but its encoder was cast to {name}, which would change many codes.",
-                "Load it in fp32, or cast the decoding half alone.",
+                f"Mimi encodes in fp32 only, but its encoder is in {name}, which would change many codes.",
+                "Load it in fp32, or cast only its decoder.",
             )
         with torch.no_grad(), _no_tf32(wave.device):
             latent, state = self.analyse(wave.float(), state)
@@ -141,10 +144,10 @@ class Mimi(nn.Module):
     def encode(
         self, wave: Tensor, codebooks: int | None = None, progress: Progress | None = None, chunk: int = CHUNK
     ) -> Tensor:
-        """Samples [B, 1, N] at the codec's rate -> codes [B, K, ceil(N / frame_size)] (int64), the first K codebooks.
+        """Samples [B, 1, N] at the codec's rate -> int64 codes [B, ``codebooks``, ceil(N / frame_size)].
 
-        The end is filled up with zeros to a whole frame here: left to themselves, published encoders disagree about it.
-        Raises MisoError without an encoder, or with one that isn't fp32.
+        The end is padded with zeros to a whole frame, because published encoders pad it differently.
+        Raises MisoError if there is no encoder, or it isn't fp32.
         """
         size = self.config.frame_size
         wave = F.pad(wave, (0, -wave.shape[-1] % size))
@@ -157,7 +160,7 @@ class Mimi(nn.Module):
         return torch.cat(codes, -1)
 
     def decoder_to(self, dtype: torch.dtype) -> Mimi:
-        """Cast what only decoding uses; encoder and codebooks stay as they are, so that encoding stays exact."""
+        """Cast what only decoding uses; encoder and codebooks keep their dtype, so encoding stays exact."""
         for module in (self.upsample, self.decoder_transformer, self.decoder):
             module.to(dtype)
         return self
@@ -165,7 +168,7 @@ class Mimi(nn.Module):
 
 @contextlib.contextmanager
 def _no_tf32(device: torch.device) -> Iterator[None]:
-    """fp32 convolutions that are fp32: cuDNN's default would round their inputs to 10 bits."""
+    """Convolutions in full fp32: cuDNN's default, TF32, rounds their inputs to 10 bits."""
     if device.type != "cuda":
         yield
         return

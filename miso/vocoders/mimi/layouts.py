@@ -1,10 +1,14 @@
-"""The names Mimi's tensors go by in files, and the way from one layout to another, bit for bit.
+"""The tensor names of Mimi's files, and conversion from one layout to another, bit for bit.
 
-*published*: Kyutai's own names (318 tensors at the published size), also what we write, since it needs no second set of rules.
-  Two spellings are met: ``in_proj_weight`` as published, ``in_projs.0.weight`` when saved again by their package.
-*hugging face*: the same numbers as ``transformers`` names them (350 tensors): query, key and value apart, and the rows of query
-  and key in another order, because it turns the halves of a head where the published code turns neighbours.
-Inside our modules a codebook is one row of a table; in files it is a sum and a count, from its training by moving averages.
+*published*: Kyutai's names (318 tensors at the published size), which we write too. There are two spellings:
+``in_proj_weight`` as published, ``in_projs.0.weight`` when saved again by Kyutai's package.
+
+*hugging face*: the same numbers with the names of ``transformers`` (350 tensors): query, key and value are
+separate, and the rows of query and key are in another order, because it rotates the halves of a head where
+the published code rotates neighbours.
+
+In our modules a codebook is a table of vectors; in files it is a sum and a count, from training by moving
+averages.
 """
 
 from __future__ import annotations
@@ -15,11 +19,11 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-Sources = dict[str, tuple[str, ...]]  # published name -> the names in the file: one, or query, key and value
+Sources = dict[str, tuple[str, ...]]  # published name -> names in the file: one, or query, key and value
 
 _FIRST, _REST = "quantizer.rvq_first.", "quantizer.rvq_rest."
 _QKV = ("q_proj.weight", "k_proj.weight", "v_proj.weight")
-_PAIRS = [  # published, hugging face: each fragment stands for the other, in both directions
+_PAIRS = [  # published fragment, hugging face fragment: replaced in either direction
     *(
         (f"{ours}{a}", f"quantizer.{theirs}_residual_vector_quantizer.{b}")
         for ours, theirs in ((_FIRST, "semantic"), (_REST, "acoustic"))
@@ -46,54 +50,46 @@ _PAIRS = [  # published, hugging face: each fragment stands for the other, in bo
 
 
 def published_name(module_name: str) -> str:
-    """The published name of one of our module's parameters (not of its codebook tables: see ``codebook_prefix``)."""
+    """The published name of a parameter of our module, except codebook tables (see ``codebook_prefix``)."""
     name = module_name.replace("_transformer.layers.", "_transformer.transformer.layers.")
     name = name.replace("self_attn.in_proj.weight", "self_attn.in_proj_weight")
     name = name.replace("quantizer.semantic.", _FIRST).replace("quantizer.acoustic.", _REST)
     name = re.sub(r"(layer_scale_\d)$", r"\1.scale", name)
-    deep = (
-        r".\1.\1.\1." if name.startswith(("downsample", "upsample")) else r".\1.\1."
-    )  # wrappers in the published modules
-    return re.sub(r"\.(conv|convtr)\.", deep, name)
+    # published modules wrap convolutions two or three times
+    wrapped = r".\1.\1.\1." if name.startswith(("downsample", "upsample")) else r".\1.\1."
+    return re.sub(r"\.(conv|convtr)\.", wrapped, name)
 
 
 def codebook_prefix(module_name: str, index: int) -> str:
-    """What the published names of codebook ``index`` of ``quantizer.semantic.tables`` (or acoustic) begin with."""
+    """The prefix of the published names of codebook ``index`` of a table (``quantizer.semantic.tables``)."""
     return f"{_FIRST if 'semantic' in module_name else _REST}vq.layers.{index}._codebook."
 
 
 def sources(names: Iterable[str]) -> Sources | None:
-    """Where each published tensor is in a file with these tensor names, in any known layout; None if it is no Mimi at all."""
+    """Published names and their sources in a file of these names, of any layout; None if it isn't a Mimi."""
     names = set(names)
     if any(name.startswith("decoder.model.") for name in names):
         return {_plain(name): (name,) for name in names}
-    # transformers nests these in memory since 5.22; some files were saved that way
-    flat = {
-        re.sub(
-            r"^(?:en|de)coder\.((?:en|de)coder)_seanet\.",
-            r"\1.",
-            re.sub(r"^(?:en|de)coder\.(?=\w+_transformer\.|downsample\.|upsample\.)", "", name),
-        ): name
-        for name in names
-    }
+    # transformers nests these modules since 5.22, and some files were saved that way.
+    flat = {_unnested(name): name for name in names}
     tops = [int(m[1]) for name in flat if (m := re.match(r"decoder\.layers\.(\d+)\.conv\.", name))]
     if not tops:
         return None
     found: Sources = {}
     for name, actual in flat.items():
         if name.endswith(_QKV[1:]):
-            continue  # found with their query
+            continue  # with the query
         if name.endswith(_QKV[0]):
-            found[_from_hugging_face(name.replace(_QKV[0], "in_proj_weight"), max(tops))] = tuple(
-                flat.get(name.replace(_QKV[0], part), name.replace(_QKV[0], part)) for part in _QKV
-            )
+            published = _from_hugging_face(name.replace(_QKV[0], "in_proj_weight"), max(tops))
+            parts = [name.replace(_QKV[0], part) for part in _QKV]
+            found[published] = tuple(flat.get(part, part) for part in parts)
         else:
             found[_from_hugging_face(name, max(tops))] = (actual,)
     return found
 
 
 def join(parts: list[Tensor], heads: int) -> Tensor:
-    """The published tensor from its parts in the file: itself, or query, key and value of Hugging Face's order in one."""
+    """The published tensor of its parts in a file: one tensor, or query, key and value of Hugging Face."""
     if len(parts) == 1:
         return parts[0]
     q, k, v = parts
@@ -101,7 +97,7 @@ def join(parts: list[Tensor], heads: int) -> Tensor:
 
 
 def to_published(tensors: Mapping[str, Tensor], heads: int) -> dict[str, Tensor]:
-    """Tensors of any layout under their published names. Raises KeyError where query, key and value aren't together."""
+    """Tensors of any layout under their published names. Raises KeyError if a key or value is missing."""
     return {
         name: join([tensors[part] for part in parts], heads)
         for name, parts in (sources(tensors) or {}).items()
@@ -109,7 +105,7 @@ def to_published(tensors: Mapping[str, Tensor], heads: int) -> dict[str, Tensor]
 
 
 def to_hugging_face(tensors: Mapping[str, Tensor], heads: int) -> dict[str, Tensor]:
-    """Tensors under their published names as the file of ``transformers`` has them."""
+    """Tensors with published names converted to the layout of ``transformers``."""
     result = {}
     for name, tensor in tensors.items():
         for ours, theirs in _PAIRS:
@@ -125,12 +121,17 @@ def to_hugging_face(tensors: Mapping[str, Tensor], heads: int) -> dict[str, Tens
     return result
 
 
+def _unnested(name: str) -> str:
+    name = re.sub(r"^(?:en|de)coder\.(?=\w+_transformer\.|downsample\.|upsample\.)", "", name)
+    return re.sub(r"^(?:en|de)coder\.((?:en|de)coder)_seanet\.", r"\1.", name)
+
+
 def _plain(name: str) -> str:
     return name.replace(".in_projs.0.weight", ".in_proj_weight").replace(".out_projs.0.", ".out_proj.")
 
 
 def _from_hugging_face(name: str, last: int) -> str:
-    """``last``: number of the decoder's last layer, which, as the first, is a convolution; those between are transposed."""
+    """``last``: index of the decoder's last layer; layers between the first and last are transposed."""
     top = re.match(r"decoder\.layers\.(\d+)\.conv\.", name)
     kind = "convtr" if name.startswith("upsample") or (top and 0 < int(top[1]) < last) else "conv"
     depth = 3 if name.startswith(("downsample", "upsample")) else 2
@@ -141,6 +142,8 @@ def _from_hugging_face(name: str, last: int) -> str:
 
 
 def _swap(rows: Tensor, heads: int, inner: int) -> Tensor:
-    """Each head's rows as ``inner`` groups, transposed. Head dim / 2 groups (of two) bring published neighbours to the halves
-    of a head; two groups bring them back."""
+    """Transpose the rows of each head as ``inner`` groups.
+
+    Head dim / 2 groups of two move published neighbours to the halves of a head; two groups move them back.
+    """
     return rows.unflatten(0, (heads, inner, -1)).transpose(1, 2).flatten(0, 2)

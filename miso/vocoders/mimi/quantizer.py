@@ -1,6 +1,6 @@
-"""Mimi's split residual vector quantizer: codebook 0 carries meaning, each later one what those before it left of the sound.
+"""Mimi's split residual vector quantizer: semantic codebooks and, beside them, acoustic ones.
 
-Residual vector quantization: Zeghidour et al. 2021 (SoundStream), arXiv 2107.03312; the split is Mimi's own.
+Residual vector quantization: Zeghidour et al. 2021 (SoundStream), arXiv 2107.03312. The split is Mimi's.
 """
 
 from __future__ import annotations
@@ -11,34 +11,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...errors import MisoError
 from .config import MimiConfig
 
 
 class QuantizerOutput(NamedTuple):
-    """What the quantizer gives while it is trained."""
+    """The result of quantizing in training."""
 
-    latent: Tensor  # [B, dim, T], gradients passed straight through to the input
+    latent: Tensor  # [B, dim, T]; gradients pass straight through to the input
     codes: Tensor  # [B, K, T]
-    commitment: Tensor  # mean square error that pulls the input to the codebooks
-    codebook: Tensor  # the same number, pulling the codebooks to the input instead
+    commitment: Tensor  # mean square error, for the gradient of the input only
+    codebook: Tensor  # the same number, for the gradient of the codebooks only
 
 
 class ResidualQuantizer(nn.Module):
-    """``codebooks`` tables of ``size`` vectors; each quantizes what the sum of those before it left over."""
+    """``codebooks`` tables of vectors; each quantizes the residual that the tables before it leave."""
 
     def __init__(self, config: MimiConfig, codebooks: int, encoder: bool):
         super().__init__()
         self.input_proj = nn.Conv1d(config.dim, config.codebook_dim, 1, bias=False) if encoder else None
         self.output_proj = nn.Conv1d(config.codebook_dim, config.dim, 1, bias=False)
-        # a parameter, so that a trainer may use gradients or, with them off, moving averages
+        # A parameter, so that a trainer may use gradients or moving averages.
         self.tables = nn.Parameter(torch.zeros(codebooks, config.codebook_size, config.codebook_dim))
 
     def encode(self, latent: Tensor, codebooks: int, paths: int = 1) -> Tensor:
-        """The nearest vectors' ids [B, codebooks, T] of a latent [B, dim, T]; the first n are the same for any number. With more ``paths``
-        the ids whose sum is nearest among those that so many paths through the tables find, not the nearest at each table."""
+        """Ids [B, codebooks, T] of a latent [B, dim, T].
+
+        With one path, each table's nearest vector to the residual; the first n ids don't depend on
+        ``codebooks``. With more ``paths``, a beam search of that width over all tables for the nearest sum of
+        vectors.
+        """
         if paths > 1:
             return self._search(latent, paths)[:, :codebooks]
-        residual = self.input_proj(latent).transpose(1, 2)  # [B, T, codebook dim]
+        residual = self._project(latent).transpose(1, 2)  # [B, T, C]
         codes = []
         for table in self.tables[:codebooks]:
             codes.append(nearest(residual, table))
@@ -46,34 +51,35 @@ class ResidualQuantizer(nn.Module):
         return torch.stack(codes, 1)
 
     def _search(self, latent: Tensor, paths: int) -> Tensor:
-        left = self.input_proj(latent).transpose(1, 2)[
-            :, :, None
-        ]  # [B, T, paths, C] what each path has yet to find
-        codes = torch.empty(*left.shape[:3], 0, dtype=torch.int64, device=left.device)
+        """Ids [B, all codebooks, T] by beam search."""
+        residual = self._project(latent).transpose(1, 2)[:, :, None]  # [B, T, paths, C] of each path
+        codes = torch.empty(*residual.shape[:3], 0, dtype=torch.int64, device=residual.device)
         for table in self.tables:
-            distance = left.square().sum(3, keepdim=True) - 2 * left @ table.T + table.square().sum(1)
-            best = (
-                distance.flatten(2).topk(min(paths, distance.shape[2] * len(table)), largest=False).indices
-            )  # the best first
+            distance = residual.square().sum(3, keepdim=True) - 2 * residual @ table.T + table.square().sum(1)
+            count = min(paths, distance.shape[2] * len(table))
+            best = distance.flatten(2).topk(count, largest=False).indices  # [B, T, paths], the best first
             path, ids = best // len(table), best % len(table)
-            left = left.gather(2, path[..., None].expand(*path.shape, left.shape[3])) - F.embedding(
-                ids, table
-            )
-            codes = torch.cat(
-                (codes.gather(2, path[..., None].expand(*path.shape, codes.shape[3])), ids[..., None]), 3
-            )
+            residual = _of_paths(residual, path) - F.embedding(ids, table)
+            codes = torch.cat((_of_paths(codes, path), ids[..., None]), 3)
         return codes[:, :, 0].transpose(1, 2)
 
+    def _project(self, latent: Tensor) -> Tensor:
+        if self.input_proj is None:
+            raise MisoError("This codec file contains a decoder only.", "Load a Mimi file with an encoder.")
+        return self.input_proj(latent)
+
     def decode(self, codes: Tensor) -> Tensor:
-        """The sum of the vectors named by codes [B, k, T], k of the codebooks: a latent [B, dim, T]."""
-        # a table at a time: in one flat table an id out of range would be its neighbour's vector, silently
+        """The latent [B, dim, T] of codes [B, k, T]: the sum of their vectors, of the first k codebooks."""
+        # One table at a time: in a flat table, an id out of range would silently be a vector of the next
+        # table.
         vectors = [F.embedding(ids, table) for ids, table in zip(codes.unbind(1), self.tables, strict=False)]
         return self.output_proj(torch.stack(vectors).sum(0).transpose(1, 2))
 
     def forward(self, latent: Tensor, codebooks: int) -> QuantizerOutput:
-        """Encode and decode, differentiable in both the latent and the tables."""
-        x = self.input_proj(latent)
-        residual, codes, commitment, codebook = x.transpose(1, 2), [], 0.0, 0.0
+        """Encode and decode, differentiable with respect to the latent and the tables."""
+        x = self._project(latent)
+        residual, codes = x.transpose(1, 2), []
+        commitment, codebook = x.new_zeros(()), x.new_zeros(())
         for table in self.tables[:codebooks]:
             codes.append(nearest(residual.detach(), table.detach()))
             vectors = F.embedding(codes[-1], table)
@@ -87,14 +93,19 @@ class ResidualQuantizer(nn.Module):
         )
 
 
+def _of_paths(x: Tensor, path: Tensor) -> Tensor:
+    """Rows of x [B, T, P, C] chosen by ``path`` [B, T, P'] -> [B, T, P', C]."""
+    return x.gather(2, path[..., None].expand(*path.shape, x.shape[3]))
+
+
 def nearest(x: Tensor, table: Tensor) -> Tensor:
     """Ids [B, T] of the vectors in ``table`` [S, C] nearest to ``x`` [B, T, C]."""
-    # |x - c|^2 without |x|^2, which is the same for all c
+    # |x - c|^2 without |x|^2, which is the same for all c.
     return (table.square().sum(1) - 2 * x @ table.T).argmin(-1)
 
 
 class SplitQuantizer(nn.Module):
-    """The semantic codebooks and the acoustic ones beside them, added up: [B, dim, T] <-> codes [B, K, T]."""
+    """The sum of semantic and acoustic codebooks: latent [B, dim, T] <-> codes [B, K, T]."""
 
     def __init__(self, config: MimiConfig, encoder: bool):
         super().__init__()
@@ -103,29 +114,29 @@ class SplitQuantizer(nn.Module):
         self.acoustic = ResidualQuantizer(config, config.codebooks - config.semantic, encoder)
 
     def encode(self, latent: Tensor, codebooks: int) -> Tensor:
-        """The first ``codebooks`` codebooks' ids [B, codebooks, T] of a latent [B, dim, T]."""
+        """Codes [B, codebooks, T] of a latent [B, dim, T]."""
         codes = self.semantic.encode(latent, min(codebooks, self.split))
         if codebooks > self.split:
             codes = torch.cat([codes, self.acoustic.encode(latent, codebooks - self.split, self.paths)], 1)
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """A latent [B, dim, T] from codes [B, K, T] of the first K codebooks."""
+        """The latent [B, dim, T] of codes [B, K, T], of the first K codebooks."""
         latent = self.semantic.decode(codes[:, : self.split])
         if codes.shape[1] > self.split:
             latent = latent + self.acoustic.decode(codes[:, self.split :])
         return latent
 
     def forward(self, latent: Tensor, codebooks: int) -> QuantizerOutput:
-        """As ``ResidualQuantizer.forward``; losses averaged over all codebooks used."""
-        first = self.semantic(latent, min(codebooks, self.split))
+        """As ``ResidualQuantizer.forward``; losses are means over all codebooks used."""
+        semantic = self.semantic(latent, min(codebooks, self.split))
         if codebooks <= self.split:
-            return first
-        rest = self.acoustic(latent, codebooks - self.split)
+            return semantic
+        acoustic = self.acoustic(latent, codebooks - self.split)
         share = self.split / codebooks
         return QuantizerOutput(
-            first.latent + rest.latent,
-            torch.cat([first.codes, rest.codes], 1),
-            share * first.commitment + (1 - share) * rest.commitment,
-            share * first.codebook + (1 - share) * rest.codebook,
+            semantic.latent + acoustic.latent,
+            torch.cat([semantic.codes, acoustic.codes], 1),
+            share * semantic.commitment + (1 - share) * acoustic.commitment,
+            share * semantic.codebook + (1 - share) * acoustic.codebook,
         )

@@ -1,9 +1,11 @@
-"""SEANet, Mimi's convolutions between samples and tokens, causal and with their past handed in and out.
+"""SEANet, Mimi's causal convolutions between samples and tokens.
 
-The network is that of Tagliasacchi et al. 2020 (SEANet) and Defossez et al. 2022 (EnCodec), arXiv 2210.13438, as Mimi sets it up.
+The network is by Tagliasacchi et al. 2020 (SEANet) and Defossez et al. 2022 (EnCodec), arXiv 2210.13438, as
+configured in Mimi.
 
-Every stateful module here is a function ``(x, past) -> (y, past)``. ``past=None`` is the beginning of the sound. The past is
-never kept in the module and never written to, so one module serves any number of streams, and an old past can be gone back to.
+Every stateful module is a function ``(x, past) -> (y, past)``; ``past=None`` is the beginning of the sound.
+The past is not stored in the module and never modified, so one module serves any number of streams, and a
+saved past can be restored.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from torch.nn import functional as F
 
 from .config import MimiConfig
 
-Past = list[Tensor]  # one tensor for each convolution, in order
-FEW = 64  # inputs up to which upsampling is faster as a matrix product: on a CPU 2 ms for 31 at 2 tokens, 10 for 23 at 50
+Past = list[Tensor]  # one tensor per convolution, in order
+# Up to this many inputs, upsampling is faster as a matrix product: on a CPU 2 ms instead of 31 for 2 tokens,
+# 10 instead of 23 for 50.
+FEW = 64
 
 
 class CausalConv1d(nn.Module):
-    """A convolution that sees nothing later than its output: [B, C, T] -> [B, C', T / stride], T a multiple of the stride."""
+    """A causal convolution: [B, C, T] -> [B, C', T / stride], T a multiple of the stride."""
 
     def __init__(
         self,
@@ -33,25 +37,22 @@ class CausalConv1d(nn.Module):
     ):
         super().__init__()
         self.conv = nn.Conv1d(inputs, outputs, kernel, stride, dilation=dilation, bias=bias)
-        self.reach = (kernel - 1) * dilation + 1 - stride  # earlier inputs that an output still sees
-        self.replicate = replicate  # before the beginning: the first input again instead of zeros
+        self.reach = (kernel - 1) * dilation + 1 - stride  # earlier inputs that an output depends on
+        self.replicate = replicate  # pad the beginning with the first input instead of zeros
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The output, and the last ``reach`` inputs [B, C, reach] as the next call's past."""
+        """The output, and the last ``reach`` inputs [B, C, reach], the past of the next call."""
         if self.reach:
             if past is None:
-                past = (
-                    x[..., :1].expand(-1, -1, self.reach)
-                    if self.replicate
-                    else x.new_zeros(*x.shape[:2], self.reach)
-                )
+                first = x[..., :1] if self.replicate else torch.zeros_like(x[..., :1])
+                past = first.expand(-1, -1, self.reach)
             x = torch.cat([past, x], -1)
-        # a copy: a view would keep all of x alive until the next chunk
+        # Copy: a view would keep all of x in memory until the next chunk.
         return self.conv(x), x[..., x.shape[-1] - self.reach :].clone()
 
 
 class CausalConvTranspose1d(nn.Module):
-    """An upsampling convolution that sees nothing later: [B, C, T] -> [B, C', T * stride]. Its kernel is two strides long."""
+    """A causal upsampling convolution with a kernel of two strides: [B, C, T] -> [B, C', T * stride]."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, groups: int = 1, bias: bool = True):
         super().__init__()
@@ -59,37 +60,33 @@ class CausalConvTranspose1d(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The output, and what the last input adds to the outputs that come next [B, C', stride]."""
+        """The output, and what the last input adds to the next outputs [B, C', stride]."""
         y = self._as_matmul(x) if x.shape[-1] <= FEW and self.convtr.groups == 1 else self.convtr(x)
         end = x.shape[-1] * self.stride
         y, tail = y[..., :end], y[..., end:]
         if self.convtr.bias is not None:
-            tail = tail - self.convtr.bias[:, None]  # the next chunk's own bias covers these samples
+            tail = tail - self.convtr.bias[:, None]  # the next chunk adds it
         if past is not None:
             y = torch.cat([y[..., : self.stride] + past, y[..., self.stride :]], -1)
         return y, tail.clone()
 
     def _as_matmul(self, x: Tensor) -> Tensor:
-        """The same [B, C', (T + 1) * stride]: each input's two strides of output by one matrix, then added where they overlap."""
-        taps = (
-            (x.transpose(1, 2) @ self.convtr.weight.flatten(1))
-            .unflatten(-1, (-1, 2, self.stride))
-            .transpose(1, 2)
-        )
-        y = F.pad(taps[..., 0, :], (0, 0, 0, 1)) + F.pad(
-            taps[..., 1, :], (0, 0, 1, 0)
-        )  # [B, C', T + 1, stride]
-        y = y.flatten(2)
+        """``convtr`` as a matrix product [B, C', (T + 1) * stride]: overlapping outputs of two strides."""
+        taps = x.transpose(1, 2) @ self.convtr.weight.flatten(1)
+        first, second = (
+            taps.unflatten(-1, (-1, 2, self.stride)).transpose(1, 2).unbind(-2)
+        )  # [B, C', T, stride]
+        y = (F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))).flatten(2)
         return y if self.convtr.bias is None else y + self.convtr.bias[:, None]
 
 
 class ResidualBlock(nn.Module):
-    """x + narrow convolutions of x: [B, C, T] -> [B, C, T]. Only the first of the two looks back."""
+    """x plus two narrow convolutions of it: [B, C, T] -> [B, C, T]. Only the first one has a past."""
 
     def __init__(self, channels: int, config: MimiConfig, dilation: int):
         super().__init__()
         inner = channels // config.compress
-        # the published names count the activations, so they have places here
+        # Activations have places in the list because the published names count them.
         self.block = nn.ModuleList(
             [
                 nn.ELU(),
@@ -100,26 +97,26 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        before, widen, after, narrow = self.block
-        y, past = widen(before(x), past)
-        return x + narrow(after(y))[0], past
+        activation, first, activation2, second = self.block
+        y, past = first(activation(x), past)
+        return x + second(activation2(y))[0], past
 
 
 class _Chain(nn.Module):
-    """Modules one after the other, with one past for each that keeps one."""
+    """A sequence of modules, with one past for each that has one."""
 
     def __init__(self, modules: list[nn.Module]):
         super().__init__()
         self.model = nn.ModuleList(modules)
 
     def forward(self, x: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        old = iter(past) if past is not None else None
+        pasts = iter(past) if past is not None else None
         new = []
         for module in self.model:
             if isinstance(module, nn.ELU):
                 x = module(x)
             else:
-                x, tail = module(x, next(old) if old is not None else None)
+                x, tail = module(x, next(pasts) if pasts is not None else None)
                 new.append(tail)
         return x, new
 

@@ -1,4 +1,4 @@
-"""Mimi's transformers: causal, 250 tokens of context, rotary positions; the keys and values of the past handed in and out.
+"""Mimi's transformers: causal, with a window of 250 tokens and rotary positions.
 
 Layer scale: Touvron et al. 2021, arXiv 2103.17239.
 """
@@ -19,28 +19,29 @@ KeysValues = tuple[Tensor, Tensor]  # each [B, H, P, head dim], the last P <= wi
 
 
 class TransformerPast(NamedTuple):
-    """What a transformer remembers of one stream (or of a batch of streams in step)."""
+    """The state of one stream, or of a batch of streams in step."""
 
-    position: int  # of the next token
+    position: int  # position of the next token
     layers: list[KeysValues]
 
 
 def rotation(position: int, tokens: int, head_dim: int, base: float, device: torch.device) -> Tensor:
-    """What ``rotate`` takes for tokens position, position + 1, ...
+    """The argument ``turn`` of ``rotate`` for tokens position, position + 1, ...
 
-    The angles are made in fp64, on the CPU where a device hasn't it: at ten minutes (position 15 000) fp32 angles would be
-    off by 1e-3. Made anew for each chunk, never a buffer, so that casting the module can't round them.
+    Angles are computed in fp64, on the CPU if the device has no fp64: at ten minutes (position 15 000) fp32
+    angles would be wrong by 1e-3. They are not a buffer, so that casting the module can't round them.
     """
-    exact = {"dtype": torch.float64, "device": device if device.type == "cuda" else "cpu"}
-    frequencies = torch.exp(torch.arange(0, head_dim, 2, **exact) * (-math.log(base) / head_dim))
-    angles = torch.arange(position, position + tokens, **exact)[:, None] * frequencies
+    place = device if device.type == "cuda" else torch.device("cpu")
+    dims = torch.arange(0, head_dim, 2, dtype=torch.float64, device=place)
+    positions = torch.arange(position, position + tokens, dtype=torch.float64, device=place)
+    angles = positions[:, None] * torch.exp(dims * (-math.log(base) / head_dim))
     return rotation_from(angles.cos().to(device, torch.float32), angles.sin().to(device, torch.float32))
 
 
 def window_mask(past: int, tokens: int, window: int, device: torch.device) -> Tensor | None:
-    """Which keys [past + T] each of T queries may see [T, past + T], or None where every query may see all.
+    """A mask [T, past + T] of the keys that each of T queries may attend to, or None if that is all of them.
 
-    A query sees itself and the ``window - 1`` tokens before it; past keys come first.
+    A query attends to itself and to the ``window - 1`` tokens before it; past keys come first.
     """
     if tokens == 1 and past < window:
         return None
@@ -50,7 +51,7 @@ def window_mask(past: int, tokens: int, window: int, device: torch.device) -> Te
 
 
 class Attention(nn.Module):
-    """Self-attention over the tokens given and the past keys: [B, T, D] -> [B, T, D]."""
+    """Self-attention over tokens and past keys: [B, T, D] -> [B, T, D]."""
 
     def __init__(self, config: MimiConfig):
         super().__init__()
@@ -61,9 +62,8 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, turn: Tensor, mask: Tensor | None, past: KeysValues | None
     ) -> tuple[Tensor, KeysValues]:
-        q, k, v = (
-            self.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )  # each [B, H, T, head dim]
+        qkv = self.in_proj(x).unflatten(-1, (3, self.heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, T, head dim]
         q, k = rotate(q, turn), rotate(k, turn)
         if past is not None:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
@@ -73,7 +73,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and feed-forward, each normed before and scaled after: [B, T, D] -> [B, T, D]."""
+    """Attention and MLP with pre-norm and layer scale: [B, T, D] -> [B, T, D]."""
 
     def __init__(self, config: MimiConfig):
         super().__init__()
@@ -93,7 +93,7 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """[B, D, T] -> [B, D, T], in the layout of the convolutions around it."""
+    """[B, D, T] -> [B, D, T], the layout of the convolutions around it."""
 
     def __init__(self, config: MimiConfig, layers: int):
         super().__init__()

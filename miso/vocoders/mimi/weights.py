@@ -1,4 +1,4 @@
-"""Mimi from and to safetensors files: any layout of ``layouts``, sizes read off the tensors, all checked before loading."""
+"""Mimi's safetensors files: reading any layout of ``layouts``, checked before loading, and writing."""
 
 from __future__ import annotations
 
@@ -19,19 +19,16 @@ from .config import MimiConfig
 from .layouts import Sources, codebook_prefix, join, published_name, sources
 
 FORMAT = "miso.mimi"
-_EPSILON = 1e-5  # least count of a codebook entry, as published
-_ENCODER = (
-    "encoder.",
-    "encoder_transformer.",
-    "downsample.",
-)  # what only encoding uses, and, if there, the quantizer's
+_EPSILON = 1e-5  # minimum count of a codebook entry, as published
+# prefixes of tensors that only encoding uses; a file with a decoder only may have those of the quantizer
+_ENCODER = ("encoder.", "encoder_transformer.", "downsample.")
 _ENCODING = (*_ENCODER, "quantizer.rvq_first.input_proj.", "quantizer.rvq_rest.input_proj.")
-_MARK = "._codebook._initialized"  # of training; nothing to us
+_INITIALIZED = "._codebook._initialized"  # used in Kyutai's training only
 
 
 @dataclass(frozen=True)
 class MimiFile:
-    """A checked Mimi file: everything its codec needs is there, in the right shapes."""
+    """A checked Mimi file: it has all tensors that its codec needs, in the right shapes."""
 
     path: Path
     config: MimiConfig
@@ -40,26 +37,29 @@ class MimiFile:
     sources: Sources  # published name -> names in the file
 
     def read(self, file, name: str) -> Tensor:
-        """The published tensor ``name`` from the file opened by ``open_tensors``: mapped memory until it is copied."""
+        """The published tensor ``name`` of an open file (``open_tensors``): mapped memory, unless joined."""
         return join([file.get_tensor(part) for part in self.sources[name]], self.config.heads)
 
     def codebook(self, file, prefix: str) -> Tensor:
-        """The vectors [size, dim] of one codebook in fp32; to be cast, if at all, after this division."""
+        """The vectors [size, dim] of a codebook, divided in fp32."""
         total, count = self.read(file, f"{prefix}embedding_sum"), self.read(file, f"{prefix}cluster_usage")
         return total.float() / count.float().clamp(min=_EPSILON)[:, None]
 
 
 def inspect_mimi(path: str | os.PathLike) -> MimiFile:
-    """What a file holds, from its header alone. Raises MisoError for pickles, cut files, other families, and tensors that are
-    missing, unknown or of another shape, all in one list."""
+    """Read and check the header of a file.
+
+    Raises MisoError if it is a pickle, cut short or not a Mimi, and lists all tensors that are missing,
+    unknown or of another shape.
+    """
     path = Path(path)
     metadata, entries = read_header(path)
     found = sources(entries)
     if found is None:
         raise MisoError(
-            f"{path.name} is not a Mimi codec: none of its {len(entries)} tensors has a name of one.",
-            "Choose the codec's own file, such as tokenizer-e351c8d8-checkpoint125.safetensors or model.safetensors "
-            "of kyutai/mimi.",
+            f"{path.name} is not a Mimi codec: none of its {len(entries)} tensors has a name of Mimi's.",
+            "Choose the codec's own file, such as tokenizer-e351c8d8-checkpoint125.safetensors, or "
+            "model.safetensors of kyutai/mimi.",
         )
     absent = [part for parts in found.values() for part in parts if part not in entries]
     shapes = {
@@ -72,7 +72,7 @@ def inspect_mimi(path: str | os.PathLike) -> MimiFile:
     has_encoder = any(name.startswith(_ENCODER) for name in found)
     expected = expected_shapes(config, has_encoder)
     missing = absent + [name for name in expected if name not in found]
-    known = set(expected) | {name for name in found if name.endswith(_MARK)}
+    known = set(expected) | {name for name in found if name.endswith(_INITIALIZED)}
     extra = [
         part
         for name, parts in found.items()
@@ -85,14 +85,11 @@ def inspect_mimi(path: str | os.PathLike) -> MimiFile:
         if name in shapes and shapes[name] != shape
     ]
     if missing or extra or misshapen:
-        lists = [
-            _listed(missing, "missing"),
-            _listed(extra, "unknown"),
-            _listed(misshapen, "of another shape"),
-        ]
+        faults = ((missing, "missing"), (extra, "unknown"), (misshapen, "of another shape"))
+        lists = "; ".join(_listed(names, what) for names, what in faults if names)
         raise MisoError(
-            f"{path.name} does not fit a Mimi codec of {config.codebooks} codebooks: {'; '.join(filter(None, lists))}.",
-            "The file is incomplete or of another codec: download it again, or choose another.",
+            f"{path.name} does not fit a Mimi codec of {config.codebooks} codebooks: {lists}.",
+            "The file is incomplete or of another codec. Download it again, or choose another.",
         )
     codec = metadata.get("codec") if ours else None
     return MimiFile(path, config, codec or _codec_of(path.name), has_encoder, found)
@@ -101,9 +98,9 @@ def inspect_mimi(path: str | os.PathLike) -> MimiFile:
 def load_mimi(
     path: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> Mimi:
-    """A codec from a safetensors file of any layout, tensor by tensor into a module without memory of its own.
+    """Load a codec from a safetensors file of any layout, tensor by tensor.
 
-    ``dtype`` is that of decoding; encoder and codebooks stay fp32 (see ``Mimi.decoder_to``). Raises MisoError as
+    ``dtype``: of decoding; encoder and codebooks stay fp32 (see ``Mimi.decoder_to``). Raises MisoError as
     ``inspect_mimi`` does.
     """
     info = inspect_mimi(path)
@@ -119,28 +116,29 @@ def load_mimi(
             else:
                 weights = info.read(file, published_name(name))
             decoding = name.startswith(("upsample", "decoder"))
-            # a copy even where nothing changes: mapped memory would tie the module to the file
+            # Always copy: a view of mapped memory would keep the file open.
             state[name] = weights.to(device, dtype if decoding else torch.float32, copy=True)
     mimi.load_state_dict(state, assign=True)
     return mimi.eval()
 
 
 def save_mimi(path: str | os.PathLike, mimi: Mimi, codec: str | None = None) -> None:
-    """Write a codec under its published names, with its sizes and codec id in the metadata.
+    """Write a codec with published names, and its sizes and codec id in the metadata.
 
-    A codebook is written as its vectors with a count of one each, which divides back to the same bits.
+    A codebook is written as its vectors with counts of one, so it loads with the same bits. Raises MisoError
+    without a codec id.
     """
     codec = codec or mimi.codec
     if not codec:
         raise MisoError(
-            "A codec file needs a codec id, so that its codes can be told from those of other codecs."
+            "A codec file needs a codec id, which distinguishes its codes from those of other codecs."
         )
     metadata = {"format": FORMAT, "config": mimi.config.to_json(), "codec": codec}
     write_tensors(path, published_tensors(mimi), metadata)
 
 
 def published_tensors(mimi: Mimi) -> dict[str, Tensor]:
-    """A codec's weights under their published names, on the CPU."""
+    """A codec's weights with published names, on the CPU."""
     result = {}
     for name, parameter in mimi.state_dict().items():
         if not name.endswith("tables"):
@@ -157,7 +155,7 @@ def published_tensors(mimi: Mimi) -> dict[str, Tensor]:
 
 
 def expected_shapes(config: MimiConfig, encoder: bool) -> dict[str, tuple[int, ...]]:
-    """Published name -> shape of every tensor a codec of these sizes needs."""
+    """Published name -> shape of every tensor that a codec of these sizes needs."""
     with torch.device("meta"):
         mimi = Mimi(config, encoder=encoder)
     shapes = {}
@@ -173,7 +171,7 @@ def expected_shapes(config: MimiConfig, encoder: bool) -> dict[str, tuple[int, .
 
 
 def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> MimiConfig:
-    """Sizes of a published file from its shapes. Where a tensor is absent the default stands, and is then found missing."""
+    """The sizes of a published file from its shapes; the default where a tensor is missing."""
     default = MimiConfig()
 
     def count(pattern: str) -> int:
@@ -184,7 +182,7 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> MimiConfig:
         return shape[axis] if len(shape) > axis else otherwise
 
     tops = {int(m[1]) for name in shapes if (m := re.match(r"decoder\.model\.(\d+)\.", name))}
-    last = max(tops)  # there is one, or the file would not have been taken for a Mimi
+    last = max(tops)  # never empty: ``sources`` found decoder layers
     ups = [
         shapes[name]
         for n in sorted(tops)
@@ -201,13 +199,14 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> MimiConfig:
         kernel=size("decoder.model.0.conv.conv.weight", 2, default.kernel),
         last_kernel=size(f"decoder.model.{last}.conv.conv.weight", 2, default.last_kernel),
         residual_kernel=size("decoder.model.3.block.1.conv.conv.weight", 2, default.residual_kernel),
-        # first and last convolution with an activation each side, then activation, upsampling and blocks at each ratio
+        # layers: a convolution; at each ratio an activation, an upsampling and the blocks; an activation, a
+        # convolution
         residual_layers=(last - 2) // len(ups) - 2 if ups else default.residual_layers,
         compress=size("decoder.model.3.block.1.conv.conv.weight", 1, 0) // inner
         if inner
         else default.compress,
         dim=dim,
-        heads=max(dim // 64, 1),  # can't be read off; 64 is the published head size
+        heads=max(dim // 64, 1),  # no shape shows it; 64 is the published head size
         encoder_layers=count(r"encoder_transformer\.transformer\.layers\.(\d+)\.") or default.encoder_layers,
         decoder_layers=count(r"decoder_transformer\.transformer\.layers\.(\d+)\.") or default.decoder_layers,
         ff=size(f"{layer}linear1.weight", 0, default.ff),
@@ -223,21 +222,19 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> MimiConfig:
 def _joined_shape(parts: list[Entry]) -> tuple[int, ...]:
     first, *others = (part.shape for part in parts)
     if any(len(s) != 2 or s[1:] != first[1:] for s in [first, *others]) and others:
-        return first  # can't be joined: reported as misshapen
+        return first  # can't be joined; reported as of another shape
     return (sum(s[0] for s in [first, *others]), *first[1:]) if first else first
 
 
 def _codec_of(filename: str) -> str:
-    """The codec id in a published file's name (``tokenizer-e351c8d8-checkpoint125``), else that of the common checkpoint.
+    """The codec id in a published name, such as ``tokenizer-e351c8d8-checkpoint125``; else the usual id.
 
-    Hibiki's codec is another checkpoint of the same shape; only its name can tell.
+    Hibiki's codec is another checkpoint of the same shapes; only the name distinguishes it.
     """
     found = re.search(r"(?:mimi|tokenizer)\W(?:\w+\W)?([0-9a-f]{8})(?![0-9a-f])", filename)
     return f"mimi-{found[1]}" if found else MIMI
 
 
 def _listed(names: list[str], what: str) -> str:
-    if not names:
-        return ""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"{len(names)} {what} ({', '.join(names[:5])}{more})"
