@@ -4,8 +4,9 @@ from .. import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
-    codes="Codes Span Take",
+    codes="Codes",
     hidden="Hidden",
     picture="draw_codes",
     store="Kept Store",
+    takes="Span Take",
 )

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
 from math import prod
 from pathlib import Path
 
@@ -16,63 +15,13 @@ from torch import Tensor
 
 from ..errors import MisoError
 from ..files import open_tensors, parse_json, read_header, tensor_bytes, write_tensors
+from .takes import Take, is_int, is_number, take_from_json
 
 FORMAT = "miso.codes/1"
-STOPS = ("eos", "limit", "interrupted")
-# limits of what a file may hold, far beyond what a model makes
-MAX_FRAMES = 10**7  # 9 days at 12.5 frames a second
+# limits of what a file may contain, far beyond what a model makes
 MAX_IDS = 2**25  # takes * codebooks * frames
 MIN_FRAME_RATE, MAX_FRAME_RATE = 0.1, 1000.0  # frames per second
 MAX_CODEBOOK_SIZE = 2**20
-
-
-def _is_int(value: object, low: int, high: int) -> bool:
-    return type(value) is int and low <= value <= high  # a bool is an int to isinstance
-
-
-def _is_number(value: object, low: float, high: float) -> bool:
-    return type(value) in (int, float) and low <= value <= high  # NaN is not
-
-
-@dataclass(frozen=True)
-class Span:
-    """The frames of a segment: frames start..end-1 of a take say ``text`` in the voice of ``speaker``.
-
-    Raises MisoError for values of other types or ranges.
-    """
-
-    start: int
-    end: int
-    text: str = ""
-    speaker: int = 0
-
-    def __post_init__(self):
-        if not (_is_int(self.start, 0, MAX_FRAMES) and _is_int(self.end, self.start, MAX_FRAMES)):
-            raise MisoError(f"A span can't go from frame {self.start!r} to {self.end!r}.")
-        if not isinstance(self.text, str) or not _is_int(self.speaker, 0, 2**31):
-            raise MisoError(f"A span needs a text and the number of a speaker, not {self.speaker!r}.")
-
-
-@dataclass(frozen=True)
-class Take:
-    """The provenance of one take: its seed, why it ended, and the segments it consists of."""
-
-    seed: int | None = None
-    stop: str | None = None  # one of STOPS; None if the take was encoded or edited
-    spans: tuple[Span, ...] = ()
-    # the model's log probability (natural logarithm, temperature 1) of codebook 0, mean over the sampled
-    # frames
-    log_probability: float | None = None
-
-    def __post_init__(self):
-        if self.seed is not None and not _is_int(self.seed, -(2**63), 2**64):
-            raise MisoError(f"A take's seed must be a whole number, not {self.seed!r}.")
-        if self.stop is not None and self.stop not in STOPS:
-            raise MisoError(f"A take's stop reason must be one of {', '.join(STOPS)}, not {self.stop!r}.")
-        if not all(isinstance(span, Span) for span in self.spans):
-            raise MisoError("A take's spans must be spans.")
-        if self.log_probability is not None and not _is_number(self.log_probability, -1e6, 1e6):
-            raise MisoError(f"A take's log probability must be a number, not {self.log_probability!r}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +50,9 @@ class Codes:
     def __post_init__(self):
         if not isinstance(self.codec, str) or not self.codec:
             raise MisoError(f"The codec of codes must be its id, not {self.codec!r}.")
-        if not _is_number(self.frame_rate, MIN_FRAME_RATE, MAX_FRAME_RATE):
+        if not is_number(self.frame_rate, MIN_FRAME_RATE, MAX_FRAME_RATE):
             raise MisoError(f"Codes can't have {self.frame_rate!r} frames per second.")
-        if not _is_int(self.codebook_size, 1, MAX_CODEBOOK_SIZE):
+        if not is_int(self.codebook_size, 1, MAX_CODEBOOK_SIZE):
             raise MisoError(f"Codebooks can't have {self.codebook_size!r} entries.")
         if not isinstance(self.source, Mapping):
             raise MisoError("The source of codes must be a mapping.")
@@ -262,15 +211,6 @@ class Codes:
             ) from e
 
 
-def take_from_json(take: dict) -> Take:
-    """A take from its description in a codes file.
-
-    Raises MisoError, KeyError or TypeError for anything else.
-    """
-    spans = tuple(Span(**span) for span in take["spans"])
-    return Take(take["seed"], take["stop"], spans, take.get("log_probability"))
-
-
 def tensor_digest(tensor: Tensor, about: str = "") -> str:
     """SHA-256 of a tensor's shape, dtype and content, and of ``about``."""
     digest = hashlib.sha256(f"{list(tensor.shape)} {tensor.dtype} {about}".encode())
@@ -290,15 +230,3 @@ def as_takes(parts: Sequence[Codes]) -> Codes:
     tensor = torch.cat([F.pad(part.tensor, (0, frames - part.frames)) for part in parts])
     lengths = torch.cat([part.lengths for part in parts])
     return first.like(tensor, lengths, [take for part in parts for take in part.takes])
-
-
-def join_spans(*groups: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Concatenate spans, merging adjacent ones of the same text and speaker: joining undoes cutting."""
-    joined: list[Span] = []
-    for span in chain(*groups):
-        last = joined[-1] if joined else None
-        if last and (last.end, last.text, last.speaker) == (span.start, span.text, span.speaker):
-            joined[-1] = replace(last, end=span.end)
-        else:
-            joined.append(span)
-    return tuple(joined)

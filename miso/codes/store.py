@@ -23,8 +23,9 @@ from pathlib import Path
 
 from ..errors import MisoError
 from ..files import parse_json, read_header
-from .codes import MAX_FRAMES, Codes, take_from_json
+from .codes import Codes
 from .hidden import Hidden
+from .takes import MAX_FRAMES, take_from_json
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from ..codes.codes import Codes, Span, Take, join_spans
+from ..codes.codes import Codes
 from ..codes.hidden import Hidden
+from ..codes.takes import Span, Take, join_spans
 from ..errors import MisoError
 from ..model.networks import Backbone
 from ..model.sampling import Sampling, uniforms

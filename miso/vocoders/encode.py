@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..codes.codes import Codes, Span, Take
+from ..codes.codes import Codes
+from ..codes.takes import Span, Take
 from .vocoder import Vocoder
 
 

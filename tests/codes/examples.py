@@ -2,7 +2,8 @@
 
 import torch
 
-from miso.codes.codes import Codes, Span, Take
+from miso.codes.codes import Codes
+from miso.codes.takes import Span, Take
 
 CODEBOOKS, SIZE = 3, 2048
 

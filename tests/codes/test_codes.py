@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from miso.codes.codes import FORMAT, Codes, Span, Take, as_takes, join_spans
+from miso.codes.codes import FORMAT, Codes, as_takes
 from miso.codes.hidden import Hidden
 from miso.codes.picture import draw_codes
+from miso.codes.takes import Span, Take, join_spans
 from miso.errors import MisoError
 from miso.files import read_header, write_tensors
 from miso.tools.info import info

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miso.codes import editing
-from miso.codes.codes import Codes, Span, Take, join_spans
+from miso.codes.codes import Codes
+from miso.codes.takes import Span, Take, join_spans
 from miso.errors import MisoError
 from miso.vocoders import coded_silence
 

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from miso.cli import main
-from miso.codes.codes import Codes, Span, Take
+from miso.codes.codes import Codes
 from miso.codes.hidden import Hidden
 from miso.codes.store import NOTE, Store
+from miso.codes.takes import Span, Take
 from miso.errors import MisoError
 from miso.files import read_header, write_tensors
 from miso.generation.keys import codes_key

@@ -5,9 +5,10 @@ import shutil
 import pytest
 import torch
 
-from miso.codes.codes import Codes, Span, Take
+from miso.codes.codes import Codes
 from miso.codes.hidden import Hidden
 from miso.codes.store import FOLDER, Store
+from miso.codes.takes import Span, Take
 
 SCRIPT = '<img src=x onerror="window.misoScript=1">'
 ADD = """type => {

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 
 from ...errors import MisoError
-from ..codes import Codes, Span, Take, as_takes
+from ..codes import Codes, as_takes
+from ..takes import Span, Take
 
 # 2 h 13 min at 12.5 frames per second: larger results are mistakes, refused before they take memory
 MAX_FRAMES = 100_000

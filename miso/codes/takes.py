@@ -1,0 +1,84 @@
+"""Takes and spans: the provenance of codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from ..errors import MisoError
+
+STOPS = ("eos", "limit", "interrupted")
+MAX_FRAMES = 10**7  # limit of what a file may contain: 9 days at 12.5 frames a second
+
+
+def is_int(value: object, low: int, high: int) -> bool:
+    """Whether it is an int from ``low`` to ``high``."""
+    return type(value) is int and low <= value <= high  # a bool is an int to isinstance
+
+
+def is_number(value: Any, low: float, high: float) -> bool:
+    """Whether it is an int or float from ``low`` to ``high``."""
+    return type(value) in (int, float) and low <= value <= high  # NaN is not
+
+
+@dataclass(frozen=True)
+class Span:
+    """The frames of a segment: frames start..end-1 of a take say ``text`` in the voice of ``speaker``.
+
+    Raises MisoError for values of other types or ranges.
+    """
+
+    start: int
+    end: int
+    text: str = ""
+    speaker: int = 0
+
+    def __post_init__(self):
+        if not (is_int(self.start, 0, MAX_FRAMES) and is_int(self.end, self.start, MAX_FRAMES)):
+            raise MisoError(f"A span can't go from frame {self.start!r} to {self.end!r}.")
+        if not isinstance(self.text, str) or not is_int(self.speaker, 0, 2**31):
+            raise MisoError(f"A span needs a text and the number of a speaker, not {self.speaker!r}.")
+
+
+@dataclass(frozen=True)
+class Take:
+    """The provenance of one take: its seed, why it ended, and the segments it consists of."""
+
+    seed: int | None = None
+    stop: str | None = None  # one of STOPS; None if the take was encoded or edited
+    spans: tuple[Span, ...] = ()
+    # the model's log probability (natural logarithm, temperature 1) of codebook 0, mean over the sampled
+    # frames
+    log_probability: float | None = None
+
+    def __post_init__(self):
+        if self.seed is not None and not is_int(self.seed, -(2**63), 2**64):
+            raise MisoError(f"A take's seed must be a whole number, not {self.seed!r}.")
+        if self.stop is not None and self.stop not in STOPS:
+            raise MisoError(f"A take's stop reason must be one of {', '.join(STOPS)}, not {self.stop!r}.")
+        if not all(isinstance(span, Span) for span in self.spans):
+            raise MisoError("A take's spans must be spans.")
+        if self.log_probability is not None and not is_number(self.log_probability, -1e6, 1e6):
+            raise MisoError(f"A take's log probability must be a number, not {self.log_probability!r}.")
+
+
+def take_from_json(take: dict) -> Take:
+    """A take from its description in a codes file.
+
+    Raises MisoError, KeyError or TypeError for anything else.
+    """
+    spans = tuple(Span(**span) for span in take["spans"])
+    return Take(take["seed"], take["stop"], spans, take.get("log_probability"))
+
+
+def join_spans(*groups: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Concatenate spans, merging adjacent ones of the same text and speaker: joining undoes cutting."""
+    joined: list[Span] = []
+    for span in chain(*groups):
+        last = joined[-1] if joined else None
+        if last and (last.end, last.text, last.speaker) == (span.start, span.text, span.speaker):
+            joined[-1] = replace(last, end=span.end)
+        else:
+            joined.append(span)
+    return tuple(joined)
