@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from training.made_up import sound, wav_bytes
+from training.helpers import sound, wav_bytes
 
 from miso.cli import main
 from miso.errors import MisoError

@@ -1,10 +1,10 @@
-"""The listener, and what is taught by it: vocoders, and a codec's encoder."""
+"""The listener, and training with its loss: a vocoder and a codec's encoder."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from training.test_codec import CPU, quiet_run, resumed
+from training.helpers import CPU, assert_same_state, quiet_run, train_in_two_parts
 
 from miso.errors import MisoError
 from miso.training.coded import encode_speech
@@ -25,28 +25,23 @@ def listener(speech, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(speech, tmp_path_factory):
+def codec_and_vocoder(speech, tmp_path_factory):
     """A codec, codes and a vocoder of them."""
-    folder = tmp_path_factory.mktemp("made")
+    folder = tmp_path_factory.mktemp("vocoder")
     save_mimi(codec := folder / "codec.safetensors", random_mimi(TINY_CODEC, 1, "tiny"))
-    coded, setting = (
-        encode_speech(speech, codec, folder / "codes.safetensors", CPU),
-        settings("vocoder", "tiny"),
-    )
-    return (
-        codec,
-        coded,
-        train_vocoder(speech, coded, codec, quiet_run(folder / "vocoder", setting, steps=30), setting, CPU),
-    )
+    coded = encode_speech(speech, codec, folder / "codes.safetensors", CPU)
+    setting = settings("vocoder", "tiny")
+    run = quiet_run(folder / "vocoder", setting, steps=10)
+    return codec, coded, train_vocoder(speech, coded, codec, run, setting, CPU)
 
 
 def test_listener_learns_and_resumes_to_the_bit(speech, listener, tmp_path):
     path, run = listener
     losses = [row["ctc"] for row in run.record["history"] if "ctc" in row]
     assert losses[-1] < 0.7 * losses[0]
-    parts, _ = resumed(lambda run: train_listener(speech, run, TINY, CPU), tmp_path, TINY, 40)
-    a, b = run.load(), parts.load()
-    assert a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
+    assert_same_state(
+        run, train_in_two_parts(lambda run: train_listener(speech, run, TINY, CPU), tmp_path, TINY, 40)
+    )
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
     read = Listener.load(path, CPU)(wave)
     assert (
@@ -66,8 +61,8 @@ def test_sounds_are_as_far_apart_as_they_differ(speech, listener):
     assert silent.grad.isfinite().all()
 
 
-def test_encoder_learns_to_be_understood_and_resumes_to_the_bit(speech, listener, made, tmp_path):
-    codec, _, vocoder = made
+def test_encoder_learns_and_resumes_to_the_bit(speech, listener, codec_and_vocoder, tmp_path):
+    codec, _, vocoder = codec_and_vocoder
     setting = settings("encoder", "tiny")
 
     def train(run):
@@ -76,9 +71,7 @@ def test_encoder_learns_to_be_understood_and_resumes_to_the_bit(speech, listener
     path = train(whole := quiet_run(tmp_path / "whole", setting, steps=30))
     heard = [row["heard"] for row in whole.record["history"] if "heard" in row]
     assert heard[-1] < heard[0]
-    parts, _ = resumed(train, tmp_path / "parts", setting, 30)
-    a, b = whole.load(), parts.load()
-    assert a.keys() == b.keys() and [n for n in a if not torch.equal(a[n], b[n])] == []
+    assert_same_state(whole, train_in_two_parts(train, tmp_path / "parts", setting, 30))
     before, after = load_mimi(codec), load_mimi(path)
     assert (before.config.paths, after.config.paths) == (1, 8)
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
@@ -88,16 +81,16 @@ def test_encoder_learns_to_be_understood_and_resumes_to_the_bit(speech, listener
     )  # codes mean what they meant
 
 
-def test_vocoder_may_have_a_listener(speech, listener, made, tmp_path):
-    codec, coded, vocoder = made
+def test_vocoder_may_have_a_listener(speech, listener, codec_and_vocoder, tmp_path):
+    codec, coded, vocoder = codec_and_vocoder
     setting = settings("vocoder", "tiny")
     run = quiet_run(tmp_path, setting, steps=2)
     train_vocoder(speech, coded, codec, run, setting, CPU, start=vocoder, listener=listener[0])
     assert 0 < run.record["figures"]["held_out_heard"] < 3
 
 
-def test_files_of_another_kind_are_refused(speech, listener, made, tmp_path):
-    codec, _, vocoder = made
+def test_files_of_another_kind_are_refused(speech, listener, codec_and_vocoder, tmp_path):
+    codec, _, vocoder = codec_and_vocoder
     setting = settings("encoder", "tiny")
     with pytest.raises(MisoError, match="not a listener"):
         train_encoder(
