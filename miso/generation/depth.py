@@ -15,7 +15,7 @@ from ..model.sampling import Sampling, draw, uniforms
 from ..progress import Progress
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class DepthSampler:
     """A depth decoder with its own sampling, limited to the first ``codebooks`` (None: all of the model's).
 
@@ -23,19 +23,21 @@ class DepthSampler:
     """
 
     decoder: DepthDecoder
-    sampling: Sampling = Sampling()
-    codebooks: int = None  # type: ignore[assignment]  # an int once __post_init__ has run
+    sampling: Sampling
+    codebooks: int
 
-    def __post_init__(self):
-        available = self.decoder.config.codebooks
-        if self.codebooks is None:
-            object.__setattr__(self, "codebooks", available)
-        if not 1 <= self.codebooks <= available:
+    def __init__(self, decoder: DepthDecoder, sampling: Sampling = Sampling(), codebooks: int | None = None):
+        available = decoder.config.codebooks
+        if codebooks is None:
+            codebooks = available
+        if not 1 <= codebooks <= available:
             raise MisoError(
-                f"codebooks is {self.codebooks}; the depth decoder has {available}.",
+                f"codebooks is {codebooks}; the depth decoder has {available}.",
                 f"Use 1 to {available}.",
                 input="codebooks",
             )
+        for name, value in (("decoder", decoder), ("sampling", sampling), ("codebooks", codebooks)):
+            object.__setattr__(self, name, value)  # frozen
 
     def __call__(self, hidden: Tensor, codes: Tensor, u: Tensor) -> Tensor:
         """Complete frames: hidden [N, D], first codes [N, k >= 1], uniform u [N, K] -> [N, codebooks].

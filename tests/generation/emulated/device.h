@@ -1,5 +1,5 @@
-// A GPU for miso/persistent, in C++: what device.cuh asks of one. A thread is a fiber, which runs until it has to wait; so a read of what hasn't
-// been waited for finds old or spoilt bytes, on every run the same.
+// The functions of device.cuh in C++, for an emulated GPU. A thread is a fiber, which runs until it has to wait. So a
+// read before the wait for its data finds old or invalid bytes, in every run alike.
 #include <csetjmp>
 #include <cmath>
 #include <cstdint>
@@ -22,7 +22,7 @@ typedef long long i64;
 #define __global__
 #define __noinline__
 #define __launch_bounds__(...)
-#define __expf exp_of  // the C library has these names
+#define __expf exp_of  // the C library uses these names
 #define __logf log_of
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
@@ -40,16 +40,18 @@ inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 inline u32 __float_as_uint(float f) { u32 v; memcpy(&v, &f, 4); return v; }
 inline float __uint_as_float(u32 v) { float f; memcpy(&f, &v, 4); return f; }
 
-struct Count { u16 left, count; u32 turn; };  // an mbarrier, and in ``barrier`` a named one
-struct Copy { u8* to; const u8* from; int bytes, all; };  // to nowhere: what waits for those before it is told
+// An mbarrier or a named barrier.
+struct Count { u16 left, count; u32 turn; };
+// An asynchronous copy; ``to`` null: tell the barrier that the copies before it have arrived.
+struct Copy { u8* to; const u8* from; int bytes, all; };
 struct Block { u8* shared; Count named[17]; std::unordered_map<u64*, std::vector<Copy>> copies; };
 struct Warp { u32 said[32][6]; Count together; };
 struct Index { u32 x; };
 struct Fiber {
     ucontext_t context;  // where it starts
-    jmp_buf at;          // where it goes on
+    jmp_buf at;          // where it continues
     bool started, done;
-    const u32* turn;     // it waits while *turn is ``old``; null: it doesn't
+    const u32* turn;     // it waits while *turn is ``old``; null: it doesn't wait
     u32 old;
     Index thread, block;
     Block* in;
@@ -64,7 +66,8 @@ static jmp_buf outside;
 #define gridDim grid
 #define blockDim threads
 #define memory (running->in->shared)
-inline void others() {  // let other fibers run; not swapcontext, which makes a system call
+// Let other fibers run. swapcontext would make a system call each time.
+inline void others() {
     if (!_setjmp(running->at)) _longjmp(outside, 1);
 }
 inline void wrong(const char* what) { fprintf(stderr, "emulated GPU: %s\n", what); abort(); }
@@ -106,7 +109,8 @@ DEVICE void fetches_tell(u64* barrier) {
 }
 DEVICE void wait_turn(u64* barrier, u32 turn) {
     Count& t = *(Count*)barrier;
-    for (auto& copies = running->in->copies; t.turn == turn;) {  // what is fetched arrives when somebody waits for it, and no sooner
+    // Copies arrive when a fiber waits for them, and not earlier.
+    for (auto& copies = running->in->copies; t.turn == turn;) {
         auto found = copies.find(barrier);
         if (found != copies.end()) {
             for (const Copy& c : found->second)
@@ -151,7 +155,7 @@ inline float of_e4m3(u32 v) {
 }
 DEVICE u32 e4m3_to_fp16(u32 two) { return to_fp16(of_e4m3(two & 255)) | (u32)to_fp16(of_e4m3(two >> 8 & 255)) << 16; }
 
-// each lane says something, and then hears what all have said
+// Exchange values between the lanes of a warp.
 template <class F> inline auto among(const u32 (&own)[6], F heard) {
     Warp& w = *running->warp;
     memcpy(w.said[threadIdx.x & 31], own, sizeof own);
@@ -166,7 +170,7 @@ DEVICE float from_lane(float v, int lane) { return among({__float_as_uint(v)}, [
 DEVICE float from_lane_xor(float v, int other) { return from_lane(v, (threadIdx.x & 31) ^ other); }
 DEVICE float from_lane_below(float v, int by) { int lane = threadIdx.x & 31; return from_lane(v, lane >= by ? lane - by : lane); }
 
-// d [16 x 8] += a [16 x 16] b [16 x 8], its parts spread over the lanes as mma.m16n8k16 has them
+// d [16 x 8] += a [16 x 16] b [16 x 8], distributed over the lanes as in mma.m16n8k16
 template <class F> inline void product(float (&d)[4], const uint4& a, u32 b0, u32 b1, F number) {
     int lane = threadIdx.x & 31;
     among({a.x, a.y, a.z, a.w, b0, b1}, [&](auto& said) {
