@@ -1,4 +1,4 @@
-"""Codecs with random weights: a small one for most tests, and one of the published size for comparisons with the originals."""
+"""Codecs with random weights: a small one for most tests, and one of the published size."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def full():
 
 @pytest.fixture(scope="session")
 def full_file(full, tmp_path_factory):
-    """The published layout, named and without our metadata as if it came from Kyutai."""
+    """A file like Kyutai's: published layout and name, without our metadata."""
     from safetensors.torch import save_file
 
     from miso.vocoders.mimi.weights import published_tensors

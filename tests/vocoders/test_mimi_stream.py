@@ -1,8 +1,9 @@
-"""Decoding in chunks of any size, several streams at once, in flat memory."""
+"""Decoding in chunks of any size, several streams at once, in constant memory."""
 
 import dataclasses
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,25 +33,38 @@ def ragged(total, seed=3):
 
 
 @pytest.fixture(scope="module")
-def long(full):
-    """400 frames of the published size, decoded in a single pass."""
-    codes = torch.randint(0, 2048, (1, 32, 400), generator=torch.Generator().manual_seed(11))
-    return codes, full.decode(codes, chunk=400)
+def decoded(full):
+    """``decoded(frames)``: codes of the published size, and their waveform decoded in a single pass."""
+
+    @cache
+    def decode(frames):
+        codes = torch.randint(0, 2048, (1, 32, frames), generator=torch.Generator().manual_seed(11))
+        return codes, full.decode(codes, chunk=frames)
+
+    return decode
 
 
-@pytest.mark.parametrize("sizes", [1, 3, 25, ragged(400)], ids=["1", "3", "25", "ragged"])
-def test_chunks_give_the_whole_at_the_published_size(full, long, sizes):
-    codes, whole = long
+@pytest.mark.parametrize(
+    "frames, sizes",
+    [
+        (150, ragged(150)),  # 300 tokens: past the window of 250
+        *(pytest.param(400, sizes, marks=pytest.mark.slow) for sizes in (1, 3, 25, ragged(400))),
+    ],
+    ids=["ragged", "1", "3", "25", "long"],
+)
+def test_chunks_give_the_whole_at_the_published_size(full, decoded, frames, sizes):
+    codes, whole = decoded(frames)
     assert (in_chunks(full, codes, sizes) - whole).abs().max() <= TOLERANCE
+    assert whole.shape == (1, 1, frames * 1920) and whole.dtype == torch.float32
 
 
-def test_whole_decode_is_a_single_pass(full, long):
-    codes, whole = long
+@pytest.mark.slow
+def test_decode_gives_the_same_as_a_single_pass(full, decoded):
+    codes, whole = decoded(400)
     assert (full.decode(codes) - whole).abs().max() <= TOLERANCE
-    assert whole.shape == (1, 1, 400 * 1920) and whole.dtype == torch.float32
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(sizes=st.lists(st.integers(1, 23), min_size=1, max_size=8))
 def test_any_chunks_give_the_whole(small, sizes):
     codes = torch.randint(0, 64, (2, 8, sum(sizes)), generator=torch.Generator().manual_seed(sum(sizes)))
@@ -59,7 +73,7 @@ def test_any_chunks_give_the_whole(small, sizes):
     assert (small.decode(codes) - whole).abs().max() <= TOLERANCE
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(sizes=st.lists(st.integers(1, 23), min_size=1, max_size=5))
 def test_any_chunks_encode_to_the_same_codes(small, sizes):
     wave = torch.randn(2, 1, 1920 * sum(sizes), generator=torch.Generator().manual_seed(sum(sizes)))
@@ -71,7 +85,7 @@ def test_any_chunks_encode_to_the_same_codes(small, sizes):
 
 
 def test_the_window_matters_and_is_kept(small, draw):
-    """Else the comparisons past the window would compare nothing."""
+    """Otherwise comparisons past the window would prove nothing."""
     wide = Mimi(dataclasses.replace(small.config, window=40))
     wide.load_state_dict(small.state_dict())
     codes, samples = draw(small, 60), 10 * 1920  # 20 tokens, a window
@@ -80,7 +94,7 @@ def test_the_window_matters_and_is_kept(small, draw):
     assert difference[..., samples:].max() > 100 * TOLERANCE
 
 
-def test_streams_and_whole_decodes_do_not_disturb_one_another(small, draw):
+def test_streams_and_whole_decodes_are_independent(small, draw):
     first, second = draw(small, 40), draw(small, 40)
     states, parts = [None, None], [[], []]
     for t in range(40):
@@ -93,7 +107,7 @@ def test_streams_and_whole_decodes_do_not_disturb_one_another(small, draw):
         assert (torch.cat(waves, -1) - small.decode(codes)).abs().max() <= TOLERANCE
 
 
-def test_a_state_kept_is_a_point_to_return_to(small, draw):
+def test_a_saved_state_can_be_restored(small, draw):
     codes = draw(small, 40)
     _, state = small.decode_step(codes[..., :30])
     one, _ = small.decode_step(codes[..., 30:], state)
@@ -127,7 +141,7 @@ def test_encoding_a_beginning_gives_the_beginning_of_the_codes(small):
     assert torch.equal(small.encode(wave, codebooks=3), codes[:, :3])
 
 
-def test_progress_counts_frames_and_may_stop(small, draw):
+def test_progress_counts_frames_and_may_interrupt(small, draw):
     seen = []
     small.decode(draw(small, 60), progress=lambda done, total: seen.append((done, total)))
     assert seen == [(25, 60), (50, 60), (60, 60)]
@@ -140,29 +154,36 @@ def test_progress_counts_frames_and_may_stop(small, draw):
 
 
 MEMORY = """
-import re, torch
+import re, sys, torch
 from miso.vocoders.mimi import MimiConfig, random_mimi
 torch.set_num_threads(1)
-sizes = dict(filters=16, dim=64, heads=1, encoder_layers=1, decoder_layers=1, ff=64, codebooks=4, codebook_dim=16)
-mimi = random_mimi(MimiConfig(**sizes))
-for work, axes in ((mimi.decode, (1, 4, 1)), (mimi.encode, (1, 1, 1920))):
-    for frames in (750, 7500):
-        work(torch.zeros(*axes[:2], axes[2] * frames, dtype=torch.int64 if work == mimi.decode else torch.float32))
-        print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024)
+sizes = dict(filters=16, dim=64, heads=1, encoder_layers=1, decoder_layers=1, ff=64)
+mimi = random_mimi(MimiConfig(**sizes, codebooks=4, codebook_dim=16))
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+for work in (mimi.decode, mimi.encode):
+    for frames in map(int, sys.argv[1:]):
+        decoding = work == mimi.decode
+        work(torch.zeros(1, 4, frames, dtype=torch.int64) if decoding else torch.zeros(1, 1, 1920 * frames))
+        print(peak())
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads a process's peak memory from /proc")
-def test_memory_does_not_grow_with_length():
-    """Ten minutes take no more than one, beyond the sound itself. One pass would take 900 MB more at this size."""
-    # not from getrusage: its peak would begin with that of this process
-    result = subprocess.run(
-        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+@pytest.mark.parametrize("frames", [250, pytest.param(750, marks=pytest.mark.slow)])
+def test_memory_does_not_grow_with_length(frames):
+    """A sound ten times as long takes no more memory, besides the samples.
+
+    A single pass would take 300 MB more for 2500 frames, and 900 MB for 7500.
+    """
+    # not getrusage: its peak would include that of this process
+    command = [sys.executable, "-c", MEMORY, str(frames), str(10 * frames)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     decode_1, decode_10, encode_1, encode_10 = map(float, result.stdout.split())
-    sound = 9 * 60 * 24_000 * 4 / 2**20  # MB by which ten minutes of samples exceed one
+    sound = 9 * frames * 1920 * 4 / 2**20  # MB of samples by which the longer sound exceeds the shorter one
     print(
-        f"\npeak MB: decoding {decode_1:.0f}, {decode_10:.0f}, encoding {encode_1:.0f}, {encode_10:.0f}; the sound {sound:.0f}"
+        f"\npeak MB: decoding {decode_1:.0f}, {decode_10:.0f}, encoding {encode_1:.0f}, {encode_10:.0f}; "
+        f"samples {sound:.0f}"
     )
     assert decode_10 - decode_1 < sound + 16
-    assert encode_10 - decode_1 < 2 * sound + 16  # a padded copy may stand beside it
+    assert encode_10 - decode_1 < 2 * sound + 16  # there may be a padded copy of it

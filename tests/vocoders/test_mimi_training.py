@@ -1,4 +1,4 @@
-"""The codec as something to train: gradients reach every weight through the bottleneck."""
+"""Training the codec: gradients reach every weight through the quantizer."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def test_reconstruction_alone_leaves_the_codebooks(small):
     assert mimi.quantizer.acoustic.tables.grad is None
 
 
-def test_training_sees_what_encoding_and_decoding_give(small):
+def test_training_gives_what_encoding_and_decoding_give(small):
     wave = 0.1 * torch.randn(1, 1, 30 * 1920, generator=torch.Generator().manual_seed(1))
     for codebooks in (8, 3, 1):
         with torch.no_grad():
@@ -60,39 +60,30 @@ def test_a_few_steps_lower_the_loss(small):
 
 def test_a_search_along_all_paths_finds_the_nearest_codes():
     torch.manual_seed(0)
-    part = ResidualQuantizer(MimiConfig(dim=16, codebook_dim=4, codebook_size=10), 2, True).requires_grad_(
-        False
-    )
+    part = ResidualQuantizer(MimiConfig(dim=16, codebook_dim=4, codebook_size=10), 2, True)
+    part.requires_grad_(False)
     torch.nn.init.normal_(part.tables)
     latent = torch.randn(2, 16, 20)
     x = part.input_proj(latent).transpose(1, 2)  # [B, T, C]
     sums = (part.tables[0][:, None] + part.tables[1]).flatten(0, 1)
     best = torch.cdist(x, sums).argmin(2)
     found = part.encode(latent, 2, paths=10)
-    assert torch.equal(found, torch.stack((best // 10, best % 10), 1)) and torch.equal(
-        part.encode(latent, 1, paths=10), found[:, :1]
-    )
+    assert torch.equal(found, torch.stack((best // 10, best % 10), 1))
+    assert torch.equal(part.encode(latent, 1, paths=10), found[:, :1])
 
-    def off(codes):
+    def error(codes):
         return (x - part.tables[0][codes[:, 0]] - part.tables[1][codes[:, 1]]).square().mean()
 
-    assert off(found) < off(part.encode(latent, 2, paths=2)) < off(part.encode(latent, 2))
+    assert error(found) < error(part.encode(latent, 2, paths=2)) < error(part.encode(latent, 2))
 
 
-def test_a_codec_that_searches_is_of_the_same_sizes(small, tmp_path):
+def test_a_codec_that_searches_has_the_same_sizes(small, tmp_path):
     searching = Mimi(replace(small.config, paths=8))
     searching.load_state_dict(small.state_dict())
     save_mimi(tmp_path / "codec.safetensors", searching, "small")
-    loaded, wave = (
-        load_mimi(tmp_path / "codec.safetensors"),
-        0.1 * torch.randn(1, 1, 30 * 1920, generator=torch.Generator().manual_seed(2)),
-    )
+    loaded = load_mimi(tmp_path / "codec.safetensors")
+    wave = 0.1 * torch.randn(1, 1, 30 * 1920, generator=torch.Generator().manual_seed(2))
     ours, theirs = loaded.encode(wave), small.encode(wave)
-    assert (
-        loaded.config == small.config and loaded.config.paths == 8
-    )  # what is made for the codes of one serves the other
-    assert (
-        torch.equal(ours[:, 0], theirs[:, 0])
-        and not torch.equal(ours, theirs)
-        and torch.equal(loaded.decode(theirs), small.decode(theirs))
-    )
+    assert loaded.config == small.config and loaded.config.paths == 8  # its codes are codes of the same codec
+    assert torch.equal(ours[:, 0], theirs[:, 0]) and not torch.equal(ours, theirs)
+    assert torch.equal(loaded.decode(theirs), small.decode(theirs))

@@ -1,8 +1,8 @@
-"""The source-filter vocoder: streams what it decodes, at any chunk size; its files say what they are."""
+"""The source-filter vocoder: streams are exact at any chunk size, and files identify themselves."""
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miso.checkpoints.find import find_codec, find_vocoder
@@ -40,6 +40,7 @@ def vocoder(file):
     return load_vocoder("source-filter", file)
 
 
+@settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(1, 12), min_size=1, max_size=8))
 def test_a_stream_gives_what_decoding_gives(vocoder, small, cuts):
     frames = sum(cuts)
@@ -48,25 +49,22 @@ def test_a_stream_gives_what_decoding_gives(vocoder, small, cuts):
     for part in codes.split(cuts, 2):
         parts.append(stream.push(part))
         sent += part.shape[2]
-        assert (
-            sum(p.shape[2] for p in parts) == sent * 1920 - vocoder.look_ahead
-        )  # it says what it holds back
+        assert sum(p.shape[2] for p in parts) == sent * 1920 - vocoder.look_ahead
     wave = torch.cat((*parts, stream.flush()), 2)
     assert vocoder.exact_streaming and wave.shape == whole.shape == (2, 1, frames * 1920)
     assert torch.equal(wave, whole) and stream.flush().shape == (2, 1, 0)
-    assert torch.equal(
-        stream.push(codes[:, :, :1]), whole[..., : 1920 - vocoder.look_ahead]
-    )  # after a flush, a new sound
+    # after a flush, a new sound begins
+    assert torch.equal(stream.push(codes[:, :, :1]), whole[..., : 1920 - vocoder.look_ahead])
 
 
-def test_what_is_trained_is_what_speaks(vocoder):
+def test_the_trained_module_gives_what_decoding_gives(vocoder):
     codes = torch.randint(0, 64, (1, 8, 30), generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         wave = vocoder.module(codes)[0]
     assert (wave - vocoder.decode(codes)).norm() < 1e-3 * wave.norm()
 
 
-def test_progress_is_told_and_may_stop_it(vocoder):
+def test_progress_counts_frames_and_may_interrupt(vocoder):
     codes, seen = torch.zeros(1, 8, 130, dtype=torch.int64), []
     vocoder.decode(codes, lambda done, total: seen.append((done, total)))
     assert seen == [(0, 130), (50, 130), (100, 130), (130, 130)]
@@ -78,19 +76,18 @@ def test_progress_is_told_and_may_stop_it(vocoder):
         vocoder.decode(codes, interrupt)
 
 
-def test_it_hears_nothing_later_than_it_says(vocoder):
+def test_look_ahead_is_as_declared(vocoder):
     codes = torch.randint(0, 64, (1, 8, 9), generator=torch.Generator().manual_seed(4))
     other = codes.clone()
     other[..., 6:] = 5
     a, b = vocoder.decode(codes), vocoder.decode(other)
     settled = 6 * 1920 - vocoder.look_ahead
-    assert torch.equal(a[..., :settled], b[..., :settled]) and not torch.allclose(
-        a[..., settled:], b[..., settled:]
-    )
+    assert torch.equal(a[..., :settled], b[..., :settled])
+    assert not torch.allclose(a[..., settled:], b[..., settled:])
 
 
-def test_an_open_filter_lets_its_source_through(small):
-    """Nothing is scaled, delayed, or cut at the joins of windows; and the pulses come at the pitch."""
+def test_an_open_filter_passes_its_source(small):
+    """Windows neither scale, delay nor cut the source, and pulses have the given pitch."""
     net = SourceFilter(small.config, SIZES)
     for layer in (net.filters, net.pitch):
         torch.nn.init.zeros_(layer.weight)
@@ -108,7 +105,7 @@ def test_an_open_filter_lets_its_source_through(small):
     assert 0.9 < source[0].square().mean(1).sqrt().min() < source[0].square().mean(1).sqrt().max() < 1.1
 
 
-def test_filters_ring_only_afterwards():
+def test_filters_are_causal():
     levels = torch.randn(3, 121, generator=torch.Generator().manual_seed(0)).cumsum(1) * 0.1
     spectrum = _minimum_phase(levels)
     assert torch.allclose(spectrum.abs(), levels.exp(), rtol=1e-4)
@@ -117,7 +114,7 @@ def test_filters_ring_only_afterwards():
     assert (energy[:, 120:].sum(1) < 0.1 * plain[:, 120:].sum(1)).all()
 
 
-def test_the_file_says_what_it_is(file, small_file, vocoder, small, tmp_path, draw):
+def test_a_file_identifies_itself(file, small_file, vocoder, small, tmp_path, draw):
     assert (
         load_vocoder("auto", file).name == "source-filter" and load_vocoder("auto", small_file).name == "mimi"
     )
@@ -131,15 +128,14 @@ def test_the_file_says_what_it_is(file, small_file, vocoder, small, tmp_path, dr
     codes = draw(small, 6)
     save_source_filter(tmp_path / "half.safetensors", vocoder.module, torch.bfloat16)
     half = load_vocoder("source-filter", tmp_path / "half.safetensors")
-    assert half.decode(codes).norm() / vocoder.decode(codes).norm() == pytest.approx(
-        1, abs=0.02
-    )  # rounded pitch: not sample for sample
+    # rounded pitch: not sample for sample
+    assert half.decode(codes).norm() / vocoder.decode(codes).norm() == pytest.approx(1, abs=0.02)
     assert half.decode(codes[:, :3]).shape == (1, 1, 6 * 1920)
     with pytest.raises(MisoError, match="can't encode"):
         vocoder.encode(torch.zeros(1, 1, 1920))
 
 
-def test_it_comes_before_the_codec_whose_codes_it_takes(file, small_file, tmp_path):
+def test_it_is_found_before_the_codec_of_its_codes(file, small_file, tmp_path):
     for source in (file, small_file):
         (tmp_path / source.name).write_bytes(source.read_bytes())
     assert find_vocoder("mimi-small", tmp_path, tmp_path / "models").name == "vocoder.safetensors"

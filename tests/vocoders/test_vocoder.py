@@ -1,4 +1,4 @@
-"""The protocol, the one check, the registry, and the backends that stand on other packages."""
+"""The interface of vocoders, checks of codes, the registry, and the backends of other packages."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def test_importing_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_a_vocoder_says_what_it_is(vocoder):
+def test_a_vocoder_describes_itself(vocoder):
     assert (vocoder.name, vocoder.codec, vocoder.sample_rate, vocoder.frame_rate, vocoder.frame_size) == (
         "mimi",
         "mimi-small",
@@ -66,9 +66,9 @@ def test_all_backends_agree_on_the_same_file(name, vocoder, small, small_file, t
 
 
 @pytest.mark.parametrize("name", ["mimi", "moshi"])
-def test_streams_at_once_keep_to_themselves(name, small, small_file, vocoder, draw):
+def test_simultaneous_streams_are_independent(name, small, small_file, vocoder, draw):
     candidate = backend(name, small_file)
-    frames = 9  # 18 tokens: within the window of 20, as far as moshi's stream is exact
+    frames = 9  # 18 tokens, within the window of 20, where moshi's stream is exact
     first, second = draw(small, frames, batch=2), draw(small, frames)
     one, other = candidate.stream(2), candidate.stream()
     waves = []
@@ -79,10 +79,10 @@ def test_streams_at_once_keep_to_themselves(name, small, small_file, vocoder, dr
     for i, codes in enumerate((first, second)):
         assert ends[i].shape == (len(codes), 1, 0)
         assert (torch.cat([pair[i] for pair in waves], -1) - vocoder.decode(codes)).abs().max() <= 1e-4
-    assert (one.push(first) - vocoder.decode(first)).abs().max() <= 1e-4  # after a flush, a new sound
+    assert (one.push(first) - vocoder.decode(first)).abs().max() <= 1e-4  # after a flush, a new sound begins
 
 
-def test_moshis_stream_does_not_claim_to_be_exact(small, small_file, vocoder, draw):
+def test_the_stream_of_moshi_is_declared_inexact(small, small_file, vocoder, draw):
     candidate = backend("moshi", small_file)
     assert not candidate.exact_streaming
     codes = draw(small, 40)
@@ -92,7 +92,7 @@ def test_moshis_stream_does_not_claim_to_be_exact(small, small_file, vocoder, dr
     assert (exact - vocoder.decode(codes)).abs().max() <= 1e-4 < (theirs - exact).abs().max()
 
 
-def test_transformers_moves_and_casts_whole_and_refuses_what_it_cannot(small, small_file, draw, vocoder):
+def test_transformers_moves_and_casts_completely(small, small_file, draw, vocoder):
     candidate = backend("transformers", small_file)
     with pytest.raises(MisoError, match="can't decode a stream.*'mimi'"):
         candidate.stream()
@@ -104,7 +104,7 @@ def test_transformers_moves_and_casts_whole_and_refuses_what_it_cannot(small, sm
         candidate.encode(torch.zeros(1, 1, 1920))
 
 
-def test_optional_packages_are_asked_for_in_words(monkeypatch, small_file):
+def test_missing_packages_are_explained(monkeypatch, small_file):
     monkeypatch.setitem(sys.modules, "moshi", None)
     monkeypatch.setitem(sys.modules, "moshi.models", None)
     with pytest.raises(MisoError, match="pip install --no-deps moshi"):
@@ -122,7 +122,7 @@ def test_optional_packages_are_asked_for_in_words(monkeypatch, small_file):
         load_vocoder("transformers", small_file)
 
 
-def test_the_registry_knows_its_names_and_takes_more(small_file, vocoder):
+def test_the_registry_lists_backends_and_accepts_more(small_file, vocoder):
     assert list(backends())[:5] == ["auto", "mimi", "source-filter", "moshi", "transformers"]
     with pytest.raises(
         MisoError, match="no vocoder backend 'wavenet'.*auto, mimi, source-filter, moshi, transformers"
@@ -146,7 +146,7 @@ def test_the_registry_knows_its_names_and_takes_more(small_file, vocoder):
         (torch.zeros(1, 9, 5, dtype=torch.int64), "9 codebooks.*at most 8"),
     ],
 )
-def test_codes_of_a_wrong_shape_or_kind_are_refused(vocoder, codes, words):
+def test_codes_of_a_wrong_shape_or_dtype_are_refused(vocoder, codes, words):
     for attempt in (
         lambda: check_codes(vocoder, codes),
         lambda: vocoder.decode(codes),
@@ -177,7 +177,7 @@ def test_codes_of_another_codec_or_rate_are_refused(vocoder):
         decode_codes(vocoder, Codes(codes, [5], "mimi-small"))
 
 
-def test_takes_end_where_they_end(vocoder, small, draw):
+def test_each_take_is_decoded_to_its_length(vocoder, small, draw):
     tensor = draw(small, 30, batch=3)
     codes = Codes(tensor, [30, 12, 0], "mimi-small", codebook_size=64)
     wave, samples = decode_codes(vocoder, codes)
@@ -188,8 +188,8 @@ def test_takes_end_where_they_end(vocoder, small, draw):
     assert wave[1, 0, 12 * 1920 - 1] != 0  # to the last sample
 
 
-def test_padding_may_hold_anything(vocoder, small, draw):
-    """A container made elsewhere: what lies beyond a take's end is no code of it."""
+def test_padding_is_ignored(vocoder, small, draw):
+    """A container made elsewhere may have anything beyond the end of a take."""
     tensor = draw(small, 10, batch=2)
     tensor[1, :, 4:] = 2050
     codes = SimpleNamespace(
@@ -211,7 +211,7 @@ def test_padding_may_hold_anything(vocoder, small, draw):
         (torch.full((1, 1, 1920), float("nan")), "not numbers"),
     ],
 )
-def test_sound_that_cannot_be_encoded_is_refused(vocoder, wave, words):
+def test_audio_that_cannot_be_encoded_is_refused(vocoder, wave, words):
     with pytest.raises(MisoError, match=words):
         vocoder.encode(wave)
 
@@ -221,8 +221,8 @@ def test_a_wrong_number_of_codebooks_is_refused(vocoder):
         vocoder.encode(torch.zeros(1, 1, 1920), codebooks=9)
 
 
-def test_a_vocoder_of_ones_own_needs_little(small):
-    """Decoding is all that must be written; the check comes with it, and what it can't do it says."""
+def test_a_custom_vocoder_implements_only_decoding(small):
+    """Checks of codes are inherited, and streaming and encoding are refused."""
 
     class Silence(Vocoder):
         name, codec = "silence", "mimi-small"
