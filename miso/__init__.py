@@ -13,7 +13,8 @@ __version__ = "0.1.0"
 def lazy_names(
     package: str, **modules: str
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """``__getattr__``, ``__dir__`` and ``__all__`` of a package that imports its public names on first use (PEP 562).
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a package that imports its public names on first use
+    (PEP 562).
 
     ``modules`` maps each module of the package to the names it provides, separated by spaces.
     """

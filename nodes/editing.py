@@ -11,9 +11,9 @@ from ..miso.errors import MisoError
 from ..miso.vocoders import coded_silence
 from . import sockets
 from .memory import Part, on_device
+from .parts import FRAMES, codes_input, codes_output, start_input
 from .sockets import CATEGORY, name_errors
 
-FRAMES = 1_000_000
 _silences: WeakKeyDictionary[Part, Codes] = WeakKeyDictionary()
 
 
@@ -42,69 +42,6 @@ def _range(start: int, frames: int) -> tuple[int, int | None]:
     return start, start + frames if frames and start + frames else None
 
 
-def _codes_input() -> io.Input:
-    return sockets.Codes.Input("codes", tooltip="The codes to change. Several takes are all changed alike.")
-
-
-def _start_input(
-    tooltip: str = "First frame of the range; 12.5 frames a second. Negative counts from the end.",
-) -> io.Input:
-    return io.Int.Input("start", default=0, min=-FRAMES, max=FRAMES, tooltip=tooltip)
-
-
-def _output(id: str, name: str = "codes", tooltip: str = "The changed codes.") -> io.Output:
-    return sockets.Codes.Output(id, display_name=name, tooltip=tooltip)
-
-
-class PickTake(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MisoPickTake",
-            display_name="Pick Take",
-            category=CATEGORY,
-            description="Picks one of several takes, cut to its own length.",
-            inputs=[
-                sockets.Codes.Input("codes", tooltip="Codes with several takes."),
-                io.Int.Input("take", default=0, min=-64, max=63, tooltip="0 is the first take, -1 the last."),
-            ],
-            outputs=[_output("picked", tooltip="The picked take.")],
-        )
-
-    @classmethod
-    @name_errors
-    def execute(cls, codes: Codes, take: int):
-        return io.NodeOutput(codes.take(take))
-
-
-class TrimCodes(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MisoTrimCodes",
-            display_name="Trim Codes",
-            category=CATEGORY,
-            description="Keeps a range of frames of each take (12.5 frames a second).",
-            inputs=[
-                _codes_input(),
-                _start_input("First frame to keep. Negative counts from the end."),
-                io.Int.Input(
-                    "frames",
-                    default=0,
-                    min=0,
-                    max=FRAMES,
-                    tooltip="Number of frames to keep; 0 keeps all to the end.",
-                ),
-            ],
-            outputs=[_output("trimmed")],
-        )
-
-    @classmethod
-    @name_errors
-    def execute(cls, codes: Codes, start: int, frames: int):
-        return io.NodeOutput(editing.trim(codes, start, frames or None))
-
-
 class SpliceCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -115,7 +52,7 @@ class SpliceCodes(io.ComfyNode):
             description="Inserts codes into others, or appends them. Decode the result once: the vocoder "
             "then smooths the seam.",
             inputs=[
-                _codes_input(),
+                codes_input(),
                 sockets.Codes.Input("other", tooltip="Codes to insert: one take, or as many takes as codes."),
                 io.Int.Input(
                     "at",
@@ -125,35 +62,13 @@ class SpliceCodes(io.ComfyNode):
                     tooltip="Insert before this frame; -1 appends at the end.",
                 ),
             ],
-            outputs=[_output("spliced")],
+            outputs=[codes_output("spliced")],
         )
 
     @classmethod
     @name_errors
     def execute(cls, codes: Codes, other: Codes, at: int):
         return io.NodeOutput(editing.splice(codes, other, None if at < 0 else at))
-
-
-class KeepCodebooks(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MisoKeepCodebooks",
-            display_name="Keep Codebooks",
-            category=CATEGORY,
-            description="Keeps the first codebooks only: coarser sound, or codes for a vocoder that takes "
-            "fewer codebooks.",
-            inputs=[
-                _codes_input(),
-                io.Int.Input("count", default=8, min=1, max=32, tooltip="Number of codebooks to keep."),
-            ],
-            outputs=[_output("kept")],
-        )
-
-    @classmethod
-    @name_errors
-    def execute(cls, codes: Codes, count: int):
-        return io.NodeOutput(editing.keep_codebooks(codes, count))
 
 
 class DeleteCodes(io.ComfyNode):
@@ -165,8 +80,8 @@ class DeleteCodes(io.ComfyNode):
             category=CATEGORY,
             description="Deletes a range of frames from each take.",
             inputs=[
-                _codes_input(),
-                _start_input(),
+                codes_input(),
+                start_input(),
                 io.Int.Input(
                     "frames",
                     default=1,
@@ -175,7 +90,7 @@ class DeleteCodes(io.ComfyNode):
                     tooltip="Number of frames to delete; 0 deletes all to the end.",
                 ),
             ],
-            outputs=[_output("edited")],
+            outputs=[codes_output("edited")],
         )
 
     @classmethod
@@ -193,7 +108,7 @@ class InsertSilence(io.ComfyNode):
             category=CATEGORY,
             description="Inserts a pause: silence encoded by the codec, or a quiet stretch of other codes.",
             inputs=[
-                _codes_input(),
+                codes_input(),
                 io.Int.Input(
                     "at",
                     default=0,
@@ -219,7 +134,7 @@ class InsertSilence(io.ComfyNode):
                     tooltip="Or codes of a quiet stretch, repeated as often as needed.",
                 ),
             ],
-            outputs=[_output("edited")],
+            outputs=[codes_output("edited")],
         )
 
     @classmethod
@@ -251,14 +166,14 @@ class RepeatCodes(io.ComfyNode):
             category=CATEGORY,
             description="Repeats a range of frames right after itself.",
             inputs=[
-                _codes_input(),
-                _start_input(),
+                codes_input(),
+                start_input(),
                 io.Int.Input(
                     "frames", default=12, min=1, max=FRAMES, tooltip="Length of the range in frames."
                 ),
                 io.Int.Input("times", default=1, min=0, max=1000, tooltip="Number of repetitions."),
             ],
-            outputs=[_output("edited")],
+            outputs=[codes_output("edited")],
         )
 
     @classmethod
@@ -277,11 +192,11 @@ class ReplaceCodebooks(io.ComfyNode):
             description="Copies codebooks of a range of frames from other codes. Codebook 0 carries words "
             "and rhythm; the others carry the detail of the sound.",
             inputs=[
-                _codes_input(),
+                codes_input(),
                 sockets.Codes.Input(
                     "other", tooltip="Codes to copy from: one take, or as many takes as codes."
                 ),
-                _start_input(),
+                start_input(),
                 io.Int.Input(
                     "frames", default=12, min=1, max=FRAMES, tooltip="Length of the range in frames."
                 ),
@@ -301,7 +216,7 @@ class ReplaceCodebooks(io.ComfyNode):
                     tooltip="Frame of the other codes where copying starts. Negative counts from the end.",
                 ),
             ],
-            outputs=[_output("edited")],
+            outputs=[codes_output("edited")],
         )
 
     @classmethod
@@ -312,42 +227,4 @@ class ReplaceCodebooks(io.ComfyNode):
         )
 
 
-class Prefix(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MisoPrefix",
-            display_name="Prefix",
-            category=CATEGORY,
-            description="The beginning of a take, to be continued by a sampler. Give that sampler another "
-            "seed to hear another ending.",
-            inputs=[
-                sockets.Codes.Input("codes", tooltip="The take whose beginning is kept."),
-                io.Int.Input(
-                    "frames",
-                    default=-12,
-                    min=-FRAMES,
-                    max=FRAMES,
-                    tooltip="Number of frames to keep. A negative number drops that many at the end.",
-                ),
-            ],
-            outputs=[_output("prefix", "prefix", "For a Backbone Sampler's prefix.")],
-        )
-
-    @classmethod
-    @name_errors
-    def execute(cls, codes: Codes, frames: int):
-        return io.NodeOutput(editing.prefix(codes, frames))
-
-
-NODES = [
-    PickTake,
-    TrimCodes,
-    SpliceCodes,
-    KeepCodebooks,
-    DeleteCodes,
-    InsertSilence,
-    RepeatCodes,
-    ReplaceCodebooks,
-    Prefix,
-]
+NODES = [SpliceCodes, DeleteCodes, InsertSilence, RepeatCodes, ReplaceCodebooks]

@@ -10,8 +10,8 @@ from ..miso.checkpoints.fit import choose_precision
 from ..miso.checkpoints.summary import CheckpointSummary
 from ..miso.vocoders import DEFAULT, backends, load_vocoder
 from . import folders, sockets
+from .depth import Depth
 from .memory import Part
-from .sampling import Depth
 from .sockets import CATEGORY, name_errors, show_on_node
 from .store import checkpoint_notes
 

@@ -1,97 +1,26 @@
-"""Depth Decoder, Backbone Sampler and Depth Redecode."""
+"""Backbone Sampler."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 import comfy.model_management as mm
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
 from ..miso.codes.codes import Codes
-from ..miso.codes.hidden import Hidden
-from ..miso.generation.depth import DepthSampler, redecode
 from ..miso.generation.keys import codes_key
 from ..miso.generation.loop import FrameLoop
 from ..miso.model.config import ModelConfig
-from ..miso.model.networks import DepthDecoder as DepthNetwork
 from ..miso.model.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
 from ..miso.text.conditioning import Conditioning
 from . import sockets
+from .depth import SEED_MAX, Depth, sampling_inputs
 from .memory import Part, on_device, progress
 from .preview import Preview, send_kept, stream_for
 from .sockets import CATEGORY, name_errors
 from .store import store
 
-SEED_MAX = 2**63 - 1
 _interruptions: Counter[str] = Counter()  # by node id
-
-
-@dataclass(frozen=True)
-class Depth:
-    """The value of a MISO_DEPTH socket: the decoder's weights, and the settings of a Depth Decoder block."""
-
-    part: Part
-    sampling: Sampling | None = None
-    codebooks: int | None = None
-
-    def sampler(self, decoder: DepthNetwork, default: Sampling) -> DepthSampler:
-        codebooks = self.codebooks and min(self.codebooks, decoder.config.codebooks)
-        return DepthSampler(decoder, self.sampling or default, codebooks)
-
-
-def _sampling_inputs() -> list:
-    return [
-        io.Float.Input(
-            "temperature",
-            default=0.9,
-            min=0.0,
-            max=5.0,
-            step=0.01,
-            tooltip="Lower is steadier, higher livelier; 0 always takes the likeliest code. 0.9 for Miso 8B "
-            "and CSM, 0.25 for nano.",
-        ),
-        io.Int.Input(
-            "top_k",
-            default=50,
-            min=0,
-            max=4096,
-            tooltip="Choose among this many of the likeliest codes; 0 for all.",
-        ),
-    ]
-
-
-class DepthDecoder(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MisoDepthDecoder",
-            display_name="Depth Decoder",
-            category=CATEGORY,
-            description="Gives the depth decoder its own sampling settings, or fewer codebooks: faster and "
-            "coarser.",
-            inputs=[
-                sockets.Depth.Input("depth", tooltip="From Load Miso Model."),
-                *_sampling_inputs(),
-                io.Int.Input(
-                    "codebooks",
-                    default=32,
-                    min=1,
-                    max=32,
-                    tooltip="Codebooks to make; at most what the model has.",
-                ),
-            ],
-            outputs=[
-                sockets.Depth.Output(
-                    "decoder", display_name="depth", tooltip="For Backbone Sampler or Depth Redecode."
-                )
-            ],
-        )
-
-    @classmethod
-    @name_errors
-    def execute(cls, depth: Depth, temperature: float, top_k: int, codebooks: int):
-        return io.NodeOutput(Depth(depth.part, Sampling(temperature, top_k), codebooks))
 
 
 class BackboneSampler(io.ComfyNode):
@@ -135,7 +64,7 @@ class BackboneSampler(io.ComfyNode):
                     step=0.08,
                     tooltip="Longest a take may get. Speech normally ends by itself before that.",
                 ),
-                *_sampling_inputs(),
+                *sampling_inputs(),
                 io.Boolean.Input(
                     "keep",
                     default=True,
@@ -244,71 +173,4 @@ def _cache_bytes(config: ModelConfig, takes: int, rows: int) -> int:
     return 2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim
 
 
-class DepthRedecode(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="MisoDepthRedecode",
-            display_name="Depth Redecode",
-            category=CATEGORY,
-            description="Draws the acoustic codebooks of all frames again, without the backbone: words and "
-            "rhythm stay, the detail of the sound changes.",
-            inputs=[
-                sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
-                sockets.Hidden.Input("hidden", tooltip="From the sampler that made the codes."),
-                sockets.Codes.Input("codes", tooltip="Codes of the same run as hidden, not edited."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=SEED_MAX,
-                    control_after_generate=True,
-                    tooltip="The sampler's own seed gives its own codes again.",
-                ),
-                io.Int.Input(
-                    "keep",
-                    default=1,
-                    min=1,
-                    max=32,
-                    tooltip="Number of codebooks that stay as they are; 1 keeps words and rhythm.",
-                ),
-                *_sampling_inputs(),
-                io.Int.Input(
-                    "start",
-                    default=0,
-                    min=0,
-                    max=100_000,
-                    optional=True,
-                    tooltip="Frames before this one stay as they are. Connect the Code Editor's "
-                    "redecode_from here.",
-                ),
-            ],
-            outputs=[
-                sockets.Codes.Output(
-                    "redecoded", display_name="codes", tooltip="The same words with new acoustic detail."
-                )
-            ],
-        )
-
-    @classmethod
-    @name_errors
-    def execute(
-        cls,
-        depth: Depth,
-        hidden: Hidden,
-        codes: Codes,
-        seed: int,
-        keep: int,
-        temperature: float,
-        top_k: int,
-        start: int = 0,
-    ):
-        (decoder,) = on_device(depth.part)
-        sampler = depth.sampler(decoder, Sampling(temperature, top_k))
-        seeds = take_seeds(seed, codes.batch)
-        return io.NodeOutput(
-            redecode(sampler, hidden, codes, keep=keep, start=start, seeds=seeds, progress=progress())
-        )
-
-
-NODES = [DepthDecoder, BackboneSampler, DepthRedecode]
+NODES = [BackboneSampler]

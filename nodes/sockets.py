@@ -11,7 +11,7 @@ from ..miso.errors import MisoError
 CATEGORY = "Miso"
 
 Backbone = io.Custom("MISO_BACKBONE")  # nodes.memory.Part of a miso.model.Backbone
-Depth = io.Custom("MISO_DEPTH")  # nodes.sampling.Depth
+Depth = io.Custom("MISO_DEPTH")  # nodes.depth.Depth
 Text = io.Custom("MISO_TEXT")  # miso.text.TextEncoder
 Conditioning = io.Custom("MISO_CONDITIONING")  # miso.text.Conditioning
 Codes = io.Custom("MISO_CODES")  # miso.codes.Codes

@@ -1,6 +1,6 @@
-"""A tiny model and codec from a fixed seed, in our own layouts, for tests of all that needs no real voice.
+"""A tiny untrained model and codec from a fixed seed, for tests that need no real voice.
 
-The whole chain runs on them in seconds. What comes out is noise: nothing was trained.
+The whole chain runs on them in seconds; the output is noise.
 """
 
 from pathlib import Path
@@ -34,9 +34,11 @@ CODEC = MimiConfig(
 
 
 def make_tiny(models: Path, vocoders: Path | None = None) -> None:
-    """Write tiny.safetensors into ``models`` and tiny-codec.safetensors into ``vocoders``, by default the same folder."""
-    tensor = random_tensors(MODEL, seed=1)
-    save_checkpoint(
-        models / "tiny.safetensors", MODEL, {name: tensor(name) for name in canonical_shapes(MODEL)}
-    )
+    """Write tiny.safetensors into ``models`` and tiny-codec.safetensors into ``vocoders`` (default:
+
+    ``models``).
+    """
+    read = random_tensors(MODEL, seed=1)
+    tensors = {name: read(name) for name in canonical_shapes(MODEL)}
+    save_checkpoint(models / "tiny.safetensors", MODEL, tensors)
     save_mimi((vocoders or models) / "tiny-codec.safetensors", random_mimi(CODEC, seed=1, codec=MODEL.codec))

@@ -1,6 +1,7 @@
-"""How well two pieces of speech can be joined, in three styles, on what nano says: ``python tests/measure_joins.py`` in the test environment.
+"""Measure how audible three kinds of joins are in speech of nano: ``python tests/measure_joins.py``.
 
-Prints a Markdown table; the default of Splice and the editor follows from it (see ``miso.audio.seams``).
+Run it in the test environment. It prints a Markdown table, from which the default of Splice and of the editor
+follows (see ``miso.audio.seams``).
 """
 
 import random
@@ -17,68 +18,69 @@ from miso.audio.seams import audibility  # noqa: E402
 from miso.checkpoints.find import BUNDLED  # noqa: E402
 from miso.training.evaluate import SENTENCES  # noqa: E402
 
-LINES, JOINS, EDGE, FADE = (
-    24,
-    120,
-    4,
-    480,
-)  # sentences; joins; frames kept on either side; samples of a crossfade (20 ms)
+LINES = 4  # sentences
+JOINS = 6
+EDGE = 4  # frames to keep at least on either side of a join
+FADE = 480  # samples of a crossfade: 20 ms
+SAMPLED = 2  # frames sampled again at a join
+STYLES = ("no seam", "plain", "a crossfade of 20 ms", "2 frames sampled anew")
 
 
 def main() -> None:
     torch.set_num_threads(2)
-    draw, miso = random.Random(0), Miso(BUNDLED / "nano.safetensors", device="cpu")
+    rng, miso = random.Random(0), Miso(BUNDLED / "nano.safetensors", device="cpu")
+    texts = SENTENCES.read_text(encoding="utf-8").splitlines()[:LINES]
     vocoder = load_vocoder("auto", BUNDLED / "nano-vocoder.safetensors")
-    size, texts = vocoder.frame_size, SENTENCES.read_text(encoding="utf-8").splitlines()[:LINES]
-    said = []
-    for i, text in enumerate(texts):
-        loop = miso.sample([Segment(text, 0)], seeds=[i], max_seconds=8)
-        list(loop)
-        said.append(loop.codes.tensor)
-    found: dict[str, list[float]] = {
-        "no seam": [],
-        "plain": [],
-        "a crossfade of 20 ms": [],
-        "2 frames sampled anew": [],
-    }
+    spoken = [speak(miso, text, seed=i, max_seconds=8) for i, text in enumerate(texts)]
+    found: dict[str, list[float]] = {style: [] for style in STYLES}
     for _ in range(JOINS):
-        i, j = draw.sample(range(LINES), 2)
-        a, b = said[i], said[j]
-        m, n = draw.randint(EDGE, a.shape[2] - EDGE - 2), draw.randint(EDGE, b.shape[2] - EDGE - 2)
-        left, right = a[..., :m], b[..., n:]
-        found["no seam"] += measure(vocoder.decode(a), [m * size])
-        found["plain"] += measure(vocoder.decode(torch.cat((left, right), 2)), [m * size])
-        found["a crossfade of 20 ms"] += measure(
-            crossfaded(vocoder.decode(a[..., : m + 1]), vocoder.decode(b), m * size, n * size), [m * size]
-        )
-        prefix = Codes(
-            left, [m], miso.checkpoint.config.codec, codebook_size=miso.checkpoint.config.codebook_size
-        )
-        loop = miso.sample(
-            [Segment(f"{texts[i]} {texts[j]}", 0)], seeds=[0], max_seconds=2 / 12.5, prefix=prefix
-        )
-        list(loop)
-        between = loop.codes.tensor[..., m : m + 2]
-        joined = torch.cat((left, between, right[..., between.shape[2] :]), 2)
-        found["2 frames sampled anew"].append(
-            max(measure(vocoder.decode(joined), [m * size, (m + between.shape[2]) * size]))
-        )
+        i, j = rng.sample(range(LINES), 2)
+        a, b = spoken[i], spoken[j]
+        m, n = (rng.randint(EDGE, codes.shape[2] - EDGE - 2) for codes in (a, b))
+        values = measure_join(miso, vocoder, a, b, m, n, f"{texts[i]} {texts[j]}")
+        for style, value in zip(STYLES, values):
+            found[style].append(value)
     print("| join | median | above 0.9 | above 0.99 |\n|---|---|---|---|")
     for style, values in found.items():
-        shares = " | ".join(
-            f"{100 * sum(v > limit for v in values) / len(values):.0f} %" for limit in (0.9, 0.99)
-        )
-        print(f"| {style} | {statistics.median(values):.2f} | {shares} |")
+        shares = [100 * sum(value > limit for value in values) / len(values) for limit in (0.9, 0.99)]
+        print(f"| {style} | {statistics.median(values):.2f} | {shares[0]:.0f} % | {shares[1]:.0f} % |")
 
 
-def measure(wave: torch.Tensor, seams: list[int]) -> list[float]:
-    return audibility(wave[0, 0], 24_000, seams)
+def measure_join(miso, vocoder, a, b, m: int, n: int, text: str) -> list[float]:
+    """Audibility in each style of the join of codes a up to frame m with codes b from frame n, [1, K, T]
+    each."""
+    size, config = vocoder.frame_size, miso.checkpoint.config
+    left, right = a[..., :m], b[..., n:]
+    faded = crossfade(vocoder.decode(a[..., : m + 1]), vocoder.decode(b), m * size, n * size)
+    prefix = Codes(left, [m], config.codec, codebook_size=config.codebook_size)
+    sampled = speak(miso, text, seed=0, max_seconds=SAMPLED / config.frame_rate, prefix=prefix)
+    between = sampled[..., m : m + SAMPLED]
+    count = between.shape[2]
+    joined = torch.cat((left, between, right[..., count:]), 2)
+    return [
+        measure(vocoder.decode(a), m * size),
+        measure(vocoder.decode(torch.cat((left, right), 2)), m * size),
+        measure(faded, m * size),
+        measure(vocoder.decode(joined), m * size, (m + count) * size),
+    ]
 
 
-def crossfaded(a: torch.Tensor, b: torch.Tensor, m: int, n: int) -> torch.Tensor:
-    """Waves [1, 1, N] joined at sample m of a and n of b."""
-    up = torch.linspace(0, 1, FADE)
-    middle = a[..., m : m + FADE] * (1 - up) + b[..., n : n + FADE] * up
+def speak(miso: Miso, text: str, seed: int, max_seconds: float, prefix: Codes | None = None) -> torch.Tensor:
+    """Codes [1, K, T] of a text."""
+    loop = miso.sample([Segment(text, 0)], seeds=[seed], max_seconds=max_seconds, prefix=prefix)
+    list(loop)
+    return loop.codes.tensor
+
+
+def measure(wave: torch.Tensor, *seams: int) -> float:
+    """The greatest audibility of the seams, positions in samples."""
+    return max(audibility(wave[0, 0], 24_000, list(seams)))
+
+
+def crossfade(a: torch.Tensor, b: torch.Tensor, m: int, n: int) -> torch.Tensor:
+    """Join waves [1, 1, N] at sample m of a and n of b."""
+    gain = torch.linspace(0, 1, FADE)
+    middle = a[..., m : m + FADE] * (1 - gain) + b[..., n : n + FADE] * gain
     return torch.cat((a[..., :m], middle, b[..., n + FADE :]), -1)
 
 
