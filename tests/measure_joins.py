@@ -18,8 +18,8 @@ from miso.audio.seams import audibility  # noqa: E402
 from miso.checkpoints.find import BUNDLED  # noqa: E402
 from miso.training.evaluate import SENTENCES  # noqa: E402
 
-LINES = 4  # sentences
-JOINS = 6
+LINES = 24  # sentences
+JOINS = 120
 EDGE = 4  # frames to keep at least on either side of a join
 FADE = 480  # samples of a crossfade: 20 ms
 SAMPLED = 2  # frames sampled again at a join
