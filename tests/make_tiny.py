@@ -34,10 +34,7 @@ CODEC = MimiConfig(
 
 
 def make_tiny(models: Path, vocoders: Path | None = None) -> None:
-    """Write tiny.safetensors into ``models`` and tiny-codec.safetensors into ``vocoders`` (default:
-
-    ``models``).
-    """
+    """Write tiny.safetensors into ``models``, tiny-codec.safetensors into ``vocoders`` or ``models``."""
     read = random_tensors(MODEL, seed=1)
     tensors = {name: read(name) for name in canonical_shapes(MODEL)}
     save_checkpoint(models / "tiny.safetensors", MODEL, tensors)

@@ -47,8 +47,7 @@ def main() -> None:
 
 
 def measure_join(miso, vocoder, a, b, m: int, n: int, text: str) -> list[float]:
-    """Audibility in each style of the join of codes a up to frame m with codes b from frame n, [1, K, T]
-    each."""
+    """Audibility in each style of joining codes a [1, K, T] up to frame m with codes b from frame n."""
     size, config = vocoder.frame_size, miso.checkpoint.config
     left, right = a[..., :m], b[..., n:]
     faded = crossfade(vocoder.decode(a[..., : m + 1]), vocoder.decode(b), m * size, n * size)

@@ -14,6 +14,16 @@ from ..files import replacing
 CODECS = {".flac": "flac", ".wav": "pcm_s16le", ".mp3": "libmp3lame", ".opus": "libopus"}
 
 
+def check_suffix(path: str | Path) -> None:
+    """Raise MisoError if ``write_audio`` can't write a file with this suffix."""
+    if Path(path).suffix.lower() not in CODECS:
+        raise MisoError(
+            f"'{Path(path).name}' has no suffix of a sound file that can be written.",
+            f"Use one of {', '.join(CODECS)}.",
+            input="output",
+        )
+
+
 def write_audio(
     path: str | Path, wave: Tensor, sample_rate: int, metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -25,12 +35,7 @@ def write_audio(
     """
     av = _import_av()
     path, wave = Path(path), wave.reshape(-1)
-    if path.suffix.lower() not in CODECS:
-        raise MisoError(
-            f"'{path.name}' has no suffix of a sound file that can be written.",
-            f"Use one of {', '.join(CODECS)}.",
-            input="output",
-        )
+    check_suffix(path)
     samples = (wave.detach().cpu().float() * 32768).round().clamp(-32768, 32767).to(torch.int16)
     with replacing(path) as temporary:
         try:

@@ -119,9 +119,8 @@ class Bottleneck(nn.Module):
         if learn:
             self._recentre(index, x.detach().mean((0, 1)))
         spread = _spread(x)  # otherwise the encoder could lower the loss by scaling its output down
-        for k, table in enumerate(
-            part.tables.detach().clone()
-        ):  # a copy, because _learn writes to the tables
+        tables = part.tables.detach().clone()  # a copy, because _learn writes to the tables
+        for k, table in enumerate(tables):
             ids = nearest(residual.detach(), table)
             vectors = F.embedding(ids, table)
             commitment = commitment + F.mse_loss(residual, vectors) / spread

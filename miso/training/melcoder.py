@@ -50,9 +50,8 @@ class MelCoder(nn.Module):
         self.register_buffer("mean", torch.zeros(_BANDS))
         self.register_buffer("deviation", torch.ones(_BANDS))
         self.register_buffer("hann", torch.hann_window(_WINDOW), persistent=False)
-        bands = mel_bands(config.sample_rate, _FFT, _BANDS) / (
-            _WINDOW / 2
-        )  # a full-scale sine has magnitude 1
+        # scaled so that a full-scale sine has magnitude 1
+        bands = mel_bands(config.sample_rate, _FFT, _BANDS) / (_WINDOW / 2)
         self.register_buffer("bands", bands, persistent=False)
 
     def spectrum(self, wave: Tensor) -> Tensor:

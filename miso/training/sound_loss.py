@@ -58,9 +58,8 @@ class SoundLoss:
         Also trains the discriminators if their share (see ``adversarial_share``) is given. For CUDA graphs,
         nothing here synchronises with the device, and no size depends on values.
         """
-        sound = (
-            out.detach().float().requires_grad_()
-        )  # a leaf, because gradients are balanced before they propagate
+        # a leaf, because gradients are balanced before they propagate further
+        sound = out.detach().float().requires_grad_()
         losses = {"mel": self.mel(sound, real)}
         mel = torch.autograd.grad(losses["mel"], sound)[0]
         gradient = mel.clone()

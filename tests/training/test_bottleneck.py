@@ -28,11 +28,9 @@ def test_bottleneck_gives_what_inference_gives(quantizer):
     assert torch.allclose(out.content, quantizer.decode(out.codes[:, :1]), atol=1e-5)
     through = bottleneck(latent, kept, torch.tensor([True] * 3), learn=False)
     around, content, _ = bottleneck.bypass(latent)
-    assert (
-        torch.allclose(through.latent, around, atol=1e-5)
-        and torch.equal(through.codes, out.codes)
-        and torch.equal(through.content, out.content)
-    )
+    assert torch.allclose(through.latent, around, atol=1e-5)
+    assert torch.equal(through.codes, out.codes)
+    assert torch.equal(through.content, out.content)
     assert torch.allclose(content, quantizer.semantic.output_proj(quantizer.semantic.input_proj(latent)))
     # a louder latent in louder tables is as far off as before
     quantizer.semantic.tables.mul_(3), quantizer.acoustic.tables.mul_(3)
@@ -85,9 +83,8 @@ def test_tables_follow_what_shifts_together(quantizer):
         settled = bottleneck(latent, *keep)
     ahead = torch.randn(32, 1)
     for step in range(1, 60):
-        moved = bottleneck(
-            latent + step * ahead, *keep
-        )  # further each step than the latents are from each other
+        # each step is larger than the distances between the latents
+        moved = bottleneck(latent + step * ahead, *keep)
 
     def distance(bottled, x):
         return (bottled.latent - bottleneck.bypass(x)[0]).square().mean()

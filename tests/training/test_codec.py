@@ -27,9 +27,8 @@ def coder(speech, tmp_path_factory):
 def test_coder_learns_and_resumes_to_the_bit(speech, coder, tmp_path):
     path, run = coder
     mels = [row["mel"] for row in run.record["history"] if "mel" in row]
-    assert (
-        mels[-1] < 0.8 * mels[0] and {"held_out_mel_plain", "held_out_rank"} <= run.record["figures"].keys()
-    )
+    assert mels[-1] < 0.8 * mels[0]
+    assert {"held_out_mel_plain", "held_out_rank"} <= run.record["figures"].keys()
     setting = settings("coder", "tiny")
     assert_same_state(
         run, train_in_two_parts(lambda run: train_coder(speech, run, setting, CPU), tmp_path, setting, 40)
@@ -44,29 +43,39 @@ def test_coder_sees_nothing_later(speech, coder):
     later = torch.cat((wave[..., : 4 * 1920], torch.randn(1, 1, 2 * 1920)), -1)
     a, b = coder.analyse(wave), coder.analyse(later)
     assert torch.equal(a[..., :4], b[..., :4]) and not torch.equal(a[..., 4:], b[..., 4:])
-    assert torch.equal(coder.synthesise(a)[:, :4], coder.synthesise(b)[:, :4]) and coder.synthesise(
-        a
-    ).shape == (1, 6, 640)
-    assert (coder.spectrum(10 * later) - coder.spectrum(later))[:, 34:].mean() == pytest.approx(
-        1, abs=0.01
-    )  # log10 of magnitudes
+    assert torch.equal(coder.synthesise(a)[:, :4], coder.synthesise(b)[:, :4])
+    assert coder.synthesise(a).shape == (1, 6, 640)
+    louder = (coder.spectrum(10 * later) - coder.spectrum(later))[:, 34:]
+    assert louder.mean() == pytest.approx(1, abs=0.01)  # log10 of magnitudes
 
 
-def test_codec_learns_the_coders_codes_and_resumes_to_the_bit(speech, coder, tmp_path):
+@pytest.fixture(scope="module")
+def codec(speech, coder, tmp_path_factory):
+    """A function that trains a codec for the coder's codes, with its file and its run."""
     setting = settings("codec", "tiny")
 
     def train(run):
         return train_codec(speech, run, setting, CPU, coder=coder[0])
 
-    path = train(whole := quiet_run(tmp_path / "whole", setting, steps=24))
-    history = whole.record["history"]
+    run = quiet_run(tmp_path_factory.mktemp("codec"), setting, steps=24)
+    return train, train(run), run
+
+
+def test_codec_learns_the_coders_codes(coder, codec):
+    _, path, run = codec
+    history = run.record["history"]
     mels, latents = ([row[name] for row in history if name in row] for name in ("mel", "latent"))
     assert mels[-1] < 0.85 * mels[0] and latents[-1] < 0.9 * latents[0]
     assert {"adversarial", "features", "critics"} <= history[-2].keys() and "adversarial" not in history[0]
-    assert_same_state(whole, train_in_two_parts(train, tmp_path / "parts", setting, 24))
-    mimi, coder = load_mimi(path), MelCoder.load(coder[0], CPU)
+    mimi, mel_coder = load_mimi(path), MelCoder.load(coder[0], CPU)
     assert mimi.codec == "tiny" and mimi.config == TINY_CODEC
-    assert torch.equal(mimi.quantizer.acoustic.tables, coder.quantizer.acoustic.tables)
+    assert torch.equal(mimi.quantizer.acoustic.tables, mel_coder.quantizer.acoustic.tables)
+
+
+@pytest.mark.slow
+def test_codec_resumes_to_the_bit(codec, tmp_path):
+    train, _, run = codec
+    assert_same_state(run, train_in_two_parts(train, tmp_path, settings("codec", "tiny"), 24))
 
 
 def test_a_codec_by_itself_keeps_its_codes(speech, coder, tmp_path):
@@ -75,9 +84,8 @@ def test_a_codec_by_itself_keeps_its_codes(speech, coder, tmp_path):
     second = train_codec(speech, quiet_run(tmp_path / "second", setting, steps=4), setting, CPU, start=first)
     a, b = load_mimi(first), load_mimi(second)
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
-    assert torch.equal(a.encode(wave), b.encode(wave)) and not torch.equal(
-        a.decoder.model[0].conv.weight, b.decoder.model[0].conv.weight
-    )
+    assert torch.equal(a.encode(wave), b.encode(wave))
+    assert not torch.equal(a.decoder.model[0].conv.weight, b.decoder.model[0].conv.weight)
     with pytest.raises(MisoError, match="no coder"):
         train_codec(speech, quiet_run(tmp_path / "third", setting, steps=1), setting, CPU)
     with pytest.raises(MisoError, match="not a mel coder"):

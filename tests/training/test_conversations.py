@@ -32,20 +32,16 @@ def test_rows_are_those_of_inference(data, setting):
     ]
     rows, mask = (torch.cat(p) for p in zip(*parts))
     whole = len(rows)
-    assert (
-        torch.equal(batch.rows[0, :whole], rows)
-        and torch.equal(batch.mask[0, :whole], mask)
-        and not batch.mask[0, whole:].any()
-    )
+    assert torch.equal(batch.rows[0, :whole], rows)
+    assert torch.equal(batch.mask[0, :whole], mask)
+    assert not batch.mask[0, whole:].any()
     n = len(parts[0][0])
     assert torch.equal(batch.rows[1, :n], parts[0][0]) and not batch.mask[1, n:].any()
     # targets: the next row's codes wherever that is a frame, the last of them the all-zero end
     frames = mask[:, 0].nonzero()[:, 0]
     assert torch.equal(batch.targets_mask[0, :, 0].nonzero()[:, 0], frames - 1)
-    assert (
-        torch.equal(batch.targets[0, frames - 1], rows[frames, :4])
-        and not batch.targets[0, frames[-1] - 1].any()
-    )
+    assert torch.equal(batch.targets[0, frames - 1], rows[frames, :4])
+    assert not batch.targets[0, frames[-1] - 1].any()
     assert batch.targets_mask[0].gather(0, batch.picked[0, :, None]).all()
 
 
@@ -75,13 +71,11 @@ def test_speakers_and_texts_left_out(texts, setting, tmp_path):
     )
     dealt = [c for number in range(4) for batch in deck.epoch(number) for c in batch]
     lines = [line for c in dealt for line in c]
-    assert {x.speaker for x in lines if x.utterance.voice == "a@1.1"} <= set(
-        range(2, 10)
-    )  # no number of its own
+    # a voice without a number gets any number after those of the others
+    assert {x.speaker for x in lines if x.utterance.voice == "a@1.1"} <= set(range(2, 10))
     named = [x for x in lines if x.speaker < 2]
-    assert (
-        all(x.speaker == "ab".index(x.utterance.voice) for x in named) and 0.2 < len(named) / len(lines) < 0.5
-    )
+    assert all(x.speaker == "ab".index(x.utterance.voice) for x in named)
+    assert 0.2 < len(named) / len(lines) < 0.5
     assert all(
         len({x.speaker for x in c if x.utterance.voice == v}) <= 1 for c in dealt for v in ("a", "b", "a@1.1")
     )
@@ -98,11 +92,9 @@ def test_some_frames_are_not_seen_but_learnt(data, setting):
         torch.equal(getattr(a, n), getattr(b, n)) for n in ("rows", "targets", "targets_mask", "picked")
     )
     frames, ends = a.rows[..., :4].any(2), a.mask[..., 0] & ~a.rows[..., :4].any(2)
-    assert (
-        torch.equal(a.mask[..., 4], b.mask[..., 4])
-        and b.mask[ends][:, :4].all()
-        and (b.mask[..., :4].all(2) == b.mask[..., :4].any(2)).all()
-    )
+    assert torch.equal(a.mask[..., 4], b.mask[..., 4])
+    assert b.mask[ends][:, :4].all()
+    assert (b.mask[..., :4].all(2) == b.mask[..., :4].any(2)).all()
     assert 0.25 < 1 - b.mask[frames][:, 0].float().mean() < 0.55
 
 
@@ -117,9 +109,7 @@ def test_most_texts_are_read_by_their_sounds(data, setting):
     )
     lines = [line for number in range(4) for batch in deck.epoch(number) for c in batch for line in c]
     spelt = [line for line in lines if line.text == tokenizer.spell(line.utterance.text)]
-    assert (
-        all(line.text == line.utterance.text for line in lines if line not in spelt)
-        and 0.65 < len(spelt) / len(lines) < 0.85
-    )
+    assert all(line.text == line.utterance.text for line in lines if line not in spelt)
+    assert 0.65 < len(spelt) / len(lines) < 0.85
     rows = TextEncoder(config, tokenizer).rows(Segment(spelt[0].utterance.text, spelt[0].speaker))[0]
     assert deck._ids(spelt[0]) == rows[:, -1].tolist()

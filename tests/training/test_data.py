@@ -15,13 +15,10 @@ from miso.training.prepare import prepare
 def test_samples_and_facts(speech):
     assert len(speech.clips) == 120 and speech.voices == ["high", "low"]
     clip = next(c for c in speech.clips if c.file == "low/00003.wav")
-    assert (
-        np.array_equal(speech.samples[clip.start : clip.start + clip.samples], sound(clip.text))
-        and clip.line == 3
-    )
-    assert {c.line for c in speech.split("validation")} == {17} and {
-        c.line for c in speech.split("test")
-    } == {42}
+    assert np.array_equal(speech.samples[clip.start : clip.start + clip.samples], sound(clip.text))
+    assert clip.line == 3
+    assert {c.line for c in speech.split("validation")} == {17}
+    assert {c.line for c in speech.split("test")} == {42}
     assert len(speech.split("train")) == 116
 
 
@@ -34,9 +31,8 @@ def test_a_cut_run_goes_on_where_it_was(source, speech, tmp_path):
     end = sum(2 * json.loads(line)["samples"] for line in lines[:50])
     (tmp_path / "samples.i16").write_bytes(samples[: end + 777])
     prepare([source], tmp_path, seconds=(0.3, 10), workers=2)
-    assert (tmp_path / "samples.i16").read_bytes() == samples and (
-        tmp_path / "clips.jsonl"
-    ).read_bytes() == facts
+    assert (tmp_path / "samples.i16").read_bytes() == samples
+    assert (tmp_path / "clips.jsonl").read_bytes() == facts
 
 
 def test_speeds_are_voices_of_their_own(source, tmp_path):
@@ -70,11 +66,9 @@ def test_other_rates_lengths_and_texts_beside(tmp_path, capsys):
     assert main(["train", "prepare", str(voice), "-o", str(tmp_path / "out"), "--workers", "1"]) == 0
     assert "1 clips" in capsys.readouterr().out
     (clip,) = Speech(tmp_path / "out").clips
-    assert (
-        clip.text == "Bad cab dab fed."
-        and clip.voice == "me"
-        and clip.samples == pytest.approx(2 * len(sound("bad cab dab fed")), abs=50)
-    )
+    assert clip.text == "Bad cab dab fed."
+    assert clip.voice == "me"
+    assert clip.samples == pytest.approx(2 * len(sound("bad cab dab fed")), abs=50)
     with pytest.raises(MisoError, match="no transcripts"):
         prepare([tmp_path / "out"], tmp_path / "other")
     assert RATE == 24_000

@@ -44,11 +44,9 @@ def test_listener_learns_and_resumes_to_the_bit(speech, listener, tmp_path):
     )
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
     read = Listener.load(path, CPU)(wave)
-    assert (
-        read.shape[0] == 1
-        and abs(read.shape[1] - wave.shape[-1] / 480) <= 1
-        and torch.allclose(read.exp().sum(-1), torch.ones(read.shape[:2]))
-    )
+    assert read.shape[0] == 1
+    assert abs(read.shape[1] - wave.shape[-1] / 480) <= 1
+    assert torch.allclose(read.exp().sum(-1), torch.ones(read.shape[:2]))
 
 
 def test_sounds_are_as_far_apart_as_they_differ(speech, listener):
@@ -76,9 +74,8 @@ def test_encoder_learns_and_resumes_to_the_bit(speech, listener, codec_and_vocod
     assert (before.config.paths, after.config.paths) == (1, 8)
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
     codes = before.encode(wave)
-    assert not torch.equal(after.encode(wave), codes) and torch.equal(
-        after.decode(codes), before.decode(codes)
-    )  # codes mean what they meant
+    assert not torch.equal(after.encode(wave), codes)
+    assert torch.equal(after.decode(codes), before.decode(codes))  # codes keep their meaning
 
 
 def test_vocoder_may_have_a_listener(speech, listener, codec_and_vocoder, tmp_path):

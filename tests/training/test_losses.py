@@ -22,29 +22,23 @@ def test_crops_are_pieces_of_their_clips(speech):
     short = Crops(samples, clips, 48_000).cut(torch.tensor([0, 0]), torch.tensor([0.0, 0.999999]))
     n = clips[0].samples
     wave = torch.from_numpy(speech.wave(clips[0]))
-    assert (
-        torch.equal(short.wave[0, 0, :n], wave)
-        and torch.equal(short.wave[1, 0, -n:], wave)
-        and not short.wave[0, 0, n:].any()
-    )
+    assert torch.equal(short.wave[0, 0, :n], wave)
+    assert torch.equal(short.wave[1, 0, -n:], wave)
+    assert not short.wave[0, 0, n:].any()
 
 
 def test_mel_bands_and_distance():
     for window, bands in ((32, 5), (512, 80), (2048, 320)):
         m = mel_bands(24_000, window, bands)
-        assert (
-            m.shape == (bands, window // 2 + 1)
-            and torch.allclose(m.sum(1), torch.ones(bands))
-            and (m >= 0).all()
-        )
+        assert m.shape == (bands, window // 2 + 1)
+        assert torch.allclose(m.sum(1), torch.ones(bands))
+        assert (m >= 0).all()
     loss, wave = MelLoss(24_000), 0.1 * torch.randn(2, 1, 9600, generator=torch.Generator().manual_seed(0))
-    assert loss(wave, wave) == 0 and loss(wave, 10 * wave) == pytest.approx(
-        1, abs=0.03
-    )  # ten times the magnitude is one in log10
+    assert loss(wave, wave) == 0
+    assert loss(wave, 10 * wave) == pytest.approx(1, abs=0.03)  # in log10
     sine = torch.sin(torch.arange(24_000) * 0.3)[None, None]
-    assert 10 ** loss._log_mel(sine, 2048).max() == pytest.approx(
-        1, abs=0.4
-    )  # a full-scale sine fills about one band
+    # a full-scale sine fills about one band
+    assert 10 ** loss._log_mel(sine, 2048).max() == pytest.approx(1, abs=0.4)
     silent = torch.zeros(1, 1, 9600, requires_grad=True)
     loss(silent, wave[:1]).backward()
     assert silent.grad.isfinite().all()

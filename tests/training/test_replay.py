@@ -37,6 +37,5 @@ def _learnt(device, replayed):
 def test_a_replayed_step_learns_what_a_called_one_does(device):
     device = torch.device(device)
     (weights, losses), (others, theirs) = _learnt(device, True), _learnt(device, False)
-    assert losses == pytest.approx(theirs, rel=1e-5) and all(
-        torch.allclose(a, b, atol=1e-6) for a, b in zip(weights, others)
-    )
+    assert losses == pytest.approx(theirs, rel=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(weights, others))

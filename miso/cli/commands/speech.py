@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...audio.files import CODECS, read_audio, write_audio
+from ...audio.files import check_suffix, read_audio, write_audio
 from ...audio.resampling import resample
 from ...checkpoints.devices import pick_device
 from ...checkpoints.find import BUNDLED, PUBLISHED, find_checkpoint, find_codec, find_vocoder, models_folder
@@ -31,7 +31,7 @@ def say(args: Namespace) -> None:
     if not (args.output or args.codes or args.hidden):
         raise MisoError("No output file is given.", "Use -o FILE for sound, or --codes FILE.")
     if args.output:
-        _check_sound_file(args.output)
+        check_suffix(args.output)  # now, not after sampling
     text = sys.stdin.read() if args.text == "-" else args.text
     miso = _load_miso(args)
     config = miso.checkpoint.config
@@ -77,7 +77,7 @@ def encode(args: Namespace) -> None:
 
 
 def decode(args: Namespace) -> None:
-    _check_sound_file(args.output)
+    check_suffix(args.output)
     codes = Codes.load(args.input)
     vocoder = _load_vocoder(args, codes.codec, Path(args.input).parent)
     _write_sound(codes, vocoder, Path(args.output))
@@ -137,16 +137,6 @@ def _read_sound(path: str, vocoder: Vocoder) -> Tensor:
     """A sound file as [1, 1, N] at the vocoder's rate."""
     wave, rate = read_audio(path)
     return resample(wave, rate, vocoder.sample_rate)[None, None]
-
-
-def _check_sound_file(path: str) -> None:
-    """Raise MisoError for an unknown suffix now, not after minutes of sampling."""
-    if Path(path).suffix.lower() not in CODECS:
-        raise MisoError(
-            f"'{Path(path).name}' has no suffix of a sound file that can be written.",
-            f"Use one of {', '.join(CODECS)}.",
-            input="output",
-        )
 
 
 def _write_sound(codes: Codes, vocoder: Vocoder, output: Path) -> None:
