@@ -58,7 +58,7 @@ def test_all_steps(source, tmp_path, capsys):
 def test_nano_runs_all_steps_once(speech, tmp_path):
     command = ["train", "nano", speech.folder, "-o", tmp_path, "--preset", "tiny"]
     for part in ("coder", "codec", "vocoder", "lm", "listener", "encoder"):
-        command += [f"--{part}-minutes", 0.004]
+        command += [f"--{part}-minutes", 0.002]
 
     def progress() -> tuple[int, int]:
         record = json.loads((tmp_path / "codec" / "record.json").read_text())

@@ -59,23 +59,35 @@ def test_sounds_are_as_far_apart_as_they_differ(speech, listener):
     assert silent.grad.isfinite().all()
 
 
-def test_encoder_learns_and_resumes_to_the_bit(speech, listener, codec_and_vocoder, tmp_path):
+@pytest.fixture(scope="module")
+def encoder(speech, listener, codec_and_vocoder, tmp_path_factory):
+    """A function that trains the codec's encoder, with the codec's new file and the run."""
     codec, _, vocoder = codec_and_vocoder
     setting = settings("encoder", "tiny")
 
     def train(run):
         return train_encoder(speech, codec, vocoder, listener[0], run, setting, CPU)
 
-    path = train(whole := quiet_run(tmp_path / "whole", setting, steps=30))
-    heard = [row["heard"] for row in whole.record["history"] if "heard" in row]
+    run = quiet_run(tmp_path_factory.mktemp("encoder"), setting, steps=30)
+    return train, train(run), run
+
+
+def test_encoder_learns_to_be_understood(speech, codec_and_vocoder, encoder):
+    _, path, run = encoder
+    heard = [row["heard"] for row in run.record["history"] if "heard" in row]
     assert heard[-1] < heard[0]
-    assert_same_state(whole, train_in_two_parts(train, tmp_path / "parts", setting, 30))
-    before, after = load_mimi(codec), load_mimi(path)
+    before, after = load_mimi(codec_and_vocoder[0]), load_mimi(path)
     assert (before.config.paths, after.config.paths) == (1, 8)
     wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
     codes = before.encode(wave)
     assert not torch.equal(after.encode(wave), codes)
     assert torch.equal(after.decode(codes), before.decode(codes))  # codes keep their meaning
+
+
+@pytest.mark.slow
+def test_encoder_resumes_to_the_bit(encoder, tmp_path):
+    train, _, run = encoder
+    assert_same_state(run, train_in_two_parts(train, tmp_path, settings("encoder", "tiny"), 30))
 
 
 def test_vocoder_may_have_a_listener(speech, listener, codec_and_vocoder, tmp_path):
