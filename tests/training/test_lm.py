@@ -68,10 +68,10 @@ def test_saved_model_computes_what_was_trained(data, setting, tmp_path):
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
-    """A run of 260 steps."""
+    """A run of 200 steps."""
     changes = {"segments": (0.7, 0.3), "anonymous": 0.0, "validate_every": 100, "picked": 1.0}
     setting = replace(settings("lm", "tiny"), **changes)
-    run = quiet_run(tmp_path_factory.mktemp("run"), setting, steps=260)
+    run = quiet_run(tmp_path_factory.mktemp("run"), setting, steps=200)
     train_lm(data, run, setting, CPU)
     return run
 
