@@ -12,7 +12,8 @@ from ..miso.codes.codes import Codes
 from ..miso.codes.picture import draw_codes
 from ..miso.errors import MisoError
 from . import folders, sockets
-from .sockets import CATEGORY, name_errors, show_on_node
+from .schema import CODES, block
+from .sockets import name_errors, show_on_node
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +21,10 @@ log = logging.getLogger(__name__)
 class SaveCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoSaveCodes",
             display_name="Save Codes",
-            category=CATEGORY,
+            category=CODES,
             description="Saves codes in the output folder as .safetensors, with the workflow inside: drop "
             "the file on the canvas to get the graph back.",
             inputs=[
@@ -64,10 +65,10 @@ class SaveCodes(io.ComfyNode):
 class LoadCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoLoadCodes",
             display_name="Load Codes",
-            category=CATEGORY,
+            category=CODES,
             description="Loads codes that Save Codes or `python -m miso say --codes` wrote.",
             inputs=[
                 io.Combo.Input(
@@ -93,10 +94,10 @@ class LoadCodes(io.ComfyNode):
 class PreviewCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoPreviewCodes",
             display_name="Preview Codes",
-            category=CATEGORY,
+            category=CODES,
             description="Draws codes: one column a frame, one row a codebook, one colour a code.",
             inputs=[sockets.Codes.Input("codes", tooltip="The codes to draw, one picture a take.")],
             outputs=[io.Image.Output("image", display_name="image", tooltip="The pictures.")],

@@ -6,16 +6,17 @@ from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
 from ..miso.text.conditioning import Conditioning, Segment, TextEncoder
 from . import sockets
-from .sockets import CATEGORY, name_errors
+from .schema import SPEAK, block
+from .sockets import name_errors
 
 
 class EncodeText(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoEncodeText",
             display_name="Encode Text",
-            category=CATEGORY,
+            category=SPEAK,
             description="The line to speak. To continue a conversation, connect the previous line's "
             "conditioning and the codes it became.",
             inputs=[
@@ -108,10 +109,10 @@ def _output() -> list:
 class VoicePrompt(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoVoicePrompt",
             display_name="Voice Prompt",
-            category=CATEGORY,
+            category=SPEAK,
             description="Clones this voice. Use the same speaker number as Encode Text.",
             inputs=_inputs("The same number as in Encode Text: that line gets this voice."),
             outputs=_output(),
@@ -126,10 +127,10 @@ class VoicePrompt(io.ComfyNode):
 class AddSegment(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoAddSegment",
             display_name="Add Segment",
-            category=CATEGORY,
+            category=SPEAK,
             description="Adds what was said just before the line. If the prompt gets too long, the oldest "
             "segment is dropped first.",
             inputs=_inputs("Number of the speaker who says this."),

@@ -12,7 +12,8 @@ from ..miso.model.sampling import Sampling
 from ..miso.speech import take_seeds
 from . import sockets
 from .memory import Part, on_device, progress
-from .sockets import CATEGORY, name_errors
+from .schema import SPEAK, block
+from .sockets import name_errors
 
 SEED_MAX = 2**63 - 1
 
@@ -55,10 +56,10 @@ def sampling_inputs() -> list:
 class DepthDecoder(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoDepthDecoder",
             display_name="Depth Decoder",
-            category=CATEGORY,
+            category=SPEAK,
             description="Gives the depth decoder its own sampling settings, or fewer codebooks: faster and "
             "coarser.",
             inputs=[
@@ -88,10 +89,10 @@ class DepthDecoder(io.ComfyNode):
 class DepthRedecode(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoDepthRedecode",
             display_name="Depth Redecode",
-            category=CATEGORY,
+            category=SPEAK,
             description="Draws the acoustic codebooks of all frames again, without the backbone: words and "
             "rhythm stay, the detail of the sound changes.",
             inputs=[

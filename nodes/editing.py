@@ -12,7 +12,8 @@ from ..miso.vocoders import coded_silence
 from . import sockets
 from .memory import Part, on_device
 from .parts import FRAMES, codes_input, codes_output, start_input
-from .sockets import CATEGORY, name_errors
+from .schema import EDIT, block
+from .sockets import name_errors
 
 _silences: WeakKeyDictionary[Part, Codes] = WeakKeyDictionary()
 
@@ -45,10 +46,10 @@ def _range(start: int, frames: int) -> tuple[int, int | None]:
 class SpliceCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoSpliceCodes",
             display_name="Splice Codes",
-            category=CATEGORY,
+            category=EDIT,
             description="Inserts codes into others, or appends them. Decode the result once: the vocoder "
             "then smooths the seam.",
             inputs=[
@@ -74,10 +75,10 @@ class SpliceCodes(io.ComfyNode):
 class DeleteCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoDeleteCodes",
             display_name="Delete Codes",
-            category=CATEGORY,
+            category=EDIT,
             description="Deletes a range of frames from each take.",
             inputs=[
                 codes_input(),
@@ -102,10 +103,10 @@ class DeleteCodes(io.ComfyNode):
 class InsertSilence(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoInsertSilence",
             display_name="Insert Silence",
-            category=CATEGORY,
+            category=EDIT,
             description="Inserts a pause: silence encoded by the codec, or a quiet stretch of other codes.",
             inputs=[
                 codes_input(),
@@ -160,10 +161,10 @@ class InsertSilence(io.ComfyNode):
 class RepeatCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoRepeatCodes",
             display_name="Repeat Codes",
-            category=CATEGORY,
+            category=EDIT,
             description="Repeats a range of frames right after itself.",
             inputs=[
                 codes_input(),
@@ -185,10 +186,10 @@ class RepeatCodes(io.ComfyNode):
 class ReplaceCodebooks(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoReplaceCodebooks",
             display_name="Replace Codebooks",
-            category=CATEGORY,
+            category=EDIT,
             description="Copies codebooks of a range of frames from other codes. Codebook 0 carries words "
             "and rhythm; the others carry the detail of the sound.",
             inputs=[

@@ -36,7 +36,8 @@ from . import sockets
 from .editing import silence_of
 from .listen import sound_file
 from .memory import Part
-from .sockets import CATEGORY, name_errors
+from .schema import EDIT, block
+from .sockets import name_errors
 
 Edits = io.Custom("MISO_EDITS")  # a widget: JSON of a list of operations
 
@@ -46,10 +47,10 @@ MOST_FRAMES = 20_000  # 27 minutes; with 32 codebooks, 1.7 MB of base64
 class CodeEditor(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoCodeEditor",
             display_name="Code Editor",
-            category=CATEGORY,
+            category=EDIT,
             description="Cut, move, repeat and pause speech on a timeline. The edits are saved in the "
             "workflow and replayed on the exact codes; changing one runs only this block and those after it.",
             inputs=[

@@ -12,7 +12,8 @@ from ..miso.vocoders import DEFAULT, backends, load_vocoder
 from . import folders, sockets
 from .depth import Depth
 from .memory import Part
-from .sockets import CATEGORY, name_errors, show_on_node
+from .schema import LOAD, block
+from .sockets import name_errors, show_on_node
 from .store import checkpoint_notes
 
 folders.register()
@@ -21,10 +22,10 @@ folders.register()
 class LoadModel(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoLoadModel",
             display_name="Load Miso Model",
-            category=CATEGORY,
+            category=LOAD,
             description="Opens a Miso TTS or CSM checkpoint. Its three parts are loaded when a block first "
             "needs them.",
             inputs=[
@@ -82,10 +83,10 @@ class LoadModel(io.ComfyNode):
 class LoadVocoder(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoLoadVocoder",
             display_name="Load Vocoder",
-            category=CATEGORY,
+            category=LOAD,
             description="Opens a vocoder, which turns codes into sound. Change it and nothing is sampled "
             "again.",
             inputs=[

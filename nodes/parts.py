@@ -5,7 +5,8 @@ from comfy_api.latest import io
 from ..miso.codes import editing
 from ..miso.codes.codes import Codes
 from . import sockets
-from .sockets import CATEGORY, name_errors
+from .schema import EDIT, block
+from .sockets import name_errors
 
 FRAMES = 1_000_000
 
@@ -27,10 +28,10 @@ def codes_output(id: str, name: str = "codes", tooltip: str = "The changed codes
 class PickTake(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoPickTake",
             display_name="Pick Take",
-            category=CATEGORY,
+            category=EDIT,
             description="Picks one of several takes, cut to its own length.",
             inputs=[
                 sockets.Codes.Input("codes", tooltip="Codes with several takes."),
@@ -48,10 +49,10 @@ class PickTake(io.ComfyNode):
 class TrimCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoTrimCodes",
             display_name="Trim Codes",
-            category=CATEGORY,
+            category=EDIT,
             description="Keeps a range of frames of each take (12.5 frames a second).",
             inputs=[
                 codes_input(),
@@ -76,10 +77,10 @@ class TrimCodes(io.ComfyNode):
 class KeepCodebooks(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoKeepCodebooks",
             display_name="Keep Codebooks",
-            category=CATEGORY,
+            category=EDIT,
             description="Keeps the first codebooks only: coarser sound, or codes for a vocoder that takes "
             "fewer codebooks.",
             inputs=[
@@ -98,10 +99,10 @@ class KeepCodebooks(io.ComfyNode):
 class Prefix(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoPrefix",
             display_name="Prefix",
-            category=CATEGORY,
+            category=EDIT,
             description="The beginning of a take, to be continued by a sampler. Give that sampler another "
             "seed to hear another ending.",
             inputs=[

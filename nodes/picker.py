@@ -13,7 +13,8 @@ from ..miso.errors import MisoError
 from . import sockets
 from .listen import sound_file
 from .memory import Part
-from .sockets import CATEGORY, name_errors
+from .schema import EDIT, block
+from .sockets import name_errors
 
 Takes = io.Custom("MISO_TAKES")  # a widget
 
@@ -21,10 +22,10 @@ Takes = io.Custom("MISO_TAKES")  # a widget
 class TakePicker(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoTakePicker",
             display_name="Take Picker",
-            category=CATEGORY,
+            category=EDIT,
             description="Hear several takes and choose one or more. Choosing again runs only the blocks "
             "after this one.",
             inputs=[

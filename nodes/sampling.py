@@ -17,7 +17,8 @@ from . import sockets
 from .depth import SEED_MAX, Depth, sampling_inputs
 from .memory import Part, on_device, progress
 from .preview import Preview, send_kept, stream_for
-from .sockets import CATEGORY, name_errors
+from .schema import SPEAK, block
+from .sockets import name_errors
 from .store import store
 
 _interruptions: Counter[str] = Counter()  # by node id
@@ -26,15 +27,14 @@ _interruptions: Counter[str] = Counter()  # by node id
 class BackboneSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoBackboneSampler",
             display_name="Backbone Sampler",
-            category=CATEGORY,
+            category=SPEAK,
             # Two equal nodes would otherwise share one result, and the second would show nothing. It finds
             # its codes in the store.
             not_idempotent=True,
-            description="Speaks the text. Codes come out; Vocoder Decode turns them into sound. If you "
-            "interrupt it, the blocks after it get what was made so far.",
+            description="Speaks the text. Codes come out; Vocoder Decode turns them into sound.",
             inputs=[
                 sockets.Backbone.Input("backbone", tooltip="From Load Miso Model."),
                 sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
@@ -81,6 +81,13 @@ class BackboneSampler(io.ComfyNode):
                     tooltip="A vocoder that streams (mimi, source-filter): see and hear the first take "
                     "while it is made.",
                 ),
+                io.Boolean.Input(
+                    "use_partial",
+                    default=False,
+                    optional=True,
+                    tooltip="When you stop a run: off ends it here, on passes what was made so far to the "
+                    "next blocks.",
+                ),
             ],
             outputs=[
                 sockets.Codes.Output(
@@ -105,6 +112,7 @@ class BackboneSampler(io.ComfyNode):
         keep: bool = True,
         prefix: Codes | None = None,
         preview: Part | None = None,
+        use_partial: bool = False,
     ):
         config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
         frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
@@ -150,10 +158,12 @@ class BackboneSampler(io.ComfyNode):
                 live.frame(frame)
                 report(frame.index - loop.first + 1, frames)
         except mm.InterruptProcessingException:
-            # ComfyUI clears the interrupt when it raises it, so the blocks after this one run on what was
-            # made so far.
+            # ComfyUI clears the interrupt when it raises it: only raising it again ends the run.
             _interruptions[get_executing_context().node_id] += 1
             if loop.codes.frames == loop.first:
+                raise
+            if not use_partial:
+                live.end(loop.codes)
                 raise
         codes, hidden = loop.codes, loop.hidden
         live.end(codes)

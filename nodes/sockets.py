@@ -7,8 +7,7 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from ..miso.errors import MisoError
-
-CATEGORY = "Miso"
+from .schema import plain_name
 
 Backbone = io.Custom("MISO_BACKBONE")  # nodes.memory.Part of a miso.model.Backbone
 Depth = io.Custom("MISO_DEPTH")  # nodes.depth.Depth
@@ -32,7 +31,7 @@ def name_errors(execute):
         try:
             return execute(cls, *args, **kwargs)
         except MisoError as e:
-            where = cls.define_schema().display_name + (f", {e.input}" if e.input else "")
+            where = plain_name(cls.define_schema()) + (f", {e.input}" if e.input else "")
             raise MisoError(f"{where}: {e.problem}", e.remedy) from e
 
     return wrapped

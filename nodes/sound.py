@@ -8,16 +8,17 @@ from ..miso.errors import MisoError
 from ..miso.vocoders import decode_codes, encode_codes
 from . import sockets
 from .memory import Part, on_device, progress
-from .sockets import CATEGORY, name_errors
+from .schema import CODES, FINISH, block
+from .sockets import name_errors
 
 
 class EncodeAudio(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoEncodeAudio",
             display_name="Encode Audio",
-            category=CATEGORY,
+            category=CODES,
             description="Turns sound into codes: for a voice prompt, for history, or to edit and decode "
             "again.",
             inputs=[
@@ -62,10 +63,10 @@ class EncodeAudio(io.ComfyNode):
 class VocoderDecode(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoVocoderDecode",
             display_name="Vocoder Decode",
-            category=CATEGORY,
+            category=FINISH,
             description="Turns codes into sound. Takes of different length become a batch padded with "
             "silence; Pick Take picks one.",
             inputs=[

@@ -12,7 +12,8 @@ from . import sockets
 from .labels import label
 from .memory import Part
 from .preview import send_kept
-from .sockets import CATEGORY, name_errors
+from .schema import CODES, block
+from .sockets import name_errors
 
 NOTHING = "(nothing is kept yet)"
 MOST = 200  # choices: the entries used last
@@ -32,10 +33,10 @@ def checkpoint_notes() -> Path:
 class KeptCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return block(
             node_id="MisoStoredCodes",
             display_name="Kept Codes",
-            category=CATEGORY,
+            category=CODES,
             # two equal nodes would otherwise share one result, and the second would show nothing
             not_idempotent=True,
             description="Codes that Backbone Sampler made before, even before a restart; the last used come "

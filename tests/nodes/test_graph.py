@@ -202,21 +202,42 @@ def test_editing_blocks(fresh):
     )
 
 
-def test_interrupt_stops_within_a_frame_and_hands_on_what_was_made(fresh):
+def stopped(comfy, prompt: dict):
+    """The run of a prompt that is interrupted at the sampler's fourth frame."""
+
     def stop(value, total):
         if total == 10 and value == 4:
-            fresh.model_management.interrupt_current_processing()
+            comfy.model_management.interrupt_current_processing()
 
-    fresh.on_progress = stop
+    comfy.on_progress = stop
     try:
-        done = fresh.run(graph())
+        return comfy.run(prompt)
     finally:
-        fresh.on_progress = lambda value, total: None
+        comfy.on_progress = lambda value, total: None
+
+
+def test_stop_ends_the_run_within_a_frame(fresh):
+    """In a chain of lines too: nothing after the sampler runs, and nothing is saved."""
+    prompt = graph()
+    prompt["13"] = {
+        "class_type": "MisoBackboneSampler",
+        "inputs": {**prompt["3"]["inputs"], "prefix": ["3", 0]},
+    }
+    prompt["5"]["inputs"]["codes"] = prompt["7"]["inputs"]["codes"] = ["13", 0]
+    prompt["3"]["inputs"]["takes"] = 1
+    done = stopped(fresh, prompt)
+    assert done.end == "execution_interrupted" and not {"13", "5", "6", "7"} & set(done.ran)
+    again = fresh.run(graph())
+    assert again.ok and fresh.value(3).frames == 10
+
+
+def test_stop_can_pass_on_what_was_made(fresh):
+    done = stopped(fresh, graph(n3__use_partial=True))
     assert done.ok, done.error
     codes = fresh.value(3)
     assert 4 <= codes.frames <= 5 and {t.stop for t in codes.takes} == {"interrupted"}
     assert fresh.value(5)["waveform"].shape[-1] == codes.frames * 1920
-    again = fresh.run(graph())  # what was interrupted isn't what was asked for: it is sampled again
+    again = fresh.run(graph(n3__use_partial=True))  # what was interrupted is sampled again
     assert again.ok and "3" in again.ran and fresh.value(3).frames == 10
 
 

@@ -161,7 +161,7 @@ def interrupt_at(comfy, frame: int):
 def test_interrupted_codes_are_handed_on_and_not_kept(watched):
     interrupt_at(watched, 4)
     try:
-        done = watched.run(graph(n3__preview=["4", 0]))
+        done = watched.run(graph(n3__preview=["4", 0], n3__use_partial=True))
     finally:
         watched.on_progress = lambda value, total: None
     assert done.ok and {"5", "6", "7"} <= set(done.ran)
@@ -170,9 +170,20 @@ def test_interrupted_codes_are_handed_on_and_not_kept(watched):
     assert watched.value(3, 1).tensor.shape[1] == 5 and watched.value(5)["waveform"].shape[2] == 5 * 1920
     counts = [data for event, data in done.events if event == "miso.preview"]
     assert counts[-1]["frame"] == 5 and counts[-1]["stops"] == ["interrupted", "interrupted"]
-    again = watched.run(graph(n3__preview=["4", 0]))
+    again = watched.run(graph(n3__preview=["4", 0], n3__use_partial=True))
     assert "3" in again.ran and watched.value(3).frames == 10  # the workflow gives what it always gives
-    assert watched.run(graph(n3__preview=["4", 0])).ran == []
+    assert watched.run(graph(n3__preview=["4", 0], n3__use_partial=True)).ran == []
+
+
+def test_a_stopped_take_is_shown(watched):
+    interrupt_at(watched, 4)
+    try:
+        done = watched.run(graph(n3__preview=["4", 0]))
+    finally:
+        watched.on_progress = lambda value, total: None
+    assert done.end == "execution_interrupted"
+    counts = [data for event, data in done.events if event == "miso.preview"]
+    assert counts[-1]["frame"] == 5 and counts[-1]["stops"] == ["interrupted", "interrupted"]
 
 
 def test_interrupted_before_the_first_frame_is_an_interrupt(watched, monkeypatch):

@@ -4,13 +4,16 @@ from miso.tools.bootstrap import ROOT
 
 
 def test_help_pages(comfy):
+    plain_name = comfy.module("nodes.schema").plain_name
     blocks = {name for name in comfy.nodes.NODE_CLASS_MAPPINGS if name.startswith("Miso")}
     pages = {
         path.parent.name: path.read_text(encoding="utf-8") for path in (ROOT / "web" / "docs").glob("*/en.md")
     }
     assert pages.keys() == blocks
     for name, text in pages.items():
-        assert text.startswith(f"# {comfy.nodes.NODE_DISPLAY_NAME_MAPPINGS[name]}\n"), name
+        assert text.startswith(f"# {plain_name(comfy.nodes.NODE_CLASS_MAPPINGS[name].define_schema())}\n"), (
+            name
+        )
 
 
 def test_every_block_and_widget_is_described(comfy):

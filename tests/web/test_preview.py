@@ -163,11 +163,11 @@ def test_joins_are_the_sound_itself(browser, server):
     assert rendered < 1e-3
 
 
-def test_interrupting_hands_on_what_was_made(sampler):
+def test_stop_ends_the_run_and_shows_what_was_made(sampler):
     sampler.page.evaluate(CONNECT, [1, 120.0])
     sampler.page.evaluate("""() => { const api = window.comfyAPI.api.api, stop = e => { if (e.detail.frame < 20) return;
       api.removeEventListener('miso.preview', stop); api.interrupt(e.detail.prompt_id); }; api.addEventListener('miso.preview', stop); }""")
-    assert sampler.run()[0] == "execution_success"  # what follows the sampler ran, on what there was
+    assert sampler.run()[0] == "execution_interrupted"
     last = events(sampler, "miso.preview")[-1][1]
     assert last["stops"] == ["interrupted"] and 20 <= last["frame"] < 500
     assert "interrupted" in sampler.page.locator(".miso").first.inner_text()

@@ -1,0 +1,46 @@
+"""Schemas for every ComfyUI: what an older one lacks is left out, and the words people search for are found
+in all."""
+
+import dataclasses
+from typing import Any
+
+from comfy_api.latest import io
+
+LOAD, SPEAK, EDIT, CODES, FINISH = (f"Miso/{name}" for name in ("load", "speak", "edit", "codes", "finish"))
+
+# node id -> words people search for. A ComfyUI without search aliases looks at names alone: there the words
+# before the "|" stand in the name.
+_WORDS = {
+    "MisoLoadModel": "TTS, Sesame CSM | text to speech, speech, checkpoint, voice model",
+    "MisoLoadVocoder": "| codec, mimi, vae, speech",
+    "MisoEncodeText": "Text to Speech | tts, say, speak, prompt, dialogue",
+    "MisoBackboneSampler": "Speak, Say | tts, text to speech, speech, generate, ksampler",
+    "MisoVoicePrompt": "Clone | voice cloning, speaker, reference audio",
+    "MisoAddSegment": "Dialogue, Podcast | conversation, history, multi speaker",
+    "MisoEncodeAudio": "| voice, clone, recording, audio to codes, speech to codes",
+    "MisoDepthDecoder": "| acoustic, temperature",
+    "MisoDepthRedecode": "| resample, variation",
+    "MisoInsertSilence": "Pause | break, gap",
+    "MisoCodeEditor": "| edit speech, cut audio, timeline, trim",
+    "MisoTakePicker": "| choose take, compare, listen",
+    "MisoVocoderDecode": "| speech, codes to audio, vae decode, tts",
+    "MisoStoredCodes": "| cache, history, saved speech",
+}
+_SUPPORTED = {field.name for field in dataclasses.fields(io.Schema)}
+
+
+def block(node_id: str, display_name: str, **arguments: Any) -> io.Schema:
+    """An ``io.Schema`` with its search words, without the arguments that this ComfyUI doesn't know."""
+    named, _, others = _WORDS.get(node_id, "").partition("|")
+    words = [word.strip() for word in f"{named},{others}".split(",") if word.strip()]
+    if words and "search_aliases" in _SUPPORTED:
+        arguments["search_aliases"] = words
+    elif named.strip():
+        display_name = f"{display_name} ({named.strip()})"
+    known = {name: value for name, value in arguments.items() if name in _SUPPORTED}
+    return io.Schema(node_id=node_id, display_name=display_name, **known)
+
+
+def plain_name(schema: io.Schema) -> str:
+    """The block's name without search words, for messages."""
+    return schema.display_name.partition(" (")[0]

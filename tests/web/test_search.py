@@ -1,0 +1,50 @@
+"""People find the blocks by the words they would use, in ComfyUI's own search."""
+
+import pytest
+
+WORDS = [
+    "tts",
+    "speech",
+    "text to speech",
+    "voice",
+    "clone",
+    "dialogue",
+    "speak",
+    "say",
+    "csm",
+    "sesame",
+    "podcast",
+    "pause",
+]
+FOUND = """() => [...document.querySelectorAll('.comfy-vue-node-search-container li, .comfy-vue-node-search-container [role=option]')]
+  .map(e => e.textContent)"""
+
+
+@pytest.fixture(scope="module")
+def search(browser, server):
+    """``search(words)``: what the node search shows for them."""
+    from harness.page import Page
+
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    page = Page(context.new_page(), server.url).page
+    page.evaluate("() => app.graph.clear()")
+    page.mouse.dblclick(800, 500)
+    box = page.locator(".comfy-vue-node-search-container input, [role=dialog] input").first
+    box.wait_for()
+
+    def search(words: str) -> list[str]:
+        box.fill("")
+        box.press_sequentially(words)
+        page.wait_for_function(
+            f"() => ({FOUND})().length && ({FOUND})().some(text => /miso/i.test(text))", timeout=5000
+        )
+        return page.evaluate(FOUND)
+
+    yield search
+    context.close()
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_search_finds_the_blocks(search, words):
+    shown = search(words)
+    assert any("miso-codes" in text for text in shown[:10]), shown
