@@ -4,10 +4,10 @@ from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
-from ..miso.text.conditioning import Conditioning, Segment, TextEncoder
+from ..miso.text.conditioning import Conditioning, Segment, TextEncoder, text_said
 from . import sockets
 from .schema import SPEAK, block
-from .sockets import name_errors
+from .sockets import name_errors, show_on_node
 
 
 class EncodeText(io.ComfyNode):
@@ -66,6 +66,11 @@ class EncodeText(io.ComfyNode):
                 input="history",
             )
         segments = () if history is None else history.as_history(history_codes)
+        if history_codes is not None and not history_codes.takes[0].exact:
+            show_on_node(
+                "history_codes were edited, so the text of history may not be what they say. If so, use Add "
+                "Segment with a transcript instead."
+            )
         conditioning = text_encoder.conditioning([*segments, Segment(text, speaker)])
         text_encoder.rows(conditioning.line)  # fails here, so that bad text is this block's error
         return io.NodeOutput(conditioning)
@@ -73,10 +78,8 @@ class EncodeText(io.ComfyNode):
 
 def _add(conditioning: Conditioning, codes: Codes, transcript: str, speaker: int, voice: bool):
     """The conditioning with one more segment; without a transcript, with the text that the codes carry."""
-    text = transcript.strip() or " ".join(span.text for span in codes.takes[0].spans)
-    if not text.strip():
-        raise MisoError("Transcript missing.", "Type exactly what the recording says.", input="transcript")
-    return io.NodeOutput(conditioning.with_segment(Segment(text, speaker, codes, voice)))
+    segment = Segment(text_said(codes, transcript), speaker, codes, voice)
+    return io.NodeOutput(conditioning.with_segment(segment))
 
 
 def _inputs(speaker: str) -> list:
@@ -90,7 +93,7 @@ def _inputs(speaker: str) -> list:
             multiline=True,
             default="",
             tooltip="Exactly what the codes say. Leave it empty if they were sampled here or encoded with a "
-            "transcript.",
+            "transcript, and not cut since.",
         ),
         io.Int.Input("speaker", default=0, min=0, max=255, tooltip=speaker),
     ]

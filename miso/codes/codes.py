@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import MisoError
 from ..files import open_tensors, parse_json, read_header, tensor_bytes, write_tensors
-from .takes import Take, is_int, is_number, take_from_json
+from .takes import Take, is_int, is_number, take_from_json, take_to_json
 
 FORMAT = "miso.codes/1"
 # limits of what a file may contain, far beyond what a model makes
@@ -80,7 +80,7 @@ class Codes:
         if len(invalid):
             b, k, t = invalid[0].tolist()
             raise MisoError(
-                f"Take {b}, codebook {k}, frame {t} holds the id {int(tensor[b, k, t])}; "
+                f"Take {b + 1}, codebook {k}, frame {t} holds the id {int(tensor[b, k, t])}; "
                 f"ids of '{self.codec}' are 0 to {self.codebook_size - 1}."
             )
         for name, value in (("tensor", tensor), ("lengths", lengths), ("takes", takes)):
@@ -118,12 +118,12 @@ class Codes:
         return replace(self, tensor=tensor, lengths=lengths, takes=tuple(takes))
 
     def take(self, index: int) -> Codes:
-        """One take alone, cut to its length; negative indices count from the end."""
+        """One take alone, cut to its length; negative indices count from the end.
+
+        Indices count from 0. The error for one beyond the takes counts from 1, as people do.
+        """
         if not -self.batch <= index < self.batch:
-            raise MisoError(
-                f"There is no take {index}: these codes have {self.batch} (0 to {self.batch - 1}).",
-                input="take",
-            )
+            raise no_take(index, self.batch)
         index %= self.batch
         tensor = self.tensor[index : index + 1, :, : int(self.lengths[index])]
         return self.like(tensor, takes=[self.takes[index]])
@@ -151,7 +151,7 @@ class Codes:
             "codec": self.codec,
             "frame_rate": self.frame_rate,
             "codebook_size": self.codebook_size,
-            "takes": [asdict(take) for take in self.takes],
+            "takes": [take_to_json(take) for take in self.takes],
             "source": dict(self.source),
         }
         dtype = torch.int16 if self.codebook_size <= 2**15 else torch.int32
@@ -168,7 +168,7 @@ class Codes:
             self.frame_rate,
             self.codebook_size,
             self.lengths.tolist(),
-            [asdict(take) for take in self.takes],
+            [take_to_json(take) for take in self.takes],
             dict(self.source),
         ]
         return tensor_digest(self.tensor, json.dumps(about, sort_keys=True))
@@ -209,6 +209,13 @@ class Codes:
             raise MisoError(
                 f"The codes in {Path(path).name} are damaged ({problem}).", "Save them again."
             ) from e
+
+
+def no_take(index: int, takes: int, input: str = "take") -> MisoError:
+    """The error for a take of this index, from 0, among ``takes``: in numbers from 1, as people count."""
+    number = f"{index + 1}" if index >= 0 else f"{index}"
+    there_are = f"there {'is only 1' if takes == 1 else f'are {takes}'}"
+    return MisoError(f"There is no take {number}; {there_are}.", "Choose another.", input=input)
 
 
 def tensor_digest(tensor: Tensor, about: str = "") -> str:

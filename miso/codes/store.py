@@ -216,7 +216,7 @@ def _read_header(path: str, size: int) -> tuple[str, tuple[int | None, ...], flo
     metadata, entries = read_header(path)
     about, note = (parse_json(metadata[name], name) for name in ("about", NOTE))
     takes = [take_from_json(take) for take in about["takes"]]
-    text = " ".join(span.text for span in takes[0].spans)
+    text = takes[0].label
     seconds = entries["codes"].shape[2] / float(about["frame_rate"])
     if not (0 <= seconds <= MAX_FRAMES and float(note["made"]) >= 0):
         raise MisoError("The description is damaged.")

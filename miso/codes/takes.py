@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -26,6 +26,7 @@ def is_number(value: Any, low: float, high: float) -> bool:
 class Span:
     """The frames of a segment: frames start..end-1 of a take say ``text`` in the voice of ``speaker``.
 
+    The text is no longer ``exact`` once frames of it were cut out or repeated, or others put in between.
     Raises MisoError for values of other types or ranges.
     """
 
@@ -33,12 +34,15 @@ class Span:
     end: int
     text: str = ""
     speaker: int = 0
+    exact: bool = True
 
     def __post_init__(self):
         if not (is_int(self.start, 0, MAX_FRAMES) and is_int(self.end, self.start, MAX_FRAMES)):
             raise MisoError(f"A span can't go from frame {self.start!r} to {self.end!r}.")
         if not isinstance(self.text, str) or not is_int(self.speaker, 0, 2**31):
             raise MisoError(f"A span needs a text and the number of a speaker, not {self.speaker!r}.")
+        if type(self.exact) is not bool:
+            raise MisoError(f"The text of a span is exact or not, not {self.exact!r}.")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,40 @@ class Take:
         if self.log_probability is not None and not is_number(self.log_probability, -1e6, 1e6):
             raise MisoError(f"A take's log probability must be a number, not {self.log_probability!r}.")
 
+    @property
+    def text(self) -> str:
+        """What it says; "" if that is not known."""
+        return " ".join(span.text for span in self.spans if span.text.strip())
+
+    @property
+    def exact(self) -> bool:
+        """Whether it says exactly ``text``."""
+        return all(span.exact for span in self.spans)
+
+    @property
+    def label(self) -> str:
+        """``text`` as shown to people: marked if it is no longer exact."""
+        return self.text if self.exact or not self.text else f"about: {self.text}"
+
+
+def take_to_json(take: Take) -> dict[str, Any]:
+    """A take's description in a codes file.
+
+    What is as usual is left out where earlier versions didn't write it: files, digests and keys stay the
+    same.
+    """
+    described = asdict(take)
+    described["spans"] = [span_to_json(span) for span in take.spans]
+    return described
+
+
+def span_to_json(span: Span) -> dict[str, Any]:
+    """A span's description in a codes file."""
+    described = asdict(span)
+    if span.exact:
+        del described["exact"]
+    return described
+
 
 def take_from_json(take: dict) -> Take:
     """A take from its description in a codes file.
@@ -73,12 +111,15 @@ def take_from_json(take: dict) -> Take:
 
 
 def join_spans(*groups: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Concatenate spans, merging adjacent ones of the same text and speaker: joining undoes cutting."""
+    """Concatenate spans, merging adjacent ones of the same text and speaker: joining undoes cutting.
+
+    Merged spans are as exact as the last of them: a take that continues its own beginning says its text.
+    """
     joined: list[Span] = []
     for span in chain(*groups):
         last = joined[-1] if joined else None
         if last and (last.end, last.text, last.speaker) == (span.start, span.text, span.speaker):
-            joined[-1] = replace(last, end=span.end)
+            joined[-1] = replace(span, start=last.start)
         else:
             joined.append(span)
     return tuple(joined)

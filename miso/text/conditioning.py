@@ -36,6 +36,25 @@ class Segment:
     voice: bool = False
 
 
+def text_said(codes: Codes, transcript: str = "") -> str:
+    """What codes of one take say: the transcript, or without one the text that they carry.
+
+    Raises MisoError if that is missing or no longer exact.
+    """
+    if text := transcript.strip():
+        return text
+    take = codes.takes[0]
+    if not take.text:
+        raise MisoError("Transcript missing. Type exactly what the recording says.", input="transcript")
+    if not take.exact:
+        raise MisoError(
+            "The text of these codes is no longer exact, because they were edited.",
+            "Type exactly what they say now.",
+            input="transcript",
+        )
+    return take.text
+
+
 @dataclass(frozen=True, eq=False)
 class Prompt:
     """Rows and mask [S, K+1] for the backbone, the line to speak, and the history that did not fit."""

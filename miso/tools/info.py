@@ -91,11 +91,12 @@ def _codes(path: Path, metadata: dict[str, str]) -> str:
         facts += [_STOPS[take.stop]]
         if take.log_probability is not None:
             facts += [f"mean log-probability {take.log_probability:.2f}"]
-        lines.append(f"Take {i}: {', '.join(facts)}.")
+        lines.append(f"Take {i + 1}: {', '.join(facts)}.")
         for span in take.spans:
             start, end = span.start / codes.frame_rate, span.end / codes.frame_rate
-            lines.append(f"  {start:.2f} to {end:.2f} s, speaker {span.speaker}: {span.text}")
-    if codes.batch == 1 and codes.takes[0].spans:
+            about = "" if span.exact else "about: "
+            lines.append(f"  {start:.2f} to {end:.2f} s, speaker {span.speaker}: {about}{span.text}")
+    if codes.batch == 1 and codes.takes[0].spans and codes.takes[0].exact:
         lines.append("Can serve as a voice prompt: its text is known.")
     if "model" in codes.source:
         lines.append(f"Sampled by the checkpoint {codes.source['model']}.")

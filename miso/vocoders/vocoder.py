@@ -132,7 +132,7 @@ def check_codes(
         take, codebook, frame = bad.nonzero()[0].tolist()
         bad_id = codes[take, codebook, frame]
         raise MisoError(
-            f"Take {take}, codebook {codebook}, frame {frame} (all counted from 0) holds the id "
+            f"Take {take + 1}, codebook {codebook}, frame {frame} (counted from 0) holds the id "
             f"{int(bad_id)}; ids of '{vocoder.codec}' are 0 to {vocoder.codebook_size - 1}.",
             "It is a special token of a model, or the codes are damaged. Sample again, or edit that frame.",
         )

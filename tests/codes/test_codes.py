@@ -87,7 +87,7 @@ def test_ten_seconds_are_small(tmp_path):
         ({"tensor": torch.zeros(1, 0, 3, dtype=torch.int64)}, "at least one take and one codebook"),
         ({"lengths": [4]}, r"lengths \[4\]"),
         ({"lengths": [1, 1]}, "lengths"),
-        ({"tensor": torch.tensor([[[0, 1, 2], [0, 9, 1]]])}, "Take 0, codebook 1, frame 1 holds the id 9"),
+        ({"tensor": torch.tensor([[[0, 1, 2], [0, 9, 1]]])}, "Take 1, codebook 1, frame 1 holds the id 9"),
         ({"tensor": torch.tensor([[[0, 1, 2], [0, -1, 1]]])}, "id -1"),
         ({"takes": (Take(), Take())}, "provenance of 2"),
     ],
@@ -130,6 +130,35 @@ def test_spans_of_the_same_text_are_merged():
     a, b, c = Span(0, 3, "one", 0), Span(3, 5, "one", 0), Span(5, 6, "two", 0)
     assert join_spans((a,), (b, c)) == (Span(0, 5, "one", 0), c)
     assert join_spans((a, c)) == (a, c)
+    # a take that continues its own beginning says its text, a beginning that goes on elsewhere does not
+    cut = Span(0, 3, "one", 0, exact=False)
+    assert join_spans((cut,), (b, c)) == (Span(0, 5, "one", 0), c)
+    assert join_spans((cut,), (Span(3, 6, "two"),)) == (cut, Span(3, 6, "two"))
+
+
+def test_codes_with_exact_texts_are_as_they_always_were(tmp_path):
+    """Files of an earlier version load, and digests stay: stores find what they hold."""
+    take = Take(7, "eos", (Span(0, 3, "Hello.", 1),), -2.5)
+    codes = Codes(torch.ones(1, 2, 3, dtype=torch.int64), [3], "tiny", takes=(take,))
+    assert codes.digest() == "5187bd7cee08fde448327444b4054e6a7f9f49924aa83e76359a81f6e9c59154"
+    codes.save(tmp_path / "x.safetensors")
+    about = json.loads(read_header(tmp_path / "x.safetensors")[0]["about"])
+    span = {"start": 0, "end": 3, "text": "Hello.", "speaker": 1}
+    assert about["takes"] == [{"seed": 7, "stop": "eos", "spans": [span], "log_probability": -2.5}]
+    cut = codes.like(codes.tensor, takes=[Take(7, None, (Span(0, 3, "Hello.", 1, exact=False),))])
+    cut.save(tmp_path / "cut.safetensors")
+    loaded = Codes.load(tmp_path / "cut.safetensors")
+    assert loaded.takes == cut.takes and not loaded.takes[0].exact and loaded.digest() != codes.digest()
+    assert "about: Hello." in info(tmp_path / "cut.safetensors")
+
+
+@pytest.mark.parametrize(
+    "index, takes, words",
+    [(5, 2, "There is no take 6; there are 2."), (1, 1, "no take 2; there is only 1."), (-3, 2, "take -3;")],
+)
+def test_takes_are_counted_from_1_for_people(index, takes, words):
+    with pytest.raises(MisoError, match=words):
+        Codes(torch.zeros(takes, 2, 3, dtype=torch.int64), [3] * takes, "nano").take(index)
 
 
 def test_hidden_states_round_trip(tmp_path):
@@ -206,6 +235,7 @@ def rewritten(path, tmp_path, change, tensors=None):
         *(("end", value) for value in (-1, "3", 10**12)),
         *(("text", value) for value in (5, None, ["x"])),
         *(("speaker", value) for value in (-1, "a", 2**40)),
+        *(("exact", value) for value in (0, "no", None)),
     ],
 )
 def test_a_damaged_description_is_refused(tmp_path, where, value):

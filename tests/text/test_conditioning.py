@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from miso.codes import editing
 from miso.codes.codes import Codes
+from miso.codes.takes import Span, Take
 from miso.errors import MisoError
 from miso.model.config import PRESETS, ModelConfig
-from miso.text.conditioning import Segment, TextEncoder
+from miso.text.conditioning import Segment, TextEncoder, text_said
 from miso.text.phonemes import SYMBOLS, phonemes
 from miso.text.tokenizer import ByteTokenizer, Llama3Tokenizer, PhonemeTokenizer, find_tokenizer
 
@@ -109,6 +111,18 @@ def test_a_spoken_line_becomes_history(encoder):
     assert first.as_history(None) == ()
     with pytest.raises(MisoError, match="no line to speak"):
         encoder.conditioning(first.as_history(codes(5))).prompt(5)
+
+
+def test_the_text_of_edited_codes_is_not_used_silently():
+    made = codes(10).like(codes(10).tensor, takes=[Take(1, "eos", (Span(0, 10, "Hello there."),))])
+    assert text_said(made) == "Hello there." and text_said(made, " Hi. ") == "Hi."
+    for edited in (editing.delete(made, 2, 4), editing.repeat(made, 0, 3), editing.prefix(made, 5)):
+        with pytest.raises(MisoError, match="no longer exact.* Type exactly what they say now"):
+            text_said(edited)
+        assert text_said(edited, "Hello.") == "Hello."
+    assert text_said(editing.splice(made, made)) == "Hello there. Hello there."
+    with pytest.raises(MisoError, match="Transcript missing"):
+        text_said(codes(10))
 
 
 @pytest.mark.parametrize(

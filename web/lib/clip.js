@@ -56,7 +56,7 @@ export function segments(refs, clips) {
   refs.forEach((ref, t) => {
     const at = behind(ref, clips), span = at && at.clip.sent.spans[at.clip.spanOf[at.frame]];
     if (span && span === last) found.at(-1).end = t + 1;
-    else if (span) found.push({ start: t, end: t + 1, text: span.text || `speaker ${span.speaker}` });
+    else if (span) found.push({ start: t, end: t + 1, text: span.text ? `${span.exact === false ? "about: " : ""}${span.text}` : `speaker ${span.speaker}` });
     last = span;
   });
   return found;

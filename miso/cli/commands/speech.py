@@ -21,7 +21,7 @@ from ...generation.depth import DepthSampler
 from ...generation.depth import redecode as redecode_codes
 from ...model.sampling import Sampling
 from ...speech import Miso, take_seeds
-from ...text.conditioning import Segment
+from ...text.conditioning import Segment, text_said
 from ...vocoders import Vocoder, decode_codes, load_vocoder
 from ...vocoders.encode import encode_codes
 from .progress import ProgressLine
@@ -127,9 +127,10 @@ def _voice_prompt(args: Namespace, vocoder: Vocoder, miso: Miso) -> Segment:
             path = find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, models)
             vocoder = load_vocoder("mimi", path, device=pick_device(args.device))
         codes = encode_codes(vocoder, _read_sound(args.voice, vocoder))
-    text = args.voice_text or " ".join(span.text for span in codes.takes[0].spans)
-    if not text.strip():
-        raise MisoError(f"There is no text with the voice prompt {args.voice}.", "Give it with --voice-text.")
+    try:
+        text = text_said(codes, args.voice_text or "")
+    except MisoError as e:
+        raise MisoError(f"{args.voice}: {e}", "Give the text with --voice-text.") from e
     return Segment(text, args.speaker, codes, voice=True)
 
 

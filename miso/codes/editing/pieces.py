@@ -42,7 +42,8 @@ def arrange(take: Codes, pieces: Iterable[Piece]) -> Codes:
     """Concatenate pieces to codes of one take, with the seed of ``take`` and no stop reason.
 
     Where two pieces of the same text and speaker meet, their spans are merged, so that putting frames back
-    restores the original. The exception is a whole span followed by itself: a repeated line stays two spans.
+    restores the original, though not that its text is exact. The exception are two whole spans: a line said
+    twice stays two spans.
     """
     pieces = _merge_adjacent(pieces)
     if pieces == [(take, 0, take.frames, False)]:
@@ -96,16 +97,28 @@ def _merge_adjacent(pieces: Iterable[Piece]) -> list[Piece]:
     return merged
 
 
+class _Said(NamedTuple):
+    """The last span of the result, where it came from, and how much of that is in it."""
+
+    piece: Piece
+    span: Span
+    start: int
+    end: int  # frames start..end-1 of the take, without a gap; start = end if there was one
+
+    @property
+    def whole(self) -> bool:
+        return (self.start, self.end) == (self.span.start, self.span.end)
+
+
 def _spans(pieces: list[Piece]) -> tuple[Span, ...]:
-    """The spans of concatenated pieces."""
+    """The spans of concatenated pieces. Only those that are whole stay exact."""
     spans: list[Span] = []
     position = 0  # of the piece in the result
-    previous: tuple[Piece, Span] | None = (
-        None  # the last piece and its last span, if that ends where the piece does
-    )
+    previous: _Said | None = None  # the last span, if it ends where the last piece does
+    anything_known = any(piece.take.takes[0].spans for piece in pieces)
     for i, piece in enumerate(pieces):
         if piece.pause:
-            if previous and i + 1 < len(pieces) and _first_span(pieces[i + 1]) is previous[1]:
+            if previous and i + 1 < len(pieces) and _first_span(pieces[i + 1]) is previous.span:
                 spans[-1] = replace(spans[-1], end=position + piece.frames)
             else:
                 previous = None
@@ -115,12 +128,18 @@ def _spans(pieces: list[Piece]) -> tuple[Span, ...]:
                 start, end = max(span.start, piece.start), min(span.end, piece.end)
                 if start >= end:
                     continue
-                if start == piece.start and previous and _continues(previous, (piece, span)):
-                    spans[-1] = replace(spans[-1], end=end + shift)
+                said = _Said(piece, span, start, end)
+                if start == piece.start and previous and _continues(previous, said):
+                    said = _joined(previous, said)
+                    begin = spans.pop().start
                 else:
-                    spans.append(replace(span, start=start + shift, end=end + shift))
-                last = (piece, span) if end == piece.end else None
+                    begin = start + shift
+                exact = span.exact and said.whole
+                spans.append(replace(span, start=begin, end=end + shift, exact=exact))
+                last = said if end == piece.end else None
             previous = last
+            if anything_known and not piece.take.takes[0].spans:  # it says something, and nobody knows what
+                spans.append(Span(position, position + piece.frames, exact=False))
         position += piece.frames
     return tuple(spans)
 
@@ -131,10 +150,18 @@ def _first_span(piece: Piece) -> Span | None:
     return next((span for span in spans if span.start <= piece.start < span.end), None)
 
 
-def _continues(left: tuple[Piece, Span], right: tuple[Piece, Span]) -> bool:
+def _continues(left: _Said, right: _Said) -> bool:
     """Whether the span on the right of a join continues the one on the left."""
-    (left_piece, left_span), (right_piece, right_span) = left, right
-    same_span = left_piece.take is right_piece.take and left_span is right_span
-    repeated = same_span and left_piece.end == left_span.end and right_piece.start == right_span.start
-    same_text = (left_span.text, left_span.speaker) == (right_span.text, right_span.speaker)
-    return same_text and not repeated
+    same_text = (left.span.text, left.span.speaker) == (right.span.text, right.span.speaker)
+    same_span = left.piece.take is right.piece.take and left.span is right.span
+    repeated = same_span and left.piece.end == left.span.end and right.piece.start == right.span.start
+    two_lines = left.whole and right.whole and left.span.exact and right.span.exact
+    return same_text and not repeated and not two_lines
+
+
+def _joined(left: _Said, right: _Said) -> _Said:
+    """The span on the right of a join, with what it continues."""
+    same_span = left.piece.take is right.piece.take and left.span is right.span
+    if same_span and left.start < left.end == right.start:
+        return right._replace(start=left.start)
+    return right._replace(start=right.end)
