@@ -1,14 +1,19 @@
 """Operations on codes as blocks, for graphs that edit without a person. Code Editor does the same by hand."""
 
+import functools
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
+import comfy.model_management as mm
 from comfy_api.latest import io
 
+from ..miso.checkpoints.find import BUNDLED
 from ..miso.codes import editing
 from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
-from ..miso.vocoders import coded_silence
+from ..miso.model.config import MIMI
+from ..miso.vocoders import DEFAULT, coded_silence, load_vocoder
+from ..miso.vocoders.mimi.weights import inspect_mimi
 from . import sockets
 from .memory import Part, on_device
 from .parts import FRAMES, codes_input, codes_output, start_input
@@ -18,17 +23,51 @@ from .sockets import name_errors
 _silences: WeakKeyDictionary[Part, Codes] = WeakKeyDictionary()
 
 
-def silence_of(vocoder: Part | None) -> Callable[[], Codes] | None:
-    """A function that encodes silence with the vocoder, on its first call only; None without a vocoder."""
-    if vocoder is None:
+def silence_of(vocoder: Part | None, codes: Codes) -> Callable[[], Codes] | None:
+    """A function that encodes silence for these codes, on its first call only; None without a codec.
+
+    The vocoder does if it encodes; if it can't, the embedded codec does for its own codes.
+    """
+    codec = vocoder if _encodes(vocoder, codes) else (_embedded(codes.codec) or vocoder)
+    if codec is None:
         return None
 
     def silence() -> Codes:
-        if vocoder not in _silences:
-            _silences[vocoder] = coded_silence(on_device(vocoder)[0])
-        return _silences[vocoder]
+        if codec not in _silences:
+            _silences[codec] = coded_silence(on_device(codec)[0])
+        return _silences[codec]
 
     return silence
+
+
+def why_no_silence(vocoder: Part | None, codes: Codes) -> str:
+    """Why silence can't be made for these codes, and what to connect; "" if it can."""
+    if _encodes(vocoder, codes) or _embedded(codes.codec):
+        return ""
+    codec = "mimi" if codes.codec == MIMI else f"a codec of '{codes.codec}'"
+    if vocoder is None:
+        return f"Silence needs a codec. Connect {codec} to the editor's vocoder."
+    vocoder.patcher()
+    what = "is for other codes" if vocoder.loaded.can_encode else "only decodes"
+    return f"Silence needs a codec, and the connected vocoder {what}. Choose {codec} in Load Vocoder."
+
+
+def _encodes(vocoder: Part | None, codes: Codes) -> bool:
+    """Whether it makes codes like these."""
+    if vocoder is None:
+        return False
+    vocoder.patcher()  # loads it
+    return vocoder.loaded.can_encode and vocoder.loaded.codec == codes.codec
+
+
+@functools.cache
+def _embedded(codec: str) -> Part | None:
+    """The embedded codec, if it is the one named ``codec``."""
+    path = BUNDLED / "nano-codec.safetensors"
+    if inspect_mimi(path).codec != codec:
+        return None
+    device = mm.vae_offload_device()
+    return Part(lambda progress: load_vocoder(DEFAULT, path, device=device), lambda vocoder: vocoder.module)
 
 
 def _range(start: int, frames: int) -> tuple[int, int | None]:
@@ -147,7 +186,7 @@ class InsertSilence(io.ComfyNode):
             raise MisoError(
                 "vocoder and silence are both connected.", "Disconnect one of them.", input="silence"
             )
-        if make := silence_of(vocoder):
+        if silence is None and (make := silence_of(vocoder, codes)):
             silence = make()
         if silence is None:
             raise MisoError(

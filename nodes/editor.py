@@ -13,7 +13,7 @@ take, those of the input ``codes`` first and then those of ``other``, all BEFORE
     frame_rate     frames a second
     codec          id of the codec
     codes          base64 of K * T little-endian int16, one codebook after the other; null beyond the limit
-    spans          [{start, end, text, speaker}]: frames start..end-1 say text
+    spans          [{start, end, text, speaker}]: frames start..end-1 say text (about, if exact is false)
     seed           of the take, or null
     stop           "eos", "limit", "interrupted" or null
     sound          {filename, subfolder, type: "temp"}: a mono FLAC for ``/view``; null without a vocoder, for
@@ -21,10 +21,18 @@ take, those of the input ``codes`` first and then those of ``other``, all BEFORE
 
 Takes are sent in order until they are MOST_FRAMES frames together; those after that come without codes and
 sound.
+
+``output.miso_edits`` is one object about the edits:
+
+    codes, other   what ``made_on`` says of the inputs; ``other`` is null without second codes
+    misfit         why nothing was applied, if the edits were made for other codes; otherwise ""
+    silence        why silence can't be inserted, and what to connect; "" if it can
+
+If an edit doesn't fit, the block fails, and the same two come as the event ``miso.misfit``, with ``node``: so
+the browser can show where.
 """
 
 import base64
-from dataclasses import asdict
 
 import torch
 from comfy_api.latest import io
@@ -32,10 +40,13 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..miso.codes import editing
 from ..miso.codes.codes import Codes
+from ..miso.codes.takes import span_to_json
+from ..miso.errors import MisoError
 from . import sockets
-from .editing import silence_of
+from .editing import silence_of, why_no_silence
 from .listen import sound_file
 from .memory import Part
+from .preview import send
 from .schema import EDIT, block
 from .sockets import name_errors
 
@@ -64,7 +75,7 @@ class CodeEditor(io.ComfyNode):
                 sockets.Vocoder.Input(
                     "vocoder",
                     optional=True,
-                    tooltip="Draws and plays the sound. A codec also makes the silence.",
+                    tooltip="Draws and plays the sound. A codec also makes the silence; nano's is built in.",
                 ),
             ],
             outputs=[
@@ -90,17 +101,28 @@ class CodeEditor(io.ComfyNode):
     def execute(
         cls, codes: Codes, edits: str = "[]", other: Codes | None = None, vocoder: Part | None = None
     ):
-        edited = editing.apply(codes, edits, other, silence_of(vocoder))
+        about = {
+            "codes": editing.made_on(codes),
+            "other": None if other is None else editing.made_on(other),
+            "misfit": "",
+            "silence": why_no_silence(vocoder, codes),
+        }
+        inputs = [("codes", codes)] if other is None else [("codes", codes), ("other", other)]
+        try:
+            edited = editing.apply(codes, edits, other, silence_of(vocoder, codes))
+        except MisoError:
+            send("miso.misfit", {"miso_codes": _takes(inputs, vocoder), "miso_edits": [about]})
+            raise
+        if edited.misfit:
+            about["misfit"] = editing.MISFIT
         # A blocked output skips the blocks after it without an error: no mark means that nothing is to be
         # sampled anew.
         prefix = ExecutionBlocker(None) if edited.prefix is None else edited.prefix
-        inputs = [("codes", codes)] if other is None else [("codes", codes), ("other", other)]
-        return io.NodeOutput(
-            edited.codes, prefix, edited.redecode_from or 0, ui={"miso_codes": _shown(inputs, vocoder)}
-        )
+        shown = {"miso_codes": _takes(inputs, vocoder), "miso_edits": [about]}
+        return io.NodeOutput(edited.codes, prefix, edited.redecode_from or 0, ui=shown)
 
 
-def _shown(inputs: list[tuple[str, Codes]], vocoder: Part | None) -> list[dict]:
+def _takes(inputs: list[tuple[str, Codes]], vocoder: Part | None) -> list[dict]:
     """The takes of the inputs, as the module's docstring describes them."""
     shown, left = [], MOST_FRAMES
     for name, codes in inputs:
@@ -118,7 +140,7 @@ def _shown(inputs: list[tuple[str, Codes]], vocoder: Part | None) -> list[dict]:
                     "codec": take.codec,
                     "seed": provenance.seed,
                     "stop": provenance.stop,
-                    "spans": [asdict(span) for span in provenance.spans],
+                    "spans": [span_to_json(span) for span in provenance.spans],
                     "codes": _base64(take) if left >= 0 else None,
                     "sound": sound_file(take, vocoder) if left >= 0 and vocoder and take.frames else None,
                 }

@@ -2,10 +2,13 @@
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import folder_paths
+import torch
+from torch import Tensor
 
 from ..miso.audio.files import write_audio
 from ..miso.codes.codes import Codes
@@ -25,8 +28,24 @@ def sound_file(take: Codes, vocoder: Part) -> dict:
     name = _names.setdefault(vocoder, uuid.uuid4().hex)
     about = f"{name} {take.codec} {list(take.tensor.shape)}".encode()
     digest = hashlib.sha256(about + take.tensor.contiguous().numpy().tobytes()).hexdigest()
+
+    def decode() -> tuple[Tensor, int]:
+        (loaded,) = on_device(vocoder)
+        return decode_codes(loaded, take, progress()).waveform[0], loaded.sample_rate
+
+    return _file(digest, decode)
+
+
+def decoded_file(pcm: bytes, sample_rate: int) -> dict:
+    """The same of sound that is decoded already: 16-bit little-endian samples."""
+    digest = hashlib.sha256(pcm + str(sample_rate).encode()).hexdigest()
+    samples = torch.frombuffer(bytearray(pcm), dtype=torch.int16).float() / 32767
+    return _file(digest, lambda: (samples[None], sample_rate))
+
+
+def _file(digest: str, decode: Callable[[], tuple[Tensor, int]]) -> dict:
+    """The file of this digest, written unless it is there already."""
     path = Path(folder_paths.get_temp_directory(), FOLDER, f"{digest[:32]}.flac")
     if not path.is_file():
-        (loaded,) = on_device(vocoder)
-        write_audio(path, decode_codes(loaded, take, progress()).waveform[0], loaded.sample_rate)
+        write_audio(path, *decode())
     return {"filename": path.name, "subfolder": FOLDER, "type": "temp"}

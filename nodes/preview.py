@@ -3,9 +3,12 @@
 Like ComfyUI's own previews, the events go to the browser that queued the prompt. Without one, nothing is sent
 or decoded.
 
-``miso.preview``, about ten times a second: ``{node, prompt_id, frame, frames_max, seconds, speed, stops}``.
-``speed`` is in multiples of real time, or null if the codes were kept from an earlier run. ``stops`` is null
-until the end, then the stop reason of each take.
+``miso.preview``, about ten times a second: ``{node, prompt_id, frame, frames_max, given, seconds, speed,
+vocoder, stops, sound, note}``. ``frame`` and ``frames_max`` count new frames, ``given`` those of the prefix;
+``seconds`` are all of them. ``speed`` is in multiples of real time, or null if the codes were kept from an
+earlier run. ``vocoder``: whether there is one to hear them by. The last three are null until the end. Then
+they are the stop reason of each take, the sound of take 0 as a file for ``/view`` (null without a vocoder),
+and what seems wrong with the length ("" if nothing does).
 
 ``miso.preview.audio``: ``{node, prompt_id, sequence, start, end, given, sample_rate, pcm}``. ``pcm`` is take
 0 as base64 of 16-bit little-endian samples; ``start`` and ``end`` count samples, and the first ``given`` of
@@ -22,16 +25,19 @@ from server import PromptServer
 from torch import Tensor
 
 from ..miso.codes.codes import Codes
+from ..miso.codes.pace import pace_problem
 from ..miso.errors import MisoError
 from ..miso.generation.loop import Frame
 from ..miso.vocoders import Stream, Vocoder
 from ..miso.vocoders.vocoder import check_codes
+from .listen import decoded_file
 from .memory import Part, on_device, progress
 
 COUNTS_EVERY = 0.1  # seconds between counters
 DECODE_EVERY = 0.2  # seconds between chunks of sound,
 GROUP = 4  # or frames, whichever comes first; the first frame is sent at once
 KEPT_GROUP = 50  # frames of kept codes decoded at once
+NOT_ENDED = {"stops": None, "sound": None, "note": None}
 
 
 class _Sound:
@@ -40,10 +46,10 @@ class _Sound:
     def __init__(self, stream: Stream, given: int):
         self.stream = stream
         self._about = {
-            **_about(),
             "given": given * stream.vocoder.frame_size,
             "sample_rate": stream.vocoder.sample_rate,
         }
+        self._pcm = bytearray()  # all that was sent
         self._waiting: list[Tensor] = []  # frames [K] not decoded yet
         self._sequence = self._sent = 0
         self._decoded_at = 0.0
@@ -72,14 +78,21 @@ class _Sound:
             return
         start, self._sent = self._sent, self._sent + len(wave)
         pcm = (wave.clamp(-1, 1) * 32767).round().to(torch.int16).numpy().astype("<i2").tobytes()
+        self._pcm += pcm
         chunk = {
             "sequence": self._sequence,
             "start": start,
             "end": self._sent,
             "pcm": base64.b64encode(pcm).decode(),
         }
-        _send("miso.preview.audio", {**self._about, **chunk})
+        send("miso.preview.audio", {**self._about, **chunk})
         self._sequence += 1
+
+    def file(self) -> dict | None:
+        """All of it as a file that the page can play again."""
+        if self._waiting or not self._pcm:
+            return None  # no browser was there
+        return decoded_file(bytes(self._pcm), self._about["sample_rate"])
 
 
 class Preview:
@@ -96,7 +109,6 @@ class Preview:
         stream: Stream | None = None,
         prefix: Codes | None = None,
     ):
-        self._about = _about()
         self._first, self._max, self._rate = first, frames_max, frame_rate
         self._began = self._counted = time.monotonic()
         self._sound = None if stream is None else _Sound(stream, first)
@@ -119,27 +131,26 @@ class Preview:
         """To be called after the last frame, however the loop ended."""
         if self._sound is not None:
             self._sound.send(self._prefix, flush=True)
-        self._send_counts(codes.frames - self._first, [take.stop for take in codes.takes])
+        self._send_counts(codes.frames - self._first, _ended(codes, self._sound))
 
-    def _send_counts(self, frames: int, stops: list[str | None] | None = None) -> None:
-        seconds = frames / self._rate
-        _send(
-            "miso.preview",
-            {
-                **self._about,
-                "frame": frames,
-                "frames_max": self._max,
-                "seconds": round(seconds, 2),
-                "speed": round(seconds / max(time.monotonic() - self._began, 1e-6), 2),
-                "stops": stops,
-            },
-        )
+    def _send_counts(self, frames: int, ended: dict | None = None) -> None:
+        speed = frames / self._rate / max(time.monotonic() - self._began, 1e-6)
+        counts = {
+            "frame": frames,
+            "frames_max": self._max,
+            "given": self._first,
+            "seconds": round((self._first + frames) / self._rate, 2),
+            "speed": round(speed, 2),
+            "vocoder": self._sound is not None,
+        }
+        send("miso.preview", {**counts, **(ended or NOT_ENDED)})
 
 
 def send_kept(codes: Codes, first: int, frames_max: int, vocoder: Part | None) -> None:
     """Send the counters of codes kept from an earlier run, and the sound of their first take."""
     if _listener() is None:
         return
+    sound = None
     if vocoder is not None and codes.lengths[0]:
         (loaded,) = on_device(vocoder)
         take, report = codes.take(0), progress()
@@ -148,17 +159,22 @@ def send_kept(codes: Codes, first: int, frames_max: int, vocoder: Part | None) -
             report(done, take.frames)
             sound.send(take.tensor[0, :, done : done + KEPT_GROUP].T)
         sound.send(flush=True)
-    _send(
-        "miso.preview",
-        {
-            **_about(),
-            "frame": codes.frames - first,
-            "frames_max": frames_max,
-            "seconds": max(codes.seconds),
-            "speed": None,
-            "stops": [take.stop for take in codes.takes],
-        },
-    )
+    counts = {
+        "frame": codes.frames - first,
+        "frames_max": frames_max,
+        "given": first,
+        "seconds": max(codes.seconds),
+        "speed": None,
+        "vocoder": vocoder is not None,
+    }
+    send("miso.preview", {**counts, **_ended(codes, sound)})
+
+
+def _ended(codes: Codes, sound: _Sound | None) -> dict:
+    """What is known when a run has ended."""
+    stops = [take.stop for take in codes.takes]
+    file = None if sound is None else sound.file()
+    return {"stops": stops, "sound": file, "note": pace_problem(codes)}
 
 
 def stream_for(vocoder: Vocoder, codec: str, frame_rate: float, codebooks: int) -> Stream:
@@ -173,17 +189,15 @@ def stream_for(vocoder: Vocoder, codec: str, frame_rate: float, codebooks: int) 
         raise MisoError(e.problem, e.remedy, input="preview") from e
 
 
-def _about() -> dict[str, str]:
-    context = get_executing_context()
-    return {"node": context.node_id, "prompt_id": context.prompt_id}
-
-
 def _listener() -> str | None:
     """The connected browser that queued the running prompt, if there is one."""
     server = PromptServer.instance
     return server.client_id if server.client_id in server.sockets else None
 
 
-def _send(event: str, data: dict) -> None:
+def send(event: str, data: dict) -> None:
+    """Tell the browser something about the running block, if there is one."""
     if (listener := _listener()) is not None:
-        PromptServer.instance.send_sync(event, data, listener)
+        context = get_executing_context()
+        about = {"node": context.node_id, "prompt_id": context.prompt_id}
+        PromptServer.instance.send_sync(event, {**about, **data}, listener)

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import torch
 from codes.examples import make, same
 
 from miso.codes import editing
+from miso.codes.takes import Take
 from miso.errors import MisoError
 
 LONG = make([10])
@@ -72,46 +74,46 @@ def test_marks():
         ("[", ["JSON"]),
         ("[" * 100_000, ["JSON"]),
         ('{"op": "delete"}', ["list"]),
-        ([3], ["Operation 1", "object"]),
-        ([{"op": ["delete"]}], ["Operation 1", "object"]),
-        ([{"start": 1}], ["Operation 1", "object"]),
-        ([{"op": "reverse"}], ["Operation 1 (reverse)", "no such", "delete"]),
-        ([{"op": "delete", "start": 1}], ["Operation 1 (delete)", "end"]),
-        ([{"op": "delete", "start": 1, "end": 2, "take": 1}], ["Operation 1 (delete)", "take"]),
-        ([{"op": "delete", "start": 1, "end": 2.0}], ["Operation 1 (delete)", "end is 2.0"]),
-        ([{"op": "delete", "start": True, "end": 2}], ["Operation 1 (delete)", "start is True"]),
-        ([{"op": "delete", "start": -1, "end": 2}], ["Operation 1 (delete)", "start is -1"]),
+        ([3], ["Edit 1", "object"]),
+        ([{"op": ["delete"]}], ["Edit 1", "object"]),
+        ([{"start": 1}], ["Edit 1", "object"]),
+        ([{"op": "reverse"}], ["Edit 1 (reverse)", "no such", "delete"]),
+        ([{"op": "delete", "start": 1}], ["Edit 1 (Delete)", "end"]),
+        ([{"op": "delete", "start": 1, "end": 2, "take": 1}], ["Edit 1 (Delete)", "take"]),
+        ([{"op": "delete", "start": 1, "end": 2.0}], ["Edit 1 (Delete)", "end is 2.0"]),
+        ([{"op": "delete", "start": True, "end": 2}], ["Edit 1 (Delete)", "start is True"]),
+        ([{"op": "delete", "start": -1, "end": 2}], ["Edit 1 (Delete)", "start is -1"]),
         (
             [{"op": "delete", "start": 0, "end": 6}, {"op": "delete", "start": 2, "end": 6}],
-            ["Operation 2 (delete)", "end is 6", "4 frames"],
+            ["Edit 2 (Delete)", "end is 6", "4 frames"],
         ),
-        ([{"op": "move", "start": 0, "end": 6, "to": 3}], ["Operation 1 (move)", "0 to 5"]),
-        ([{"op": "insert", "at": 0, "start": 0, "end": 9}], ["Operation 1 (insert)", "end is 9", "8 frames"]),
-        ([{"op": "keep_codebooks", "count": 4}], ["Operation 1 (keep_codebooks)", "3 codebooks"]),
+        ([{"op": "move", "start": 0, "end": 6, "to": 3}], ["Edit 1 (Move)", "0 to 5"]),
+        ([{"op": "insert", "at": 0, "start": 0, "end": 9}], ["Edit 1 (Insert)", "end is 9", "8 frames"]),
+        ([{"op": "keep_codebooks", "count": 4}], ["Edit 1 (Keep codebooks)", "3 codebooks"]),
         (
             [{"op": "keep_codebooks", "count": 2}, {"op": "insert", "at": 0, "start": 0, "end": 1}],
-            ["Operation 2 (insert)", "number of codebooks"],
+            ["Edit 2 (Insert)", "number of codebooks"],
         ),
         (
             [{"op": "insert_silence", "at": 0, "frames": 10**12}],
-            ["Operation 1 (insert_silence)", "1000000000000"],
+            ["Edit 1 (Silence)", "1000000000000"],
         ),
         (
             [{"op": "delete", "start": 0, "end": 1}, {"op": "take", "take": 0}],
-            ["Operation 2 (take)", "first"],
+            ["Edit 2 (Take)", "first"],
         ),
-        ([{"op": "take", "take": 1}], ["Operation 1 (take)", "no take 1"]),
-        ([{"op": "resample_from", "frame": 11}], ["Operation 1 (resample_from)", "11", "10 frames"]),
-        ([{"op": "resample_from", "frame": 2}] * 2, ["Operation 2 (resample_from)", "twice"]),
+        ([{"op": "take", "take": 1}], ["Edit 1 (Take)", "no take 2"]),
+        ([{"op": "resample_from", "frame": 11}], ["Edit 1 (Resample from here)", "11", "10 frames"]),
+        ([{"op": "resample_from", "frame": 2}] * 2, ["Edit 2 (Resample from here)", "twice"]),
         (
             [{"op": "resample_from", "frame": 2}, {"op": "delete", "start": 0, "end": 1}],
-            ["Operation 2 (delete)", "resample_from", "after all edits"],
+            ["Edit 2 (Delete)", "Resample from here", "after all edits"],
         ),
         (
             [{"op": "delete", "start": 0, "end": 1}, {"op": "redecode_from", "frame": 2}],
-            ["Operation 2 (redecode_from)", "delete", "hidden states"],
+            ["Edit 2 (Redecode depth here)", "Delete", "hidden states"],
         ),
-        ([{"op": "redecode_from", "frame": 12}], ["Operation 1 (redecode_from)", "12"]),
+        ([{"op": "redecode_from", "frame": 12}], ["Edit 1 (Redecode depth here)", "12"]),
     ],
 )
 def test_an_edit_that_does_not_fit_is_named(edits, words):
@@ -122,7 +124,46 @@ def test_an_edit_that_does_not_fit_is_named(edits, words):
 
 
 def test_errors_name_the_missing_input():
-    with pytest.raises(MisoError, match="Operation 1 \\(insert\\).*second codes"):
+    with pytest.raises(MisoError, match="Edit 1 \\(Insert\\).*second codes"):
         editing.apply(LONG, [{"op": "insert", "at": 0, "start": 0, "end": 1}])
-    with pytest.raises(MisoError, match="Operation 1 \\(insert_silence\\).*vocoder"):
+    with pytest.raises(MisoError, match="Edit 1 \\(Silence\\).*vocoder"):
         editing.apply(LONG, [{"op": "insert_silence", "at": 0, "frames": 1}])
+
+
+def test_edits_made_for_other_codes_are_not_applied():
+    delete, codes = {"op": "delete", "start": 2, "end": 5}, editing.made_on(LONG)
+    stamp = {"op": "made_for", "codes": codes}
+    assert same(replay([stamp, delete]).codes, editing.delete(LONG, 2, 5))
+    assert not replay([stamp, delete]).misfit
+    marks = [{"op": "resample_from", "frame": 1}]
+    edited = replay([stamp, delete, *marks], OTHER)
+    assert edited.misfit and edited.codes is OTHER and edited.prefix is None
+    assert replay([{**stamp, "other": editing.made_on(OTHER)}, delete]).codes.frames == 7
+    assert replay([{**stamp, "other": codes}, delete]).misfit
+    assert editing.apply(LONG, [{**stamp, "other": codes}, delete]).codes.frames == 7  # no second codes
+
+
+def test_what_edits_were_made_for_is_ids_and_lengths_alone():
+    codes = make([10, 9])
+    known = codes.like(codes.tensor, codes.lengths, [Take(7)] * 2)
+    assert editing.made_on(codes) == editing.made_on(known)
+    assert len(editing.made_on(codes)) == 16
+    others = [codes.take(0), codes.like(codes.tensor, torch.tensor([10, 10])), codes.like(codes.tensor + 1)]
+    assert editing.made_on(codes) not in map(editing.made_on, others)
+
+
+@pytest.mark.parametrize(
+    "stamp", [{}, {"codes": 3}, {"codes": "a", "at": "b"}, {"codes": "a", "other": None}, {"other": "a"}]
+)
+def test_a_damaged_note_of_what_edits_were_made_for(stamp):
+    with pytest.raises(MisoError, match="damaged.*Clear edits"):
+        replay([{"op": "made_for", **stamp}])
+
+
+def test_edits_are_counted_without_that_note():
+    stamp = {"op": "made_for", "codes": editing.made_on(LONG)}
+    with pytest.raises(MisoError, match="Edit 1 \\(Delete\\)"):
+        replay([stamp, {"op": "delete", "start": 1, "end": 20}])
+    with pytest.raises(MisoError, match="Edit 2 \\(made_for\\)"):
+        replay([{"op": "delete", "start": 1, "end": 2}, stamp])
+    assert replay([stamp, {"op": "take", "take": 0}]).codes.batch == 1

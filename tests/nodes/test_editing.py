@@ -221,13 +221,13 @@ def test_redecode_from_here_is_handed_on(fresh, other):
     [
         (
             [delete(0, 2), delete(0, 20)],
-            ["Code Editor, edits", "Operation 2 (delete)", "end is 20", "8 frames"],
+            ["Code Editor, edits", "Edit 2 (Delete)", "end is 20", "8 frames"],
         ),
         (
             [{"op": "insert", "at": 0, "start": 0, "end": 13}],
-            ["Operation 1 (insert)", "end is 13", "12 frames"],
+            ["Edit 1 (Insert)", "end is 13", "12 frames"],
         ),
-        ([{"op": "reverse"}], ["Code Editor, edits", "Operation 1 (reverse)"]),
+        ([{"op": "reverse"}], ["Code Editor, edits", "Edit 1 (reverse)"]),
     ],
 )
 def test_an_operation_that_doesnt_fit_is_blamed(fresh, other, edits, words):
@@ -245,6 +245,75 @@ def test_what_is_not_connected_is_named(fresh, other):
     assert "second codes" in fresh.run(prompt).error
     del prompt["9"]["inputs"]["edits"]  # a host without the widget
     assert fresh.run(prompt).ok and fresh.value(9).frames == 10
+
+
+def test_edits_made_for_another_take_are_not_applied(fresh, other):
+    done = fresh.run(graph())
+    about = done.outputs["9"]["miso_edits"][0]
+    assert about["misfit"] == about["silence"] == "" and len({about["codes"], about["other"]}) == 2
+    edits = [{"op": "made_for", "codes": about["codes"]}, delete(3, 7), {"op": "resample_from", "frame": 2}]
+    done = fresh.run(graph(edits))
+    assert fresh.value(9).frames == 6 and done.outputs["9"]["miso_edits"][0]["misfit"] == ""
+    done = fresh.run(graph(edits, n3__seed=4))
+    assert done.ok and fresh.value(9).tensor.equal(fresh.value(3).tensor)
+    about = done.outputs["9"]["miso_edits"][0]
+    assert about["misfit"] == "These edits were made for another take; nothing was applied."
+    assert about["codes"] != edits[0]["codes"]
+    stamped = [{**edits[0], "codes": about["codes"]}, *edits[1:]]
+    assert fresh.run(graph(stamped, n3__seed=4)).ok and fresh.value(9).frames == 6
+
+
+def test_the_browser_sees_where_an_edit_does_not_fit(fresh, other):
+    fresh.server.sockets["test"] = None
+    try:
+        done = fresh.run(graph([delete(0, 20)]))
+    finally:
+        del fresh.server.sockets["test"]
+    (shown,) = [data for event, data in done.events if event == "miso.misfit"]
+    assert not done.ok and shown["node"] == "9" and shown["miso_edits"][0]["misfit"] == ""
+    assert [take["frames"] for take in shown["miso_codes"]] == [10, 12]
+    json.dumps(shown)
+
+
+@pytest.fixture
+def nano(fresh):
+    """Codes of the embedded model, as a file in ComfyUI's input folder."""
+    tensor = torch.randint(0, 2048, (1, 8, 5), generator=torch.Generator().manual_seed(2))
+    (fresh.base / "input").mkdir(exist_ok=True)
+    codec = fresh.module("miso.vocoders.mimi.weights").inspect_mimi(
+        fresh.module("miso.checkpoints.find").BUNDLED / "nano-codec.safetensors"
+    )
+    made = fresh.module("miso.codes").Codes(tensor, [5], codec.codec)
+    made.save(fresh.base / "input" / "edit_other.safetensors")
+    return made
+
+
+@pytest.mark.parametrize("vocoder", ["nano-vocoder.safetensors", None])
+def test_silence_for_nano_needs_no_codec(fresh, nano, vocoder):
+    (codec,) = fresh.module("nodes.memory").on_device(fresh.module("nodes.editing")._embedded(nano.codec))
+    silence = fresh.module("miso.vocoders").coded_silence(codec)
+    prompt = small("MisoCodeEditor", {"edits": json.dumps([{"op": "insert_silence", "at": 2, "frames": 3}])})
+    if vocoder:
+        prompt["4"]["inputs"] = {"backend": "auto", "checkpoint": vocoder}
+        prompt["9"]["inputs"]["vocoder"] = ["4", 0]
+    done = fresh.run(prompt)
+    assert done.ok, done.error
+    assert fresh.value(9).tensor[..., 2:5].equal(silence.tensor[:, :8, :3])
+    assert done.outputs["9"]["miso_edits"][0]["silence"] == ""
+
+
+def test_why_there_is_no_silence_is_said(fresh, other):
+    about = fresh.run(graph(vocoder=False)).outputs["9"]["miso_edits"][0]
+    assert about["silence"] == "Silence needs a codec. Connect a codec of 'tiny' to the editor's vocoder."
+    why = fresh.module("nodes.editing").why_no_silence
+    assert fresh.run(graph()).ok
+    vocoder = fresh.value(4)
+    assert why(vocoder, other) == ""
+    can_encode, vocoder.loaded.can_encode = vocoder.loaded.can_encode, False
+    try:
+        assert "only decodes" in why(vocoder, other)
+    finally:
+        vocoder.loaded.can_encode = can_encode
 
 
 # the small blocks

@@ -45,6 +45,24 @@ def test_a_continued_take_is_heard_whole(watched):
     assert np.abs(heard - watched.value(5)["waveform"][0, 0].numpy()).max() < 1e-3
     counts = [data for event, data in done.events if event == "miso.preview" and data["node"] == "3"]
     assert counts[-1]["frame"] == counts[-1]["frames_max"] == 10 and counts[-1]["stops"] == ["limit"]
+    assert counts[-1]["given"] == 10 and counts[-1]["seconds"] == 1.6  # all that is heard
+
+
+def test_the_end_carries_what_can_be_heard_again_and_what_seems_wrong(watched):
+    prompt = graph(n3__preview=["4", 0], n3__seed=80, n2__text="word " * 40)
+    done = watched.run(prompt)
+    assert done.ok, done.error
+    *before, last = [data for event, data in done.events if event == "miso.preview"]
+    assert all(data["sound"] is data["note"] is data["stops"] is None for data in before)
+    problem = "0.8 s for 40 words: the time limit cut it. Raise max_seconds"
+    assert last["vocoder"] is True and last["note"] == f"Take 1: {problem}"
+    path = watched.base / "temp" / last["sound"]["subfolder"] / last["sound"]["filename"]
+    wave, rate = watched.module("miso.audio").read_audio(path)
+    final = watched.value(5)["waveform"][0, 0]
+    assert rate == 24000 and (wave.flatten() - final.clamp(-1, 1)).abs().max() < 1e-3
+    watched.reset()
+    kept = [data for event, data in watched.run(prompt).events if event == "miso.preview"]
+    assert kept[-1]["speed"] is None and kept[-1]["sound"] and kept[-1]["note"] == last["note"]
 
 
 def test_a_kept_run_is_heard_too(watched):
@@ -139,7 +157,9 @@ def test_nobody_listening_costs_nothing(comfy):
 
 def test_without_preview_only_counts(watched):
     done = watched.run(graph())
+    told = [data for event, data in done.events if str(event).startswith("miso.")]
     assert {event for event, _ in done.events if str(event).startswith("miso.")} == {"miso.preview"}
+    assert told[-1]["vocoder"] is False and told[-1]["sound"] is None
 
 
 def test_a_vocoder_that_does_not_fit_is_refused_before_sampling(watched):

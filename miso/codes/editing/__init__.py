@@ -1,6 +1,6 @@
 """Editing of codes: pure functions, and ``apply`` for the same operations as data."""
 
-from .edits import Edited, apply
+from .edits import MISFIT, Edited, apply, made_on
 from .operations import (
     copy,
     delete,
@@ -16,6 +16,7 @@ from .operations import (
 )
 
 __all__ = [
+    "MISFIT",
     "Edited",
     "apply",
     "copy",
@@ -23,6 +24,7 @@ __all__ = [
     "insert",
     "insert_silence",
     "keep_codebooks",
+    "made_on",
     "move",
     "prefix",
     "repeat",

@@ -4,24 +4,35 @@ A list (in a workflow: its JSON) of objects, each with ``op`` and exactly the fi
 >= 0. Operations apply to all takes, one after the other; frames count from 0 in the codes that the operation
 receives.
 
-{"op": "take", "take": i}                           only take i of the input; must be the first operation
-{"op": "delete", "start": s, "end": e}              remove frames s..e-1 {"op": "insert_silence", "at": f,
-"frames": n}      insert n frames of coded silence before frame f {"op": "copy", "start": s, "end": e, "to":
-f}       insert a copy of frames s..e-1 before frame f {"op": "move", "start": s, "end": e, "to": f}
-move frames s..e-1 to before frame f, counted before the move and not within s..e {"op": "repeat", "start": s,
-"end": e, "times": n}  insert n more copies of frames s..e-1 right after them {"op": "insert", "at": f,
-"start": s, "end": e}     insert frames s..e-1 of the second codes before frame f {"op": "replace_codebooks",
-"start": s, "end": e, "first": k, "from": f} take codebooks k.. of frames s..e-1 from the second codes,
-starting at their frame f {"op": "keep_codebooks", "count": n}                keep the first n codebooks
+- ``{"op": "take", "take": i}``: only take i of the input; must be the first operation
+- ``{"op": "delete", "start": s, "end": e}``: remove frames s..e-1
+- ``{"op": "insert_silence", "at": f, "frames": n}``: insert n frames of coded silence before frame f
+- ``{"op": "copy", "start": s, "end": e, "to": f}``: insert a copy of frames s..e-1 before frame f
+- ``{"op": "move", "start": s, "end": e, "to": f}``: move frames s..e-1 to before frame f, counted before the
+  move and not within s..e
+- ``{"op": "repeat", "start": s, "end": e, "times": n}``: insert n more copies of frames s..e-1 after them
+- ``{"op": "insert", "at": f, "start": s, "end": e}``: insert frames s..e-1 of the second codes before frame f
+- ``{"op": "replace_codebooks", "start": s, "end": e, "first": k, "from": f}``: take codebooks k.. of frames
+  s..e-1 from the second codes, starting at their frame f
+- ``{"op": "keep_codebooks", "count": n}``: keep the first n codebooks
 
 After these, at most one of each mark. Marks change no codes:
 
-{"op": "resample_from", "frame": f}                 ``prefix`` is frames 0..f-1 of the edited codes, for a
-sampler to continue {"op": "redecode_from", "frame": f}                 ``redecode_from`` is f, for the depth
-decoder to draw frames f.. again; allowed only without edits, because hidden states do not fit edited codes
+- ``{"op": "resample_from", "frame": f}``: ``prefix`` is frames 0..f-1 of the edited codes, for a sampler to
+  continue
+- ``{"op": "redecode_from", "frame": f}``: ``redecode_from`` is f, for the depth decoder to draw frames f..
+  again; allowed only without edits, because hidden states do not fit edited codes
 
 An operation that does not fit (a frame that the input lacks, a wrong type, a missing or unknown field) raises
 a MisoError with its number, counted from 1, and its name. It is never adjusted to fit.
+
+Frame numbers mean something in the speech they were chosen in, and nothing in any other. So a list may begin
+with one entry that is no operation and isn't counted:
+
+- ``{"op": "made_for", "codes": d}``, or with ``"other": d`` too: the edits were made on the codes (and the
+  second codes) whose ``made_on`` is d
+
+On any other codes nothing is applied, and ``Edited.misfit`` says so.
 """
 
 from __future__ import annotations
@@ -31,7 +42,7 @@ from dataclasses import dataclass
 
 from ...errors import MisoError
 from ...files import parse_json
-from ..codes import Codes
+from ..codes import Codes, tensor_digest
 from . import operations
 
 FIELDS = {
@@ -48,6 +59,21 @@ FIELDS = {
     "redecode_from": ("frame",),
 }
 MARKS = ("resample_from", "redecode_from")
+NAMES = {  # as the editor's buttons call them
+    "take": "Take",
+    "delete": "Delete",
+    "insert_silence": "Silence",
+    "copy": "Copy",
+    "move": "Move",
+    "repeat": "Repeat",
+    "insert": "Insert",
+    "replace_codebooks": "Replace codebooks",
+    "keep_codebooks": "Keep codebooks",
+    "resample_from": "Resample from here",
+    "redecode_from": "Redecode depth here",
+}
+MADE_FOR = "made_for"
+MISFIT = "These edits were made for another take; nothing was applied."
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +83,12 @@ class Edited:
     codes: Codes
     prefix: Codes | None = None  # the frames before ``resample_from``
     redecode_from: int | None = None  # the first frame to redecode
+    misfit: bool = False  # whether the edits were made for other codes, and nothing was applied
+
+
+def made_on(codes: Codes) -> str:
+    """16 hexadecimal digits that tell these codes from any other, whatever is known about them."""
+    return tensor_digest(codes.tensor, str(codes.lengths.tolist()))[:16]
 
 
 def apply(
@@ -72,15 +104,16 @@ def apply(
     """
     edited = Edited(codes)
     applied: list[str] = []
-    for number, operation in enumerate(_parse(edits), 1):
+    stamp, listed = _split(_parse(edits))
+    if not _fits(stamp, codes, other):
+        return Edited(codes, misfit=True)
+    for number, operation in enumerate(listed, 1):
         name = operation.get("op") if isinstance(operation, Mapping) else None
         try:
             _check(operation, applied)
             edited = _step(edited, operation, other, silence)
         except MisoError as e:
-            raise MisoError(
-                f"Operation {number} ({name or 'no name'}): {e.problem}", e.remedy, input="edits"
-            ) from e
+            raise MisoError(f"Edit {number} ({_name(name)}): {e.problem}", e.remedy, input="edits") from e
         applied.append(operation["op"])
     return edited
 
@@ -97,6 +130,36 @@ def _parse(edits: Sequence[Mapping] | str) -> Sequence[Mapping]:
             "The edits are not a list of operations.", 'Write them as [{"op": ...}, ...].', input="edits"
         )
     return edits
+
+
+def _split(edits: Sequence[Mapping]) -> tuple[Mapping | None, Sequence[Mapping]]:
+    """The entry that says what the edits were made for, if there is one, and the operations."""
+    first = edits[0] if edits else None
+    if not isinstance(first, Mapping) or first.get("op") != MADE_FOR:
+        return None, edits
+    digests = {name: value for name, value in first.items() if name != "op"}
+    known = "codes" in digests and digests.keys() <= {"codes", "other"}
+    if not known or not all(isinstance(digest, str) for digest in digests.values()):
+        raise MisoError(
+            "The note of what the edits were made for is damaged.",
+            "Press Clear edits in the editor, or restore the workflow.",
+            input="edits",
+        )
+    return digests, edits[1:]
+
+
+def _fits(stamp: Mapping | None, codes: Codes, other: Codes | None) -> bool:
+    """Whether edits with this stamp were made for these codes, as far as is known."""
+    if stamp is None:
+        return True
+    if stamp["codes"] != made_on(codes):
+        return False
+    return other is None or "other" not in stamp or stamp["other"] == made_on(other)
+
+
+def _name(operation: object) -> str:
+    """What people call an operation."""
+    return NAMES.get(operation, operation) if isinstance(operation, str) and operation else "no name"
 
 
 def _check(operation: Mapping, applied: list[str]) -> None:
@@ -120,13 +183,13 @@ def _check(operation: Mapping, applied: list[str]) -> None:
     mark = next((earlier for earlier in applied if earlier in MARKS), None)
     if mark and name not in MARKS:
         raise MisoError(
-            f"It comes after the mark {mark}, whose frame would no longer be the one that was marked.",
+            f"It comes after the mark {NAMES[mark]}, whose frame would no longer be the one that was marked.",
             "Set marks after all edits.",
         )
     edit = next((earlier for earlier in applied if earlier not in MARKS), None)
     if edit and name == "redecode_from":
         raise MisoError(
-            f"The codes were edited before ({edit}), and hidden states fit only the unedited codes.",
+            f"The codes were edited before ({NAMES[edit]}), and hidden states fit only the unedited codes.",
             "Redecode the unedited codes first, then edit the result.",
         )
 
@@ -146,7 +209,7 @@ def _step(
         return Edited(codes, edited.prefix, values["frame"])
     if name == "insert_silence":
         if silence is None:
-            raise MisoError("It needs coded silence.", "Connect a vocoder that encodes.")
+            raise MisoError("Nothing here makes silence.", "Connect a codec, such as mimi, to vocoder.")
         return Edited(operations.insert_silence(codes, values["at"], values["frames"], silence()))
     if name in ("insert", "replace_codebooks"):
         if other is None:

@@ -1,0 +1,28 @@
+"""Seconds a word: speech far too fast or too slow for its text has left something out, or doesn't end."""
+
+from __future__ import annotations
+
+from .codes import Codes
+
+FASTEST, SLOWEST = 0.12, 1.2  # seconds a word, beyond which nobody speaks
+FEWEST = 4  # words: fewer may well be shouted, or drawn out
+
+
+def pace_problem(codes: Codes) -> str:
+    """What is wrong with the first take whose last text can't have been said in its time; "" if all can."""
+    for number, take in enumerate(codes.takes, 1):
+        if not take.spans or take.stop not in ("eos", "limit"):
+            continue
+        span = take.spans[-1]
+        words, seconds = len(span.text.split()), (span.end - span.start) / codes.frame_rate
+        if words < FEWEST or FASTEST <= seconds / words <= SLOWEST:
+            continue
+        if seconds / words > SLOWEST:
+            why = "it may go on after the text. Try another seed"
+        elif take.stop == "limit":
+            why = "the time limit cut it. Raise max_seconds"
+        else:
+            why = "the text may be too long for this checkpoint"
+        which = f"Take {number}: " if codes.batch > 1 else ""
+        return f"{which}{seconds:.1f} s for {words} words: {why}"
+    return ""
