@@ -8,13 +8,17 @@
 import { app } from "../../scripts/app.js";
 import { editsWidget, restoreEdits } from "./editor.js";
 import { restoreTakes, takesWidget } from "./picker.js";
+import { colorSockets } from "./lib/sockets.js";
 import { LIVE_NODES, addLiveView, listen } from "./preview.js";
 
 document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("./miso.css", import.meta.url) }));
 
 app.registerExtension({
   name: "miso",
-  setup: listen,
+  setup() {
+    colorSockets();
+    listen();
+  },
   getCustomWidgets: () => ({ MISO_EDITS: editsWidget, MISO_TAKES: takesWidget }),
   nodeCreated(node) {
     if (LIVE_NODES.includes(node.comfyClass)) addLiveView(node);

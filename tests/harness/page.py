@@ -55,7 +55,7 @@ def find_browser() -> str | None:
 class Page:
     """``page`` is Playwright's own, for everything that has no shorthand here."""
 
-    def __init__(self, page: Any, url: str):
+    def __init__(self, page: Any, url: str, query: str = ""):
         self.page, self.errors = page, []  # errors: those that come from this pack's scripts
         console = []
         page.on("console", lambda m: console.append(f"{m.type}: {m.text}"))
@@ -65,7 +65,7 @@ class Page:
             "**/*",
             lambda r: r.continue_() if r.request.url.startswith((url, "data:", "blob:")) else r.abort(),
         )
-        page.goto(url)
+        page.goto(url + query)
         try:
             page.wait_for_function(READY, timeout=90_000)  # 5 s on an idle machine
         except TimeoutError as e:

@@ -7,7 +7,7 @@ import time
 
 from ...errors import MisoError
 from . import HOME, ROOT, workflow
-from .comfyui import fetch, find, make_base
+from .comfyui import PACK, fetch, find, make_base
 from .environment import HOST, Environment
 from .server import Server, free_port
 
@@ -48,11 +48,9 @@ def main(argv: list[str]) -> int:
             print(f"  {path}")
         print()
         if options.serve:
-            print(
-                f"Open {server.url} and drop {WORKFLOW} on the page, or choose it under Templates. Ctrl-C "
-                "stops.",
-                flush=True,
-            )
+            # the page opens the template that its address names
+            print(f"Open {server.url}/?template={WORKFLOW.stem}&source={PACK}", flush=True)
+            print("Press Run there. Ctrl-C here stops ComfyUI.", flush=True)
             try:
                 server.wait()
             except KeyboardInterrupt:
