@@ -1,12 +1,15 @@
 """Blocks that keep a part of codes: a take, a range of frames, some codebooks, a beginning."""
 
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..miso.codes import editing
 from ..miso.codes.codes import Codes
+from ..miso.codes.hidden import Hidden
+from ..miso.errors import MisoError
 from . import sockets
 from .schema import EDIT, block
-from .sockets import name_errors
+from .sockets import name_errors, show_on_node
 
 FRAMES = 1_000_000
 
@@ -25,6 +28,31 @@ def codes_output(id: str, name: str = "codes", tooltip: str = "The changed codes
     return sockets.Codes.Output(id, display_name=name, tooltip=tooltip)
 
 
+def hidden_input() -> io.Input:
+    return sockets.Hidden.Input(
+        "hidden",
+        optional=True,
+        tooltip="Hidden states of the run that made the codes, for Depth Redecode after the pick.",
+    )
+
+
+def hidden_output() -> io.Output:
+    return sockets.Hidden.Output(
+        "picked_hidden",
+        display_name="hidden",
+        tooltip="Hidden states of what is picked, for Depth Redecode. If hidden isn't connected, blocks "
+        "connected here are skipped.",
+    )
+
+
+def pick_hidden(hidden: Hidden | None, codes: Codes, takes: list[int]) -> Hidden | ExecutionBlocker:
+    """Hidden states of the picked takes (from 0); without any, the blocks after them are skipped."""
+    if hidden is None:
+        return ExecutionBlocker(None)
+    hidden.check_same_run(codes)
+    return hidden.takes(takes)
+
+
 class PickTake(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -35,15 +63,28 @@ class PickTake(io.ComfyNode):
             description="Picks one of several takes, cut to its own length.",
             inputs=[
                 sockets.Codes.Input("codes", tooltip="Codes with several takes."),
-                io.Int.Input("take", default=0, min=-64, max=63, tooltip="0 is the first take, -1 the last."),
+                io.Int.Input(
+                    "take",
+                    default=0,
+                    min=-64,
+                    max=63,
+                    tooltip="0 picks take 1, 1 picks take 2 and so on; -1 picks the last.",
+                ),
+                hidden_input(),
             ],
-            outputs=[codes_output("picked", tooltip="The picked take.")],
+            outputs=[codes_output("picked", tooltip="The picked take."), hidden_output()],
         )
 
     @classmethod
     @name_errors
-    def execute(cls, codes: Codes, take: int):
-        return io.NodeOutput(codes.take(take))
+    def execute(cls, codes: Codes, take: int, hidden: Hidden | None = None):
+        try:
+            picked = codes.take(take)
+        except MisoError as e:
+            remedy = f"Choose 0 to {codes.batch - 1} (0 picks take 1), or -1 for the last."
+            raise MisoError(e.problem, remedy, input="take") from e
+        show_on_node(f"Take {take % codes.batch + 1} of {codes.batch}")
+        return io.NodeOutput(picked, pick_hidden(hidden, codes, [take]))
 
 
 class TrimCodes(io.ComfyNode):

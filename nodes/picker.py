@@ -8,11 +8,13 @@ take's frames, or null; ``sound`` is a file for ``/view``, or null without a voc
 
 from comfy_api.latest import io
 
-from ..miso.codes.codes import Codes, as_takes
+from ..miso.codes.codes import Codes, as_takes, no_take
+from ..miso.codes.hidden import Hidden
 from ..miso.errors import MisoError
 from . import sockets
 from .listen import sound_file
 from .memory import Part
+from .parts import hidden_input, hidden_output, pick_hidden
 from .schema import EDIT, block
 from .sockets import name_errors
 
@@ -36,19 +38,29 @@ class TakePicker(io.ComfyNode):
                     "chosen",
                     optional=True,
                     extra_dict={"default": "0"},
-                    tooltip="Numbers of the chosen takes, separated by commas; 0 is the first.",
+                    tooltip="The chosen takes. Saved as numbers from 0, separated by commas.",
                 ),
                 sockets.Vocoder.Input(
                     "vocoder", optional=True, tooltip="A vocoder, to see and hear the takes."
                 ),
+                hidden_input(),
             ],
-            outputs=[sockets.Codes.Output("picked", display_name="codes", tooltip="The chosen takes.")],
+            outputs=[
+                sockets.Codes.Output("picked", display_name="codes", tooltip="The chosen takes."),
+                hidden_output(),
+            ],
             is_output_node=True,
         )
 
     @classmethod
     @name_errors
-    def execute(cls, codes: Codes, chosen: str = "0", vocoder: Part | None = None):
+    def execute(
+        cls,
+        codes: Codes,
+        chosen: str = "0",
+        vocoder: Part | None = None,
+        hidden: Hidden | None = None,
+    ):
         shown = [
             {
                 "take": i,
@@ -61,8 +73,9 @@ class TakePicker(io.ComfyNode):
             }
             for i, take in enumerate(codes.takes)
         ]
-        picked = as_takes([codes.take(i) for i in _numbers(chosen, codes.batch)])
-        return io.NodeOutput(picked, ui={"miso_takes": shown})
+        numbers = _numbers(chosen, codes.batch)
+        picked = as_takes([codes.take(i) for i in numbers])
+        return io.NodeOutput(picked, pick_hidden(hidden, codes, numbers), ui={"miso_takes": shown})
 
 
 def _numbers(chosen: str, takes: int) -> list[int]:
@@ -74,11 +87,7 @@ def _numbers(chosen: str, takes: int) -> list[int]:
             f"'{chosen}' is not a list of take numbers.", "Click at least one take.", input="chosen"
         ) from None
     if missing := [n for n in numbers if not 0 <= n < takes]:
-        raise MisoError(
-            f"There is no take {missing[0]}: these codes hold {takes} (0 to {takes - 1}).",
-            "Choose again.",
-            input="chosen",
-        )
+        raise no_take(missing[0], takes, input="chosen")
     return numbers
 
 

@@ -1,22 +1,24 @@
 /** The Take Picker's rows. What they show: see nodes/picker.py. */
 
-import { button, el, fitted, onceAFrame, seconds, stopWords } from "./lib/dom.js";
+import { button, el, fitted, onceAFrame } from "./lib/dom.js";
 import { addElement, after, changed, lastOutput } from "./lib/graph.js";
 import { Player } from "./lib/player.js";
 import { RATE, loadSound } from "./lib/sound.js";
 import { theme, whenLookChanges } from "./lib/theme.js";
-import { Peaks, drawWaveform } from "./lib/waveform.js";
+import { describeTake, listHeight } from "./lib/takes.js";
+import { BLOCK, Peaks, drawWaveform } from "./lib/waveform.js";
 
-const ROW = 44, MOST_ROWS = 6; // pixels; more rows than that scroll
+const AROUND = 42; // pixels of the node's element besides its rows: padding, the line below
 
 class Picker {
   constructor(node, name, value) {
     this.value = value;
     this.takes = [];
     this.rows = [];
+    this.playing = null; // the row that is heard
     this.player = new Player(RATE);
     this.list = el("div", { className: "miso-takes", role: "group", "aria-label": "Takes", "data-capture-wheel": "true" });
-    this.note = el("div", { className: "miso-faint", role: "status" });
+    this.note = el("div", { className: "miso-faint miso-note", role: "status" });
     this.root = el("div", { className: "miso", role: "group", "aria-label": "Take picker" }, this.list, this.note);
     this.draw = onceAFrame(() => this.rows.forEach((row) => this.drawRow(row)));
     this.look = whenLookChanges(this.root, this.draw);
@@ -30,7 +32,7 @@ class Picker {
   }
 
   get height() {
-    return Math.max(60, ROW * Math.min(MOST_ROWS, this.takes.length) + 30);
+    return Math.max(60, listHeight(this.takes.length) + AROUND);
   }
 
   get chosen() {
@@ -57,14 +59,14 @@ class Picker {
     }
     const names = chosen.map((n) => n + 1).join(", ");
     this.note.textContent = !this.takes.length ? `Run to see the takes. Chosen: ${names}`
-      : missing.length ? `There is no take ${missing[0] + 1} any more: choose again`
-      : `Chosen: ${names} of ${this.takes.length}`;
+      : missing.length ? `There is no take ${missing[0] + 1} any more; there are ${this.takes.length}. Choose again`
+      : `Chosen: ${names} of ${this.takes.length}${this.takes.some((t) => t.log_probability != null) ? " · likelihood: higher is likelier" : ""}`;
   }
 
   /** @param {object} output what the node has shown */
   show(output) {
     if (!Array.isArray(output?.miso_takes)) return;
-    this.player.stop();
+    this.silence();
     const known = new Map(this.rows.filter((row) => row.take.sound).map((row) => [row.take.sound.filename, row.peaks]));
     this.takes = output.miso_takes;
     this.rows = this.takes.map((take) => this.makeRow(take, known.get(take.sound?.filename)));
@@ -81,11 +83,9 @@ class Picker {
       this.choose(box.checked ? [...this.chosen, take.take] : this.chosen.filter((n) => n !== take.take)) });
     const canvas = el("canvas", { role: "img", "aria-label": `Waveform of take ${take.take + 1}`, title: "Choose this take alone",
       onclick: () => this.choose([take.take]) });
-    const about = [seconds(take.seconds), stopWords([take.stop]),
-      take.log_probability == null ? "" : `log p ${take.log_probability.toFixed(2)}`].filter(Boolean).join(" · ");
-    const title = `${take.seed == null ? "" : `Seed ${take.seed}. `}log p: how likely the model found its frames, on average`;
-    const row = el("div", { className: "miso-take" }, play, el("label", { title }, box, el("span", {}, name)),
-      el("div", { className: "miso-take-about" }, el("div", { className: "miso-faint miso-grow", textContent: about }), canvas));
+    const about = describeTake(take), title = "Likelihood: how likely the model found what it said. Higher is likelier";
+    const row = el("div", { className: "miso-take", role: "group", "aria-label": `${name}: ${about}` }, play, el("label", {}, box, el("span", {}, name)),
+      el("div", { className: "miso-take-about", title }, el("div", { className: "miso-faint miso-grow", textContent: about }), canvas));
     const made = { take, row, box, play, canvas, peaks };
     if (take.sound && !peaks) this.loadPeaks(made);
     return made;
@@ -108,30 +108,47 @@ class Picker {
     // read again, from the browser's cache: samples of every take would be a lot to keep
     const samples = await loadSound(row.take.sound);
     if (row.play.getAttribute("aria-pressed") !== "true") return; // stopped meanwhile
-    if (samples) this.player.play(samples, () => this.silence());
-    else this.silence();
+    if (!samples) return this.silence();
+    this.player.play(samples, () => this.silence());
+    this.playing = row;
+    this.follow();
+  }
+
+  /** Draw the playhead once a frame of the screen while a take plays. */
+  follow() {
+    const row = this.playing;
+    if (!row) return;
+    this.drawRow(row);
+    requestAnimationFrame(() => this.follow());
   }
 
   silence() {
     this.player.stop();
+    this.playing = null;
+    this.draw();
     for (const { play } of this.rows) {
       play.setAttribute("aria-pressed", "false");
       play.textContent = "▶";
     }
   }
 
-  drawRow({ canvas, peaks }) {
-    const fit = fitted(canvas);
+  drawRow(row) {
+    const { canvas, peaks } = row, fit = fitted(canvas);
     if (!fit) return;
     const { context, width, height } = fit, colours = theme(this.root);
     context.fillStyle = colours.empty;
     context.fillRect(0, 0, width, height);
     if (!peaks?.length) return;
     const longest = Math.max(...this.rows.map((row) => row.peaks?.length ?? 0)); // one scale for all, so that lengths compare
-    drawWaveform(context, { x: 0, y: 0, width: Math.round((width * peaks.length) / longest), height }, peaks, 0, peaks.length, colours.wave);
+    const shown = Math.round((width * peaks.length) / longest);
+    drawWaveform(context, { x: 0, y: 0, width: shown, height }, peaks, 0, peaks.length, colours.wave);
+    if (row !== this.playing) return;
+    context.fillStyle = colours.mark;
+    context.fillRect(Math.min(shown, (width * this.player.elapsed * RATE) / BLOCK / longest) - 1, 0, 2, height);
   }
 
   close() {
+    this.playing = null;
     this.draw.cancel();
     this.look.disconnect();
     this.player.close();
@@ -145,7 +162,7 @@ const pickers = new WeakMap(); // node -> Picker
 export function takesWidget(node, name, data) {
   const picker = new Picker(node, name, data[1]?.default ?? "0");
   pickers.set(node, picker);
-  return { widget: picker.widget, minWidth: 320, minHeight: 60 };
+  return { widget: picker.widget, minWidth: 400, minHeight: 60 };
 }
 
 /** Show what nodes gave before the page rebuilt them. */

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ..errors import MisoError
 from ..files import open_tensors, read_header, write_tensors
-from .codes import tensor_digest
+from .codes import Codes, tensor_digest
 
 FORMAT = "miso.hidden/1"
 
@@ -27,6 +28,21 @@ class Hidden:
     tensor: Tensor
     lengths: Tensor
     fingerprint: str
+
+    def check_same_run(self, codes: Codes) -> None:
+        """Raise MisoError unless takes and lengths are those of ``codes``."""
+        same_shape = self.tensor.shape[:2] == (codes.batch, codes.frames)
+        if not same_shape or not torch.equal(self.lengths, codes.lengths):
+            raise MisoError(
+                "These codes were edited, or come from another run. Connect codes and hidden of one run.",
+                f"The hidden states have {_lengths(self.lengths)}, the codes {_lengths(codes.lengths)}.",
+                input="hidden",
+            )
+
+    def takes(self, indices: Sequence[int]) -> Hidden:
+        """These takes alone, cut to the longest of them."""
+        lengths = self.lengths[list(indices)]
+        return replace(self, tensor=self.tensor[list(indices), : int(lengths.max())], lengths=lengths)
 
     def save(self, path: str | Path) -> None:
         """Write a .safetensors file."""
@@ -59,3 +75,9 @@ class Hidden:
                 file.get_tensor("lengths").to(torch.int64),
                 metadata.get("fingerprint", ""),
             )
+
+
+def _lengths(lengths: Tensor) -> str:
+    """For people: "2 takes of 10 and 12 frames"."""
+    takes = "1 take" if len(lengths) == 1 else f"{len(lengths)} takes"
+    return f"{takes} of {' and '.join(map(str, lengths.tolist()))} frames"

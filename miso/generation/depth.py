@@ -104,18 +104,10 @@ def redecode(
 def _check_redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, keep: int, start: int) -> None:
     if hidden.fingerprint != depth.decoder.fingerprint:
         raise MisoError(
-            "The hidden states come from another checkpoint than the depth decoder.",
-            "Use the depth decoder of the checkpoint that sampled them.",
+            "The hidden states come from another checkpoint. Use the depth decoder of that one.",
             input="hidden",
         )
-    same_shape = hidden.tensor.shape[:2] == (codes.batch, codes.frames)
-    if not same_shape or not torch.equal(hidden.lengths, codes.lengths):
-        raise MisoError(
-            f"The hidden states have {hidden.tensor.shape[0]} takes of {hidden.lengths.tolist()} frames, "
-            f"the codes have {codes.batch} takes of {codes.lengths.tolist()} frames.",
-            "Use hidden states and codes of one run. Edited codes have no hidden states.",
-            input="hidden",
-        )
+    hidden.check_same_run(codes)
     if not 1 <= keep <= codes.codebooks:
         raise MisoError(
             f"keep is {keep}; the codes have {codes.codebooks} codebooks.",

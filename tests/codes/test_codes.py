@@ -172,6 +172,17 @@ def test_hidden_states_round_trip(tmp_path):
         Codes.load(tmp_path / "h.safetensors")
 
 
+def test_hidden_states_are_picked_as_codes_are():
+    tensor = torch.randn(3, 5, 4)
+    hidden = Hidden(tensor, torch.tensor([5, 2, 3]), "abc")
+    codes = Codes(torch.ones(3, 2, 5, dtype=torch.int64), [5, 2, 3], "nano")
+    picked = hidden.takes([1, 2])
+    picked.check_same_run(as_takes([codes.take(1), codes.take(2)]))
+    assert picked.tensor.equal(tensor[1:, :3]) and picked.fingerprint == "abc"
+    with pytest.raises(MisoError, match="Connect codes and hidden of one run"):
+        picked.check_same_run(codes)
+
+
 def test_info(tmp_path, golden_paths):
     take = Take(7, "eos", (Span(0, 25, "Good morning.", 1),))
     codes = Codes(

@@ -24,6 +24,15 @@ COLLECT = """() => { window.misoRan = []; window.misoCached = []; window.misoTak
   api.addEventListener('execution_start', () => { window.misoRan = []; window.misoCached = []; });
   api.addEventListener('executing', e => e.detail && window.misoRan.push(type(e.detail.node ?? e.detail)));
   api.addEventListener('execution_cached', e => window.misoCached.push(...e.detail.nodes.map(type))); }"""
+# where the playhead of a row is, beyond a place: a column all of the mark's colour; 0 if nowhere
+PLAYHEAD = """([row, beyond]) => {
+  const canvas = document.querySelectorAll('.miso-take canvas')[row], { width, height } = canvas;
+  const mark = getComputedStyle(canvas).getPropertyValue('--miso-mark').trim(), parts = [1, 3, 5].map(i => parseInt(mark.slice(i, i + 2), 16));
+  const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+  for (let x = beyond; x < width; x++)
+    if ([0, height - 1].every(y => parts.every((part, i) => Math.abs(data[4 * (y * width + x) + i] - part) < 12))) return x;
+  return 0; }"""
+SCROLLS = "() => { const list = document.querySelector('.miso-takes'); return list.scrollHeight > list.clientHeight; }"
 
 
 @pytest.fixture
@@ -47,7 +56,10 @@ def test_choosing_runs_only_what_follows_and_is_saved(picker):
     boxes = page.locator(".miso-take input[type=checkbox]")
     page.wait_for_function("() => document.querySelectorAll('.miso-take').length === 3")
     assert chosen(picker) == "0" and [boxes.nth(i).is_checked() for i in range(3)] == [True, False, False]
-    assert "2.40 s · time limit · log p -" in page.locator(".miso-take").nth(2).inner_text()
+    assert "2.40 s · time limit · likelihood -" in page.locator(".miso-take").nth(2).inner_text()
+    assert "seed 13" in page.locator(".miso-take").nth(2).inner_text()
+    assert "higher is likelier" in page.locator(".miso-note").inner_text()
+    assert not page.evaluate(SCROLLS), "three rows fit"
 
     boxes.nth(2).focus()  # as with the keyboard
     page.keyboard.press("Space")
@@ -91,13 +103,18 @@ def test_takes_can_be_heard(picker):
     page.wait_for_function("() => window.misoHeard.length === 1")
     assert page.evaluate("() => window.misoHeard[0]") == 30 * 1920
     assert play.get_attribute("aria-pressed") == "true"
+    page.wait_for_function(PLAYHEAD, arg=[1, 0])
+    place = page.evaluate(PLAYHEAD, [1, 0])
+    page.wait_for_function(PLAYHEAD, arg=[1, place + 5])  # it moves on
     page.wait_for_function(
         "() => document.querySelectorAll('.miso-take button[aria-pressed=true]').length === 0"
     )  # 2.4 s later
+    page.wait_for_function(f"row => !({PLAYHEAD})(row)", arg=[1, 0])
     assert not picker.errors
 
 
 def test_a_take_that_is_not_there_is_explained(picker):
+    assert picker.run()[0] == "execution_success"
     picker.page.evaluate(
         "() => { app.graph.nodes.find(n => n.type === 'MisoTakePicker').widgets.find(w => w.name === "
         "'chosen').value = '5' }"
@@ -106,8 +123,9 @@ def test_a_take_that_is_not_there_is_explained(picker):
     assert (
         end == "execution_error"
         and "Take Picker, chosen" in detail["exception_message"]
-        and "no take 5" in detail["exception_message"]
+        and "There is no take 6; there are 3." in detail["exception_message"]
     )
+    assert "There is no take 6 any more; there are 3." in picker.page.locator(".miso-note").inner_text()
 
 
 def test_shown_in_vue_nodes(picker):
