@@ -1,11 +1,11 @@
-"""Makes workflows/*.json, their pictures and those of the help pages in ComfyUI's own page:
+"""Makes workflows/*.json, their pictures and those of the help pages in ComfyUI's own page.
 
-``python tests/make_workflows.py`` in the test environment.
-
-A workflow is written here as blocks in columns; the page builds, connects and serialises it, so that what is
-shipped is what it reads.
+In the test environment: ``python tests/make_workflows.py [NAME ...]``. The page builds, connects and
+serialises each template, so that what is shipped is what it reads; the pictures are of runs that have
+finished.
 """
 
+import dataclasses
 import json
 import sys
 import tempfile
@@ -16,162 +16,75 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from harness.page import ARGUMENTS, Page, find_browser  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
+from templates import TEMPLATES, Template  # noqa: E402
 
+from miso import Miso, Segment, load_vocoder, write_audio  # noqa: E402
+from miso.checkpoints.find import BUNDLED  # noqa: E402
 from miso.tools.bootstrap import HOME  # noqa: E402
 from miso.tools.bootstrap.comfyui import make_base  # noqa: E402
 from miso.tools.bootstrap.server import Server  # noqa: E402
 
-# name: (column, type, widgets, {input: "name.output"}[, title])
-MODEL = {
-    "model": (0, "MisoLoadModel", {"checkpoint": "nano.safetensors"}, {}),
-    "vocoder": (0, "MisoLoadVocoder", {"checkpoint": "nano-vocoder.safetensors"}, {}),
-}
-PARTS = {"backbone": "model.backbone", "depth": "model.depth"}
-DRAWN = {"temperature": 0.25, "top_k": 50}  # nano's own
-
-
-def text(column: int, line: str, **widgets) -> tuple:
-    return (column, "MisoEncodeText", {"text": line, **widgets}, {"text_encoder": "model.text"})
-
-
-def sampler(column: int, conditioning: str, seed: int = 1, **links) -> tuple:
-    return (
-        column,
-        "MisoBackboneSampler",
-        {"seed": seed, "max_seconds": 10.0, **DRAWN},
-        {**PARTS, "conditioning": conditioning, **links},
-    )
-
-
-def decode(column: int, codes: str, vocoder: str = "vocoder") -> tuple:
-    return (column, "MisoVocoderDecode", {}, {"codes": codes, "vocoder": f"{vocoder}.vocoder"})
-
-
-def save(column: int, audio: str, prefix: str) -> tuple:
-    return (column, "SaveAudio", {"filename_prefix": f"audio/{prefix}"}, {"audio": audio})
-
-
-def note(column: int, words: str) -> tuple:
-    return (column, "Note", {"text": words, "": words}, {})
-
-
-WORKFLOWS = {
-    "text_to_speech": {
-        **MODEL,
-        "text": text(1, "Hello there. Every word you hear was first a handful of codes."),
-        "sampler": sampler(2, "text.conditioning", preview="vocoder.vocoder"),
-        "decode": decode(3, "sampler.codes"),
-        "save": save(4, "decode.audio", "miso"),
-        "codes": (3, "MisoSaveCodes", {}, {"codes": "sampler.codes"}),
-    },
-    "voice_prompt": {
-        **MODEL,
-        "note": note(
-            0,
-            "The voice is that of a line sampled first. For a voice of your own put Load Audio -> Encode "
-            "Audio (with its "
-            "transcript, and a Load Vocoder that has nano-codec, which can encode) in the place of the first "
-            "sampler, and connect "
-            "its codes to Voice Prompt.",
-        ),
-        "first line": text(1, "This is how I sound when I am at ease."),
-        "first": sampler(2, "first line.conditioning"),
-        "line": text(1, "And this is something else, said in the same voice."),
-        "voice": (3, "MisoVoicePrompt", {}, {"conditioning": "line.conditioning", "codes": "first.codes"}),
-        "second": sampler(4, "voice.conditioning", 2),
-        "decode": decode(5, "second.codes"),
-        "save": save(6, "decode.audio", "voice_prompt"),
-    },
-    "edit_codes": {
-        **MODEL,
-        "note": note(
-            0,
-            "Run, pick a take, edit it, run again: nothing is sampled anew. Resample from here in the "
-            "editor, connect its prefix to "
-            "a sampler's prefix input, and the rest is said again.",
-        ),
-        "text": text(1, "Pick the take you like, then cut, move and repeat it as you please."),
-        "sampler": (
-            2,
-            "MisoBackboneSampler",
-            {"seed": 1, "takes": 3, "max_seconds": 4.0, **DRAWN},
-            {**PARTS, "conditioning": "text.conditioning", "preview": "vocoder.vocoder"},
-        ),
-        "picker": (3, "MisoTakePicker", {}, {"codes": "sampler.codes", "vocoder": "vocoder.vocoder"}),
-        "editor": (4, "MisoCodeEditor", {}, {"codes": "picker.codes", "vocoder": "vocoder.vocoder"}),
-        "decode": decode(5, "editor.codes"),
-        "save": save(5, "decode.audio", "edited"),
-    },
-    "swap_vocoder": {
-        **MODEL,
-        "codec": (0, "MisoLoadVocoder", {"checkpoint": "nano-codec.safetensors"}, {}),
-        "note": note(
-            0,
-            "Run once, then change the backend or the checkpoint of a Load Vocoder, or the number of "
-            "codebooks, and run again: nothing "
-            "is sampled again.",
-        ),
-        "text": text(1, "The same codes, through one vocoder and another."),
-        "sampler": sampler(2, "text.conditioning"),
-        "decode": decode(3, "sampler.codes"),
-        "decode otherwise": decode(3, "sampler.codes", "codec"),
-        "keep": (3, "MisoKeepCodebooks", {"count": 4}, {"codes": "sampler.codes"}),
-        "coarse": decode(4, "keep.codes"),
-        "save": save(5, "decode.audio", "vocoder"),
-        "save otherwise": save(5, "decode otherwise.audio", "codec"),
-        "save coarse": save(5, "coarse.audio", "four_codebooks"),
-    },
-    "redecode_depth": {
-        **MODEL,
-        "text": text(1, "The words stay, the grain of the sound is drawn again."),
-        "sampler": sampler(2, "text.conditioning"),
-        "redecode": (
-            3,
-            "MisoDepthRedecode",
-            {"seed": 100, **DRAWN},
-            {"depth": "model.depth", "hidden": "sampler.hidden", "codes": "sampler.codes"},
-        ),
-        "decode": decode(3, "sampler.codes"),
-        "decode again": decode(4, "redecode.codes"),
-        "save": save(5, "decode.audio", "as_sampled"),
-        "save again": save(5, "decode again.audio", "redecoded"),
-    },
-}
-
-BUILD = """blocks => {
+BUILD = """({blocks, note, rows, groups}) => {
   app.graph.clear();
-  const made = {}, columns = [];
-  for (const [name, [column, type, widgets]] of Object.entries(blocks)) {
+  const made = {};
+  blocks = {note: {type: 'MarkdownNote', widgets: {text: note, '': note}, links: {}, title: 'Start here'}, ...blocks};
+  for (const [name, {type, widgets, title}] of Object.entries(blocks)) {
     const node = made[name] = LiteGraph.createNode(type);
     app.graph.add(node);
+    // a name with search words (nodes/schema.py) is too long for a title
+    if (title || type.startsWith('Miso')) node.title = title || node.title.replace(/ \\(.*/, '');
     for (const w of node.widgets ?? []) {
       if (w.name in widgets) w.value = widgets[w.name];
       if (w.name === 'control_after_generate') w.value = 'fixed';
     }
     const size = node.computeSize();
-    const wide = {MisoCodeEditor: 540, MisoTakePicker: 400}[type] ?? 270;
-    node.size = [Math.max(size[0], wide), size[1] + (type === 'MisoEncodeText' || type === 'Note' ? 60 : 0)];
-    (columns[column] ??= []).push(node);
+    const wide = {MisoCodeEditor: 620, MisoTakePicker: 420, MarkdownNote: 330, MisoEncodeText: 330, MisoEncodeAudio: 330}[type] ?? 270;
+    const tall = {MisoEncodeText: 50, MarkdownNote: 80, SaveAudio: 40, LoadAudio: 20, MisoTakePicker: 70}[type] ?? 0;
+    node.size = [Math.max(size[0], wide), size[1] + tall];
   }
-  let x = 40;
-  for (const column of columns) {
-    let y = 80;
-    for (const node of column) { node.pos = [x, y]; y += node.size[1] + 70; }
-    x += Math.max(...column.map(n => n.size[0])) + 60;
+  // Load Miso Model grows by a line that says the precision, so the block below it keeps its distance
+  const gap = node => (node.type === 'MisoLoadModel' ? 130 : 80);
+  let top = 80;
+  for (const columns of rows) {
+    let x = 40, bottom = top;
+    for (const names of columns) {
+      let y = top, width = 0;
+      for (const name of names.split(' ').filter(Boolean)) {
+        const node = made[name];
+        node.pos = [x, y];
+        bottom = Math.max(bottom, y + node.size[1]);
+        y += node.size[1] + gap(node);
+        width = Math.max(width, node.size[0]);
+      }
+      x += (width || 300) + 80;
+    }
+    top = bottom + 130;
   }
-  for (const [name, [, , , links]] of Object.entries(blocks))
+  for (const [name, {links}] of Object.entries(blocks))
     for (const [input, source] of Object.entries(links)) {
       const [from, output] = source.split('.'), a = made[from], b = made[name];
       const slots = [a.outputs.findIndex(o => o.name === output), b.inputs.findIndex(i => i.name === input)];
       if (slots.includes(-1) || !a.connect(slots[0], b, slots[1])) throw new Error(`${source} -> ${name}.${input}`);
     }
-  const graph = app.graph.serialize();
+  for (const [title, names] of Object.entries(groups)) {
+    const group = new LiteGraph.LGraphGroup(title), inside = names.split(' ').map(name => made[name]);
+    const edge = (i, most) => (most ? Math.max : Math.min)(...inside.map(n => n.pos[i] + (most ? n.size[i] : 0)));
+    const below = inside.some(n => n.type === 'MisoLoadModel') ? 60 : 20;
+    group.pos = [edge(0) - 20, edge(1) - 80];
+    group.size = [edge(0, true) - edge(0) + 40, edge(1, true) - edge(1) + 80 + below];
+    app.graph.add(group);
+  }
+  const graph = app.graph.serialize(), box = app.graph.groups.map(g => [...g.pos, g.pos[0] + g.size[0], g.pos[1] + g.size[1]]);
+  const [l, t, r, b] = [0, 1, 2, 3].map(i => Math[i < 2 ? 'min' : 'max'](...box.map(x => x[i])));
+  // the whole graph beside the side bar and below the tabs, in a laptop's window too
+  const scale = Math.min(1270 / (r - l), 620 / (b - t), 1);
+  graph.extra.ds = {scale, offset: [-l + 75 / scale, -t + 95 / scale]};
   graph.id = '00000000-0000-0000-0000-000000000000';
   return JSON.stringify(graph);
 }"""
 # the graph alone, fitted below the page's own buttons
 FIT = """() => {
-  const boxes = app.graph.nodes.map(n => [n.pos[0], n.pos[1] - 34, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
+  const boxes = app.graph.groups.map(g => [g.pos[0], g.pos[1], g.pos[0] + g.size[0], g.pos[1] + g.size[1]]);
   const [l, t, r, b] = [0, 1, 2, 3].map(i => Math[i < 2 ? 'min' : 'max'](...boxes.map(x => x[i])));
   const scale = Math.min(1440 / (r - l), 800 / (b - t), 1.2);
   app.canvas.ds.scale = scale; app.canvas.ds.offset = [-l + 100 / scale, -t + 160 / scale];
@@ -190,45 +103,69 @@ PICTURES = {"MisoBackboneSampler": "live", "MisoTakePicker": "picker", "MisoCode
 THEME = "theme => app.extensionManager.setting.set('Comfy.ColorPalette', theme)"  # kept by the server, for all pages
 
 
+# hides what the page lays over the graph: the message of a finished run, the minimap
+UNCOVER = """() => {
+  for (const element of document.querySelectorAll('body *')) {
+    const kept = element.querySelector('canvas#graph-canvas, .dom-widget') || element.closest('.dom-widget, #graph-canvas');
+    if (!kept && ['absolute', 'fixed'].includes(getComputedStyle(element).position))
+      element.style.setProperty('display', 'none', 'important');
+  }
+}"""
+
+
 def picture(page: Page, clip: dict, path: Path) -> None:
+    page.page.evaluate(UNCOVER)
     page.page.wait_for_timeout(500)  # the canvas draws its text a moment later
     page.page.screenshot(path=str(path), clip=clip, type="jpeg", quality=80)
 
 
-def main() -> None:
+def record(text: str, folder: Path) -> None:
+    """A recording of nano's second voice, for the picture of a template that wants the user's own."""
+    miso, vocoder = (
+        Miso(BUNDLED / "nano.safetensors", device="cpu"),
+        load_vocoder("auto", BUNDLED / "nano-vocoder.safetensors"),
+    )
+    loop = miso.sample([Segment(text, 1)], seeds=[3])
+    for _ in loop:
+        pass
+    write_audio(folder / "recording.flac", vocoder.decode(loop.codes.tensor)[0], vocoder.sample_rate)
+
+
+def make(page: Page, name: str, template: Template) -> None:
+    described = dataclasses.asdict(template)
+    graph = json.loads(page.page.evaluate(BUILD, described))
+    target = ROOT / "workflows" / f"{name}.json"
+    target.write_text(json.dumps(graph, indent=1) + "\n", encoding="utf-8")
+    page.load(target)
+    end, detail = page.run()
+    assert end == "execution_success", detail
+    picture(page, page.page.evaluate(FIT), target.with_suffix(".jpg"))
+    if name == "edit_codes":
+        docs = ROOT / "web" / "docs"
+        for node, shown in PICTURES.items():
+            picture(page, page.page.evaluate(CLOSE, node), docs / node / f"{shown}.jpg")
+        page.page.evaluate(THEME, "light")
+        picture(page, page.page.evaluate(CLOSE, "MisoCodeEditor"), docs / "MisoCodeEditor" / "light.jpg")
+        page.page.evaluate(THEME, "dark")
+    print(target.relative_to(ROOT))
+
+
+def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder) / "base")
-        log = Path(folder) / "log"
+        for template in TEMPLATES.values():
+            if template.recording:
+                record(template.recording, base / "input")
         with (
-            Server(Path(sys.executable), HOME / "ComfyUI", base, log, "--cpu") as server,
+            Server(Path(sys.executable), HOME / "ComfyUI", base, Path(folder) / "log", "--cpu") as server,
             sync_playwright() as playwright,
         ):
             browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
-            for name, blocks in WORKFLOWS.items():
+            for name in names or TEMPLATES:
                 page = Page(browser.new_page(viewport={"width": 1600, "height": 1000}), server.url)
-                graph = json.loads(page.page.evaluate(BUILD, blocks))
-                target = ROOT / "workflows" / f"{name}.json"
-                target.write_text(json.dumps(graph, indent=1) + "\n", encoding="utf-8")
-                page.load(target)
-                assert page.run()[0] == "execution_success"
-                picture(page, page.page.evaluate(FIT), target.with_suffix(".jpg"))
-                if name == "edit_codes":
-                    for node, shown in PICTURES.items():
-                        picture(
-                            page,
-                            page.page.evaluate(CLOSE, node),
-                            ROOT / "web" / "docs" / node / f"{shown}.jpg",
-                        )
-                    page.page.evaluate(THEME, "light")
-                    picture(
-                        page,
-                        page.page.evaluate(CLOSE, "MisoCodeEditor"),
-                        ROOT / "web" / "docs" / "MisoCodeEditor" / "light.jpg",
-                    )
-                    page.page.evaluate(THEME, "dark")
+                make(page, name, TEMPLATES[name])
                 page.page.close()
-                print(target.relative_to(ROOT))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

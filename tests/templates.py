@@ -1,0 +1,275 @@
+"""The workflows that ship: blocks, and where they stand.
+
+``make_workflows.py`` has ComfyUI's own page build and save them.
+"""
+
+from dataclasses import dataclass, field
+
+NANO = {"temperature": 0.25, "top_k": 50}  # nano's own sampling settings
+
+
+@dataclass
+class Block:
+    type: str
+    widgets: dict = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)  # input -> "block.output"
+    title: str = ""
+
+
+@dataclass
+class Template:
+    about: str  # one line
+    note: str  # what to change and what to press
+    blocks: dict[str, Block]
+    rows: list[list[str]]  # of columns, which name the blocks that stand below each other
+    groups: dict[str, str]  # title -> names of blocks
+    recording: str = ""  # what nano says in place of the user's own recording
+
+
+def load(codec: str = "") -> dict[str, Block]:
+    blocks = {
+        "model": Block("MisoLoadModel", {"checkpoint": "nano.safetensors"}),
+        "vocoder": Block("MisoLoadVocoder", {"checkpoint": "nano-vocoder.safetensors"}),
+    }
+    if codec:
+        blocks["codec"] = Block("MisoLoadVocoder", {"checkpoint": "nano-codec.safetensors"}, title=codec)
+    return blocks
+
+
+def text(line: str, title: str = "") -> Block:
+    return Block("MisoEncodeText", {"text": line}, {"text_encoder": "model.text"}, title)
+
+
+def sampler(conditioning: str, title: str = "", seed: int = 1, takes: int = 1, **links: str) -> Block:
+    model = {"backbone": "model.backbone", "depth": "model.depth", "preview": "vocoder.vocoder"}
+    widgets = {"seed": seed, "takes": takes, "max_seconds": 10.0, **NANO}
+    return Block("MisoBackboneSampler", widgets, {**model, "conditioning": conditioning, **links}, title)
+
+
+def decode(codes: str, title: str = "", vocoder: str = "vocoder") -> Block:
+    return Block("MisoVocoderDecode", {}, {"codes": codes, "vocoder": f"{vocoder}.vocoder"}, title)
+
+
+def save(audio: str, name: str) -> Block:
+    return Block("SaveAudio", {"filename_prefix": f"audio/{name}"}, {"audio": f"{audio}.audio"})
+
+
+TEMPLATES = {
+    "text_to_speech": Template(
+        "Speak a text.",
+        """**Type your text below and press Run.**
+
+Another seed gives another take. *Sound on* in the sampler plays it while it is made.
+
+For Miso 8B or CSM, choose it in *Load Miso Model*, choose `mimi` in *Load Vocoder*, and set the
+temperature to 0.9.""",
+        {
+            **load(),
+            "text": text("Hello there. Every word you hear was first a handful of codes."),
+            "sampler": sampler("text.conditioning"),
+            "decode": decode("sampler.codes"),
+            "save": save("decode", "miso"),
+            "codes": Block("MisoSaveCodes", {}, {"codes": "sampler.codes"}),
+        },
+        [["model vocoder", "note text", "sampler", "decode save codes"]],
+        {"Load": "model vocoder", "Speak": "note text sampler", "Sound": "decode save codes"},
+    ),
+    "own_voice": Template(
+        "Speak in the voice of your own recording.",
+        """**Upload a recording of 5 to 15 seconds. Type exactly what it says, type your text, and press
+Run.**
+
+nano knows two voices and follows others only roughly. For Miso 8B or CSM, choose `mimi` in both
+vocoder blocks.""",
+        {
+            **load(codec="Load codec (it encodes)"),
+            "recording": Block("LoadAudio", title="Your recording"),
+            "encode": Block(
+                "MisoEncodeAudio",
+                {"transcript": "This is how I sound when I am at ease."},
+                {"audio": "recording.AUDIO", "vocoder": "codec.vocoder"},
+            ),
+            "text": text("And this is something else, said in the same voice."),
+            "voice": Block(
+                "MisoVoicePrompt", {}, {"conditioning": "text.conditioning", "codes": "encode.codes"}
+            ),
+            "sampler": sampler("voice.conditioning"),
+            "decode": decode("sampler.codes"),
+            "save": save("decode", "own_voice"),
+        },
+        [["model vocoder codec", "note recording", "encode text", "voice sampler", "decode save"]],
+        {
+            "Load": "model vocoder codec",
+            "Your voice": "note recording encode",
+            "Speak": "voice sampler",
+            "Sound": "decode save",
+        },
+        recording="This is how I sound when I am at ease.",
+    ),
+    "voice_prompt": Template(
+        "Speak in the voice of another line.",
+        """**Press Run. Then change the second text and run again:** the first line isn't sampled again.
+
+The second line is said in the voice of the first.""",
+        {
+            **load(),
+            "first_text": text("This is how I sound when I am at ease.", "First line"),
+            "second_text": text("And this is something else, said in the same voice.", "Second line"),
+            "first": sampler("first_text.conditioning", "Sample the first line"),
+            "voice": Block(
+                "MisoVoicePrompt", {}, {"conditioning": "second_text.conditioning", "codes": "first.codes"}
+            ),
+            "second": sampler("voice.conditioning", "Sample the second line", 2),
+            "decode": decode("second.codes"),
+            "save": save("decode", "voice_prompt"),
+        },
+        [["model vocoder", "note first_text", "first", "second_text voice", "second", "decode save"]],
+        {
+            "Load": "model vocoder",
+            "The voice": "note first_text first",
+            "Speak": "second_text voice second",
+            "Sound": "decode save",
+        },
+    ),
+    "continue_take": Template(
+        "Keep the beginning of a take and have the rest said anew.",
+        """**Press Run. Then change *frames* in *Keep the first 2 seconds* and the seed of the second
+sampler, and run again.**
+
+A second has 12.5 frames. The beginning stays exactly as it was.""",
+        {
+            **load(),
+            "text": text(
+                "The beginning of this sentence stays as it is, and the rest is said in another way."
+            ),
+            "first": sampler("text.conditioning", "Sample the whole line"),
+            "prefix": Block(
+                "MisoPrefix", {"frames": 25}, {"codes": "first.codes"}, "Keep the first 2 seconds"
+            ),
+            "second": sampler("text.conditioning", "Say the rest anew", 7, prefix="prefix.prefix"),
+            "decode_a": decode("first.codes", "Decode the whole line"),
+            "save_a": save("decode_a", "whole"),
+            "decode_b": decode("second.codes", "Decode with another ending"),
+            "save_b": save("decode_b", "continued"),
+        },
+        [["model vocoder", "note text", "first", "prefix", "second", "decode_a save_a decode_b save_b"]],
+        {
+            "Load": "model vocoder",
+            "Speak": "note text first",
+            "Continue": "prefix second",
+            "Sound": "decode_a save_a decode_b save_b",
+        },
+    ),
+    "second_half": Template(
+        "Mark a place on a timeline and have what follows said anew.",
+        """**Press Run. In the editor, click where the new ending is to begin, press *Resample from here*,
+and run again.**
+
+Another seed in the second sampler gives another ending.""",
+        {
+            **load(),
+            "text": text("You can keep the first half of a line, and say the second half again."),
+            "first": sampler("text.conditioning", "Sample the line"),
+            "editor": Block(
+                "MisoCodeEditor",
+                {"edits": '[{"op": "resample_from", "frame": 24}]'},
+                {"codes": "first.codes", "vocoder": "vocoder.vocoder"},
+            ),
+            "second": sampler("text.conditioning", "Say the second half anew", 5, prefix="editor.prefix"),
+            "decode": decode("second.codes"),
+            "save": save("decode", "second_half"),
+        },
+        [["model vocoder", "note text", "first", "second", "decode save"], ["", "editor"]],
+        {
+            "Load": "model vocoder",
+            "Speak": "note text first",
+            "Mark": "editor",
+            "Say it anew": "second",
+            "Sound": "decode save",
+        },
+    ),
+    "edit_codes": Template(
+        "Choose one of several takes and edit it on a timeline.",
+        """**Press Run, choose a take, edit it on the timeline, and run again:** nothing is sampled again.
+
+Drag to select, then press Delete, R (repeat) or S (silence).""",
+        {
+            **load(),
+            "text": text("Pick the take you like, then cut, move and repeat it as you please."),
+            "sampler": sampler("text.conditioning", takes=3),
+            "picker": Block("MisoTakePicker", {}, {"codes": "sampler.codes", "vocoder": "vocoder.vocoder"}),
+            "editor": Block("MisoCodeEditor", {}, {"codes": "picker.codes", "vocoder": "vocoder.vocoder"}),
+            "decode": decode("editor.codes"),
+            "save": save("decode", "edited"),
+        },
+        [["model vocoder", "note text", "sampler", "picker"], ["", "editor", "decode save"]],
+        {
+            "Load": "model vocoder",
+            "Speak": "note text sampler",
+            "Choose": "picker",
+            "Edit": "editor",
+            "Sound": "decode save",
+        },
+    ),
+    "swap_vocoder": Template(
+        "Hear the same codes through several vocoders.",
+        """**Press Run. Then change a vocoder or the number of codebooks and run again:** nothing is sampled
+again.
+
+All three sounds are made of the same codes.""",
+        {
+            **load(codec="Load codec"),
+            "text": text("The same codes, through one vocoder and another."),
+            "sampler": sampler("text.conditioning"),
+            "decode_a": decode("sampler.codes", "Decode with the vocoder"),
+            "save_a": save("decode_a", "vocoder"),
+            "decode_b": decode("sampler.codes", "Decode with the codec", "codec"),
+            "save_b": save("decode_b", "codec"),
+            "keep": Block("MisoKeepCodebooks", {"count": 4}, {"codes": "sampler.codes"}),
+            "decode_c": decode("keep.codes", "Decode 4 codebooks"),
+            "save_c": save("decode_c", "four_codebooks"),
+        },
+        [
+            [
+                "model vocoder codec",
+                "note text",
+                "sampler",
+                "decode_a save_a decode_b save_b",
+                "keep decode_c save_c",
+            ]
+        ],
+        {
+            "Load": "model vocoder codec",
+            "Speak": "note text sampler",
+            "The same codes": "decode_a save_a decode_b save_b",
+            "Fewer codebooks": "keep decode_c save_c",
+        },
+    ),
+    "redecode_depth": Template(
+        "Keep the words, draw the detail of the sound again.",
+        """**Press Run. Then change the seed of *Depth Redecode* and run again.**
+
+Words and rhythm stay, the detail of the sound changes, and the backbone doesn't run.""",
+        {
+            **load(),
+            "text": text("The words stay, the grain of the sound is drawn again."),
+            "sampler": sampler("text.conditioning"),
+            "redecode": Block(
+                "MisoDepthRedecode",
+                {"seed": 100, **NANO},
+                {"depth": "model.depth", "hidden": "sampler.hidden", "codes": "sampler.codes"},
+            ),
+            "decode_a": decode("sampler.codes", "Decode as sampled"),
+            "save_a": save("decode_a", "as_sampled"),
+            "decode_b": decode("redecode.codes", "Decode redecoded"),
+            "save_b": save("decode_b", "redecoded"),
+        },
+        [["model vocoder", "note text", "sampler", "redecode", "decode_a save_a decode_b save_b"]],
+        {
+            "Load": "model vocoder",
+            "Speak": "note text sampler",
+            "New detail": "redecode",
+            "Sound": "decode_a save_a decode_b save_b",
+        },
+    ),
+}
