@@ -1,32 +1,34 @@
-/** The Code Editor: a timeline with commands, whose value is a list of operations (see miso/editing/edits.py). */
+/** The Code Editor: a timeline with commands, whose value is a list of operations (see miso/codes/editing/edits.py). */
 
-import * as clips from "./lib/clip.js";
-import { codeMap } from "./lib/codemap.js";
+import { CodebookMenu } from "./lib/codebooks.js";
 import { COMMANDS, commandOf } from "./lib/commands.js";
 import { button, el, seconds } from "./lib/dom.js";
-import { MARKS, cutOut, describe, find, replay, withOperation } from "./lib/edits.js";
+import { EditList } from "./lib/editlist.js";
+import { MARKS, MISFIT, cutOut, find, fits, range, replay, stampFor, withOperation } from "./lib/edits.js";
 import { Enlarged } from "./lib/enlarged.js";
-import { addElement, after, changed, lastOutput } from "./lib/graph.js";
+import { addElement, after, api, changed, isConnected, lastOutput, nodeOf, outputPlace, setProperty } from "./lib/graph.js";
 import { History } from "./lib/history.js";
-import { Player } from "./lib/player.js";
-import { RATE } from "./lib/sound.js";
+import { Playback } from "./lib/playback.js";
+import { pointAt } from "./lib/pointer.js";
+import { Received } from "./lib/received.js";
 import { Timeline } from "./lib/timeline.js";
 
-const HEIGHT = 330, WIDTH = 560;
+const HEIGHT = 340, WIDTH = 560;
+const MAP = "miso_map"; // the node's property that says whether the code map is drawn
 
 class Editor {
   constructor(node, name, value) {
     this.node = node;
     this.history = new History(value, () => this.edited());
-    this.takes = this.others = [];
-    this.clip = this.second = this.pasteable = null;
-    this.loaded = []; // clips whose sound needn't be loaded again
-    this.player = new Player(RATE);
+    this.received = new Received(() => this.update());
+    this.pasteable = null;
     this.build();
+    this.playback = new Playback(this.buttons.play);
     this.widget = addElement(node, name, "miso_edits", this.root, {
       height: HEIGHT, saved: true, getValue: () => this.history.text, setValue: (text) => this.setValue(text) });
     after(node, "onExecuted", (output) => this.receive(output));
-    after(node, "onConfigure", () => this.receive(lastOutput(node)));
+    after(node, "onConfigure", () => this.configured());
+    after(node, "onConnectionsChange", () => this.describe());
     after(node, "onRemoved", () => this.close());
     this.update();
   }
@@ -34,14 +36,12 @@ class Editor {
   build() {
     this.buttons = Object.fromEntries(COMMANDS.map(([command, text, label, keys]) =>
       [command, button(text, `${label} (${keys})`, (e) => this.pressed(e, command), { "aria-keyshortcuts": keys.replace("Ctrl", "Control") })]));
-    const number = (label, value, most) => el("input", { type: "number", className: "miso-number", min: 1, max: most, value, "aria-label": label, title: label });
-    this.pauseFrames = number("Frames of silence (12 are a second)", 6, 9999);
-    this.keepCount = number("Codebooks to keep", 8, 64);
-    this.firstCodebook = number("First codebook to replace", 2, 64);
-    this.keepButton = button("Keep", "Keep the first codebooks only", () => this.add({ op: "keep_codebooks", count: +this.keepCount.value }));
-    this.replaceButton = button("Replace codebooks from", "Replace the selection's codebooks, from this one on, by those of the second codes that begin where its selection does", () => this.replace());
+    this.pauseFrames = el("input", { type: "number", className: "miso-number", min: 1, max: 9999, value: 6,
+      "aria-label": "Frames of silence (12 are a second)", title: "Frames of silence (12 are a second)" });
+    this.codebooks = new CodebookMenu({ onkeep: (count) => this.add({ op: "keep_codebooks", count }), onreplace: (first) => this.replace(first) });
     this.snap = el("input", { type: "checkbox", checked: true });
-    const options = { onselect: () => this.describe(), snaps: () => this.snap.checked };
+    this.map = el("input", { type: "checkbox", onchange: () => this.showMap(this.map.checked) });
+    const options = { onselect: () => this.describe(), snaps: () => this.snap.checked, maps: () => this.map.checked };
     this.main = new Timeline(options);
     this.side = new Timeline(options);
     this.side.canvas.hidden = true;
@@ -50,17 +50,18 @@ class Editor {
     this.takeChoice = el("select", { "aria-label": "Take", title: "Take", onchange: () => this.chooseTake(this.takeChoice.value) });
     this.enlarge = button("⤢ Enlarge", "Enlarge the editor, or put it back into the node", () => this.enlarged.toggle());
     this.status = el("div", { className: "miso-grow", role: "status" });
-    this.count = el("summary");
-    this.list = el("ol");
+    this.list = new EditList({ onclear: () => this.act([]), ontake: (i) => this.act(this.edits.filter((_, j) => j !== i)) });
     const zoom = (text, label, act) => button(text, label, () => act(this.timeline));
     this.root = el("div", { className: "miso miso-editor", role: "group", "aria-label": "Code editor", onkeydown: (e) => this.key(e) },
       el("div", { className: "miso-bar" }, ...Object.values(this.buttons).slice(0, 8), this.enlarge),
-      el("div", { className: "miso-bar" }, this.buttons.pause, this.pauseFrames, this.buttons.resample, this.buttons.redecode, this.keepButton, this.keepCount,
-        this.takeChoice, this.tab, this.replaceButton, this.firstCodebook),
-      this.main.canvas, this.side.canvas,
-      el("div", { className: "miso-row" }, this.status, el("label", {}, this.snap, "Snap"), zoom("−", "Zoom out (-)", (t) => t.zoom(2)),
+      el("div", { className: "miso-bar" }, this.buttons.pause, this.pauseFrames, this.buttons.resample, this.buttons.redecode, this.codebooks.root,
+        this.takeChoice, this.tab),
+      this.list.notice, this.main.canvas, this.side.canvas,
+      el("div", { className: "miso-row" }, this.status, el("label", { title: "Move dragged boundaries to edges, and to the quietest place within 2 frames" }, this.snap, "Snap"),
+        el("label", { title: "Draw the codes below the waveform" }, this.map, "Code map"), zoom("−", "Zoom out (-)", (t) => t.zoom(2)),
         zoom("+", "Zoom in (+)", (t) => t.zoom(0.5)), zoom("Fit", "Show all (0)", (t) => t.fit())),
-      el("details", { className: "miso-edits", "aria-label": "Edits" }, this.count, this.list));
+      this.list.root);
+    this.map.checked = true;
     this.enlarged = new Enlarged(this.root, "Code editor", (open) => {
       this.enlarge.textContent = open ? "⤡ Back to the node" : "⤢ Enlarge";
       this.timeline.canvas.focus({ preventScroll: true }); // moved in the page, it has lost it
@@ -70,6 +71,10 @@ class Editor {
   get timeline() {
     return this.side.canvas.hidden ? this.main : this.side;
   }
+
+  get clip() { return this.received.clip; }
+  get second() { return this.received.second; }
+  get about() { return this.received.about; }
 
   // the value
 
@@ -91,10 +96,20 @@ class Editor {
     changed();
   }
 
+  /** Other edits, made for the codes that are shown. */
+  act(edits) {
+    this.history.act(edits, this.misfit || !this.about.codes ? this.history.madeFor : stampFor(edits, this.about));
+  }
+
+  /** Nothing can be edited while the edits don't fit. */
+  get editable() {
+    return Boolean(this.clip?.strip) && !this.error && !this.misfit;
+  }
+
   /** One operation more; then select frames `start`..`end`. */
   add(operation, start = this.main.anchor, end = this.main.cursor) {
-    if (!this.clip?.strip || this.error) return;
-    this.history.act(withOperation(this.edits, operation, this.codes, this.second?.strip));
+    if (!this.editable) return;
+    this.act(withOperation(this.edits, operation, this.codes, this.second?.strip));
     this.main.select(start, end);
   }
 
@@ -122,7 +137,7 @@ class Editor {
 
   paste() {
     const { pasteable } = this, { cursor: at } = this.main;
-    if (!pasteable || !this.clip?.strip || this.error) return;
+    if (!pasteable || !this.editable) return;
     this.showSecond(false);
     const length = pasteable.refs.length, place = find(this.codes, pasteable), last = this.edits.at(-1);
     if (place >= 0) return this.add({ op: "copy", start: place, end: place + length, to: at }, at, at + length);
@@ -133,7 +148,7 @@ class Editor {
       const to = at <= last.start ? at : at + length;
       const before = this.edits.slice(0, -1), state = replay(this.clip.strip, before, this.second?.strip).codes;
       if (find(cutOut(state, last.start, last.end), pasteable) === 0) {
-        this.history.act([...before, ...(to === last.start ? [] : [{ op: "move", start: last.start, end: last.end, to }])]);
+        this.act([...before, ...(to === last.start ? [] : [{ op: "move", start: last.start, end: last.end, to }])]);
         this.main.select(at, at + length);
         return;
       }
@@ -152,17 +167,29 @@ class Editor {
   }
 
   pause() {
+    if (this.about.silence) return this.say(this.about.silence);
     const frames = Math.max(1, Math.round(+this.pauseFrames.value) || 1), at = this.main.cursor;
     this.add({ op: "insert_silence", at, frames }, at, at + frames);
   }
 
-  replace() {
-    const { start, end } = this.main, first = Math.round(+this.firstCodebook.value) - 1;
+  replace(first) {
+    const { start, end } = this.main;
     if (start < end && this.second?.strip) this.add({ op: "replace_codebooks", start, end, first, from: this.side.start });
   }
 
   resample() {
     this.mark("resample_from");
+    if (this.unconnected) this.showPrefix();
+  }
+
+  /** Whether a mark asks for the rest to be said anew, and no sampler would. */
+  get unconnected() {
+    return this.marks.resample_from !== undefined && !isConnected(this.node, "prefix");
+  }
+
+  showPrefix() {
+    if (this.enlarged.dialog) this.enlarged.toggle(); // the output is behind it
+    pointAt(() => outputPlace(this.node, "prefix"), () => Boolean(this.node.graph) && this.unconnected);
   }
 
   redecode() {
@@ -170,43 +197,22 @@ class Editor {
   }
 
   mark(op) {
-    if (!this.clip?.strip || this.error) return;
+    if (!this.editable) return;
     const frame = this.main.cursor, rest = this.edits.filter((e) => e.op !== op);
-    if (this.marks[op] === frame) this.history.act(rest);
+    if (this.marks[op] === frame) this.act(rest);
     else if (op === "redecode_from" && rest.some((e) => !MARKS.includes(e.op))) this.say("Redecoding needs unedited codes: their hidden states fit no others.");
     else this.add({ op, frame });
   }
 
   chooseTake(choice) {
     const rest = this.edits.filter((e) => e.op !== "take");
-    this.history.act(choice === "" ? rest : withOperation(rest, { op: "take", take: +choice }));
+    this.act(choice === "" ? rest : withOperation(rest, { op: "take", take: +choice }));
   }
 
   play() {
-    if (this.player.playing) return this.silence();
+    if (this.playback.playing) return this.playback.stop();
     const { timeline } = this, shown = timeline === this.main ? this.codes : this.second?.strip;
-    if (!shown || !this.sounding) return;
-    const start = timeline.start, end = timeline.end > start ? timeline.end : shown.refs.length;
-    this.player.play(clips.samples(shown.refs.subarray(start, end), [this.clip, this.second]), () => this.silence());
-    this.buttons.play.textContent = "■ Stop";
-    this.buttons.play.setAttribute("aria-pressed", true);
-    const follow = () => {
-      if (!this.player.playing) return;
-      timeline.playhead = Math.min(end, start + this.player.elapsed * this.clip.rate);
-      timeline.draw();
-      requestAnimationFrame(follow);
-    };
-    follow();
-  }
-
-  silence() {
-    this.player.stop();
-    this.buttons.play.textContent = "▶ Play";
-    this.buttons.play.setAttribute("aria-pressed", false);
-    for (const timeline of [this.main, this.side]) {
-      timeline.playhead = null;
-      timeline.draw();
-    }
+    if (shown && this.sounding) this.playback.play(timeline, shown.refs, this.received.both);
   }
 
   pressed(event, command) {
@@ -225,75 +231,46 @@ class Editor {
     event.stopPropagation();
   }
 
-  // what the server sent
-
-  receive(output) {
-    const sent = output?.miso_codes;
-    if (!Array.isArray(sent)) return;
-    this.takes = sent.filter((take) => take.input === "codes");
-    this.others = sent.filter((take) => take.input === "other");
-    this.clip = this.second = null;
-    this.update();
+  showMap(on) {
+    setProperty(this.node, MAP, on);
+    this.configured();
   }
 
-  /** The clips that are to be shown, made when they change. */
-  pickClips() {
-    const wanted = this.edits[0]?.op === "take" ? this.edits[0].take : 0;
-    const pick = (list, index, clip, second) => {
-      const sent = list[index] ?? null;
-      if ((clip?.sent ?? null) === sent) return clip;
-      if (!sent) return null;
-      const made = new clips.Clip(sent, second);
-      const known = this.loaded.find((clip) => clip.sent.sound?.filename === sent.sound?.filename);
-      made.load(known).then(() => [this.clip, this.second].includes(made) && this.update());
-      return made;
-    };
-    this.clip = pick(this.takes, wanted, this.clip, false);
-    this.second = pick(this.others, this.others.length === this.takes.length ? wanted : 0, this.second, true);
-    this.loaded = [this.clip, this.second].filter(Boolean);
+  // what the server sent
+
+  configured() {
+    this.map.checked = this.node.properties?.[MAP] !== false;
+    this.receive(lastOutput(this.node));
+    for (const timeline of [this.main, this.side]) timeline.draw();
+  }
+
+  receive(output) {
+    if (this.received.take(output)) this.update();
   }
 
   /** Replay the edits and show what comes out. */
   update() {
-    this.silence();
-    this.pickClips();
+    this.playback.stop();
+    this.received.choose(this.edits[0]?.op === "take" ? this.edits[0].take : 0);
     const { clip, second } = this;
-    if (clip?.strip) {
-      const { codes, marks, error } = replay(clip.strip, this.edits, second?.strip ?? null);
-      [this.codes, this.marks, this.error] = [codes, marks, error];
-      this.main.show(this.shown(codes, clip, marks));
-    } else {
-      [this.codes, this.marks, this.error] = [null, {}, ""];
-      this.main.show(null);
-    }
-    this.side.show(second?.strip ? this.shown(second.strip, second, {}) : null);
+    this.misfit = Boolean(clip && this.about.codes && !fits(this.history.madeFor, this.about));
+    const nothing = { codes: clip?.strip ?? null, marks: {}, error: "", wrong: -1 };
+    const replayed = clip?.strip && !this.misfit ? replay(clip.strip, this.edits, second?.strip ?? null) : nothing;
+    [this.codes, this.marks, this.error] = [replayed.codes, replayed.marks, replayed.error];
+    this.main.show(clip?.strip ? this.received.shown(this.codes, clip, this.marks) : null);
+    this.list.show(this.edits, this.misfit ? -1 : replayed.wrong);
+    this.side.show(second?.strip ? this.received.shown(second.strip, second, {}) : null);
     if (!second) this.showSecond(false);
-    this.fillList();
     this.fillTakes();
     this.describe();
   }
 
-  shown(codes, clip, marks) {
-    const both = [this.clip, this.second];
-    return {
-      frames: codes.refs.length, rate: clip.rate, map: codes.refs.length ? codeMap(codes.ids, codes.codebooks, clip.size) : null,
-      wave: clips.wave(codes.refs, both), segments: clips.segments(codes.refs, both), seams: clips.seams(codes.refs),
-      marks: Object.entries(marks).map(([op, frame]) => ({ frame, text: op === "resample_from" ? "resample" : "redecode" })),
-    };
-  }
-
-  fillList() {
-    this.count.textContent = `${this.edits.length} edit${this.edits.length === 1 ? "" : "s"}`;
-    this.list.replaceChildren(...this.edits.map((edit, i) => el("li", {}, `${describe(edit)} `,
-      button("✕", `Take edit ${i + 1} away`, () => this.history.act(this.edits.filter((_, j) => j !== i))))));
-  }
-
   fillTakes() {
-    const several = this.takes.length > 1;
+    const several = this.received.takes.length > 1;
     this.takeChoice.hidden = !several;
     if (!several) return;
-    this.takeChoice.replaceChildren(el("option", { value: "", textContent: `All ${this.takes.length} takes` }),
-      ...this.takes.map((_, i) => el("option", { value: i, textContent: `Take ${i + 1} alone` })));
+    this.takeChoice.replaceChildren(el("option", { value: "", textContent: `All ${this.received.takes.length} takes` }),
+      ...this.received.takes.map((_, i) => el("option", { value: i, textContent: `Take ${i + 1} alone` })));
     this.takeChoice.value = this.edits[0]?.op === "take" ? this.edits[0].take : "";
   }
 
@@ -308,34 +285,46 @@ class Editor {
   }
 
   say(words) {
-    this.status.textContent = words;
+    this.status.textContent = this.status.title = words;
     this.status.classList.add("miso-error");
   }
 
   /** Buttons and the line below, after whatever has changed. */
   describe() {
-    const { timeline, codes, clip } = this, { start, end } = timeline, able = Boolean(codes) && !this.error;
+    const { timeline, codes, clip } = this, { start, end } = timeline, able = this.editable;
     const selected = able && timeline === this.main && start < end;
     const enabled = { play: this.sounding, undo: this.history.undoable, redo: this.history.redoable, cut: selected, copy: codes && start < end,
-      paste: able && this.pasteable, remove: selected, repeat: selected, pause: able, resample: able, redecode: able };
+      paste: able && this.pasteable, remove: selected, repeat: selected, pause: able && !this.about.silence, resample: able, redecode: able };
     for (const [command, on] of Object.entries(enabled)) this.buttons[command].disabled = !on;
-    this.keepButton.disabled = this.keepCount.disabled = !able;
-    this.replaceButton.hidden = this.firstCodebook.hidden = this.tab.hidden = !this.second;
-    this.replaceButton.disabled = !able || this.main.start === this.main.end;
-    this.status.classList.toggle("miso-error", Boolean(this.error));
+    this.buttons.pause.title = this.about.silence || "Insert silence at the cursor (S)";
+    this.codebooks.enable(able, Boolean(this.second), this.main.start < this.main.end);
+    this.tab.hidden = !this.second;
+    this.status.classList.remove("miso-error");
     const frames = timeline.shown?.frames ?? 0, time = (n) => seconds(n / (clip?.rate ?? 12.5));
-    this.status.textContent = this.error || (!clip ? `Run to see the codes${this.edits.length ? ` (${this.count.textContent})` : ""}`
+    this.status.textContent = this.status.title = !clip ? `Run to see the codes${this.edits.length ? ` (${this.list.count.textContent})` : ""}`
       : !codes ? "These codes are too long to be shown here"
-      : `${start < end ? `Frames ${start}–${end} (${time(end - start)})` : `Frame ${start} (${time(start)})`} of ${frames} (${time(frames)})`);
+      : `${start < end ? `${range(start, end).replace("f", "F")} (${time(end - start)})` : `Frame ${start} (${time(start)})`} of ${frames} (${time(frames)})`;
+    this.notice();
+  }
+
+  /** What is wrong with the edits, or still to be done. */
+  notice() {
+    const clear = ["Clear edits", "Take all edits away", () => this.act([])];
+    if (this.misfit) {
+      const apply = () => this.history.act(this.edits, stampFor(this.edits, this.about));
+      this.list.say(MISFIT, true, [["Apply anyway", "Apply these edits to this take", apply], clear]);
+    } else if (this.error) this.list.say(`${this.error}. Take it away below, or clear the edits.`, true, [clear]);
+    else if (this.unconnected) this.list.say("Connect the editor's prefix output to a Backbone Sampler's prefix.", false, [["Show", "Show the prefix output", () => this.showPrefix()]]);
+    else this.list.say("");
   }
 
   close() {
     this.enlarged.close();
-    this.player.close();
+    this.playback.close();
     this.main.close();
     this.side.close();
-    this.clip = this.second = this.codes = this.pasteable = null;
-    this.takes = this.others = this.loaded = [];
+    this.received.clear();
+    this.codes = this.pasteable = null;
   }
 }
 
@@ -347,6 +336,9 @@ export function editsWidget(node, name, data) {
   editors.set(node, editor);
   return { widget: editor.widget, minWidth: WIDTH, minHeight: HEIGHT };
 }
+
+/** Show where edits didn't fit: of blocks that failed, there is no output. Once. */
+export const listenForMisfits = () => api.addEventListener("miso.misfit", ({ detail }) => editors.get(nodeOf(detail.node))?.receive(detail));
 
 /** Show what nodes gave before the page rebuilt them. */
 export const restoreEdits = (node) => editors.get(node)?.receive(lastOutput(node));

@@ -6,7 +6,8 @@
  */
 
 import { app } from "../../scripts/app.js";
-import { editsWidget, restoreEdits } from "./editor.js";
+import { editsWidget, listenForMisfits, restoreEdits } from "./editor.js";
+import { FILE_NODE, addFileView, restoreFile } from "./codesfile.js";
 import { restoreTakes, takesWidget } from "./picker.js";
 import { colorSockets } from "./lib/sockets.js";
 import { LIVE_NODES, addLiveView, listen } from "./preview.js";
@@ -18,15 +19,18 @@ app.registerExtension({
   setup() {
     colorSockets();
     listen();
+    listenForMisfits();
   },
   getCustomWidgets: () => ({ MISO_EDITS: editsWidget, MISO_TAKES: takesWidget }),
   nodeCreated(node) {
     if (LIVE_NODES.includes(node.comfyClass)) addLiveView(node);
+    if (node.comfyClass === FILE_NODE) addFileView(node);
   },
   /** The page has put back what nodes gave, of a workflow in another tab. */
   onNodeOutputsUpdated() {
     for (const node of app.graph?.nodes ?? []) {
       restoreTakes(node);
+      restoreFile(node);
       restoreEdits(node);
     }
   },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cutOut, describe, find, replay, strip, withOperation } from "../../web/lib/edits.js";
+import { cutOut, describe, find, fits, range, replay, stampFor, strip, withOperation } from "../../web/lib/edits.js";
 
 const take = (frames, K = 2, second = false) => strip(Int16Array.from({ length: frames * K }, (_, i) => i), K, second);
 const refs = (edits, frames = 6, second = null) => [...replay(take(frames), edits, second).codes.refs];
@@ -29,9 +29,11 @@ test("codebooks are kept, and copied from the second codes", () => {
 });
 
 test("an operation that does not fit is named, and those before it stay", () => {
-  const { codes, error } = replay(take(6), [{ op: "delete", start: 0, end: 5 }, { op: "delete", start: 0, end: 2 }], null);
+  const { codes, error, wrong } = replay(take(6), [{ op: "delete", start: 0, end: 5 }, { op: "delete", start: 0, end: 2 }], null);
   assert.equal(codes.refs.length, 1);
-  assert.match(error, /^Edit 2 \(delete\): frames 0 to 2/);
+  assert.equal(error, "Edit 2 (Delete): it needs 2 frames, and the codes have 1");
+  assert.equal(wrong, 1);
+  assert.equal(replay(take(6), [], null).wrong, -1);
   for (const op of [{ op: "toString" }, { op: "insert", at: 0, start: 0, end: 1 }, { op: "keep_codebooks", count: 3 }])
     assert.match(replay(take(6), [op], null).error, /^Edit 1/);
 });
@@ -54,4 +56,19 @@ test("a piece is found where its frames lie", () => {
 test("every operation has a description", () => {
   for (const op of ["take", "delete", "insert_silence", "copy", "move", "repeat", "insert", "replace_codebooks", "keep_codebooks", "resample_from", "redecode_from"])
     assert.notEqual(describe({ op, start: 1, end: 2 }), op);
+});
+
+test("edits say which codes they were made for, and the second codes if they take from them", () => {
+  const about = { codes: "a", other: "b" }, cut = { op: "delete", start: 0, end: 1 }, insert = { op: "insert", at: 0, start: 0, end: 1 };
+  assert.deepEqual(stampFor([cut], about), { op: "made_for", codes: "a" });
+  assert.deepEqual(stampFor([cut, insert], about), { op: "made_for", codes: "a", other: "b" });
+  assert.ok(fits(null, about) && fits({ codes: "a" }, about) && fits({ codes: "a", other: "b" }, about));
+  assert.ok(!fits({ codes: "c" }, about) && !fits({ codes: "a", other: "c" }, about));
+  assert.ok(fits({ codes: "a", other: "c" }, { codes: "a", other: null })); // that none are connected is said by the edit
+});
+
+test("ranges are read to their last frame", () => {
+  assert.equal(range(16, 18), "frames 16–17");
+  assert.equal(range(16, 17), "frame 16");
+  assert.equal(describe({ op: "delete", start: 16, end: 18 }), "Delete frames 16–17");
 });

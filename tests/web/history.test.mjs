@@ -38,3 +38,24 @@ test("a damaged value is kept as it is until it is edited", () => {
     assert.equal(history.text, text);
   }
 });
+
+test("what edits were made for stays with them, and goes with the last", () => {
+  const stamp = { op: "made_for", codes: "a" }, other = { op: "made_for", codes: "b" };
+  const history = new History(JSON.stringify([stamp, edit(1), edit(2)]), () => {});
+  assert.deepEqual([history.madeFor, history.edits], [stamp, [edit(1), edit(2)]]);
+  history.act([edit(1)]);
+  assert.equal(history.text, JSON.stringify([stamp, edit(1)]));
+  history.act([edit(1)], other);
+  assert.deepEqual(history.madeFor, other);
+  history.undo();
+  assert.deepEqual(history.madeFor, stamp);
+  history.act([]);
+  assert.equal(history.text, "[]");
+  history.undo();
+  assert.equal(history.text, JSON.stringify([stamp, edit(1)]));
+  const loaded = new History(JSON.stringify([stamp, edit(1)]), () => {});
+  loaded.undo();
+  assert.equal(loaded.text, "[]");
+  loaded.redo();
+  assert.deepEqual([loaded.madeFor, loaded.edits], [stamp, [edit(1)]]);
+});

@@ -100,7 +100,9 @@ def test_every_control_is_reached_and_named(page):
 
 def test_the_keyboard_works_them(page):
     page.evaluate(SHOW, "MisoBackboneSampler")
-    sound = page.get_by_role("group", name="Live playback").get_by_role("button")
+    sound = page.get_by_role("group", name="Live playback").get_by_role(
+        "button", name="Play the first take while"
+    )
     sound.focus()
     page.keyboard.press("Enter")
     assert sound.get_attribute("aria-pressed") == "true"

@@ -10,6 +10,7 @@ from harness.node import call, node
 
 from miso.codes import editing
 from miso.codes.codes import Codes, as_takes
+from miso.codes.editing.edits import NAMES
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*.test.mjs")), ids=lambda path: path.stem)
@@ -41,7 +42,49 @@ def random_case(draw: random.Random) -> dict:
                 ]
             )
         )
-    return {"codes": codes, "other": other, "edits": edits}
+    return {
+        "codes": codes,
+        "other": other,
+        "edits": edits,
+        "stamp": draw.choice([None, "right", "wrong", "second"]),
+    }
+
+
+def as_codes(ids: list[list[int]]) -> Codes:
+    return Codes(
+        torch.tensor(ids, dtype=torch.int64).reshape(1, len(ids), -1), [len(ids[0])], "tiny", codebook_size=64
+    )
+
+
+def stamp(case: dict) -> list[dict]:
+    """What the edits of a case were made for: its codes, other codes, or other second codes."""
+    right, other = editing.made_on(as_codes(case["codes"])), editing.made_on(as_codes(case["other"]))
+    case["about"] = {"codes": right, "other": other}
+    return {
+        None: [],
+        "right": [{"op": "made_for", "codes": right, "other": other}],
+        "wrong": [{"op": "made_for", "codes": other[::-1]}],
+        "second": [{"op": "made_for", "codes": right, "other": right[::-1]}],
+    }[case["stamp"]]
+
+
+def test_the_page_knows_misfits_as_the_server_does():
+    draw, cases = random.Random(6), []
+    for _ in range(100):
+        case = random_case(draw)
+        cases.append(
+            {**case, "edits": [*stamp(case), {"op": "keep_codebooks", "count": 1}], "about": case["about"]}
+        )
+    fits = call(
+        "edits.js",
+        """(cases, { fits }) => cases.map(({ edits, about }) => fits(edits[0].op === "made_for" ? edits[0] : null, about))""",
+        cases,
+    )
+    misfits = [
+        editing.apply(as_codes(case["codes"]), case["edits"], as_codes(case["other"])).misfit
+        for case in cases
+    ]
+    assert fits == [not misfit for misfit in misfits] and 20 < sum(misfits) < 80
 
 
 def test_the_page_replays_as_the_server_does():
@@ -59,15 +102,7 @@ def test_the_page_replays_as_the_server_does():
     )
     refused = 0
     for case, page in zip(cases, replayed):
-        codes, other = (
-            Codes(
-                torch.tensor(c, dtype=torch.int64).reshape(1, len(c), -1),
-                [len(c[0])],
-                "tiny",
-                codebook_size=64,
-            )
-            for c in (case["codes"], case["other"])
-        )
+        codes, other = as_codes(case["codes"]), as_codes(case["other"])
         done = 0
         try:
             for edit in case["edits"]:
@@ -77,7 +112,7 @@ def test_the_page_replays_as_the_server_does():
             refused += 1
         assert bool(page["error"]) == (done < len(case["edits"])), (case["edits"], page["error"])
         if page["error"]:
-            assert page["error"].startswith(f"Edit {done + 1} ({case['edits'][done]['op']})")
+            assert page["error"].startswith(f"Edit {done + 1} ({NAMES[case['edits'][done]['op']]})")
         assert page["codebooks"] == codes.codebooks
         ids = torch.tensor(page["ids"], dtype=torch.int64).reshape(-1, codes.codebooks)
         assert ids.T.equal(as_takes([codes]).tensor[0])

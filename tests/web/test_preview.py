@@ -79,7 +79,79 @@ def test_without_a_vocoder_there_are_counters_alone(sampler):
       n.disconnectInput(n.inputs.findIndex(i => i.name === 'preview')); }""")
     assert sampler.run()[0] == "execution_success"
     assert events(sampler, "miso.preview") and not events(sampler, "miso.preview.audio")
-    assert "6.40 s" in sampler.page.locator(".miso").first.inner_text()
+    panel = sampler.page.locator(".miso").first
+    assert (
+        "6.40 s" in panel.inner_text() and "Connect a vocoder to preview to hear this" in panel.inner_text()
+    )
+    assert not panel.locator("canvas").is_visible()  # no bar that looks like a flat waveform
+    assert not panel.get_by_role("button", name="Play the first take again").is_visible()
+    sampler.page.evaluate(CONNECT, [1, 6.4])
+    assert "Run again to hear this" in panel.inner_text()
+    assert sampler.run()[0] == "execution_success"
+    assert panel.locator("canvas").is_visible()
+
+
+def test_the_take_can_be_played_again_also_after_a_reload(browser, server):
+    from harness.page import READY, Page
+
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    context.add_init_script(LISTEN)
+    page = Page(context.new_page(), server.url)
+    heard = "() => window.misoHeard.reduce((n, h) => n + h.length, 0)"
+    try:
+        page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
+        page.page.evaluate(CONNECT, [1, 4.0])
+        panel = page.page.get_by_role("group", name="Live playback")
+        replay = panel.get_by_role("button", name="Play the first take again")
+        assert not replay.is_visible()
+        assert page.run()[0] == "execution_success"
+        assert page.page.evaluate(heard) == 0
+        replay.click()
+        page.page.wait_for_function(f"() => ({heard})() === 50 * 1920")
+        assert replay.inner_text() == "■ Stop"
+        page.page.wait_for_function(
+            "() => document.querySelector('[aria-label=\"Play the first take again\"]').textContent === '▶ Replay'"
+        )
+        saved = page.page.evaluate("() => app.graph.serialize()")
+        page.page.reload()
+        page.page.wait_for_function(READY)
+        page.load(saved)
+        panel.get_by_text("50 frames · 4.00 s · time limit").wait_for()
+        replay.click()
+        page.page.wait_for_function(f"() => ({heard})() === 50 * 1920")
+        # a workflow that is opened for the first time shows no other's
+        page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
+        panel.get_by_text("Not run yet").wait_for()
+        assert not page.errors
+    finally:
+        context.close()
+
+
+def test_counts_have_the_prefix_and_a_pace_that_cannot_be_is_flagged(sampler):
+    sampler.page.evaluate("""() => {
+      const of = type => app.graph.nodes.find(n => n.type === type), sampler = of('MisoBackboneSampler');
+      const trim = LiteGraph.createNode('MisoPrefix'), second = LiteGraph.createNode('MisoBackboneSampler');
+      of('MisoEncodeText').widgets.find(w => w.name === 'text').value = 'word '.repeat(60);
+      for (const node of [trim, second]) app.graph.add(node);
+      [trim.pos, second.pos] = [[sampler.pos[0], sampler.pos[1] + 700], [sampler.pos[0] + 400, sampler.pos[1] + 700]];
+      for (const name of ['backbone', 'depth', 'conditioning', 'preview']) {
+        const link = app.graph.links.get?.(sampler.inputs.find(i => i.name === name).link) ?? app.graph.links[sampler.inputs.find(i => i.name === name).link];
+        app.graph.getNodeById(link.origin_id).connect(link.origin_slot, second, second.inputs.findIndex(i => i.name === name));
+      }
+      const set = (node, values) => { for (const [name, value] of Object.entries(values)) node.widgets.find(w => w.name === name).value = value; };
+      set(trim, {frames: 10});
+      set(sampler, {max_seconds: 1.6}); set(second, {max_seconds: 1.6, seed: 5});
+      sampler.connect(0, trim, 0);
+      trim.connect(0, second, second.inputs.findIndex(i => i.name === 'prefix'));
+      const decode = of('MisoVocoderDecode'); second.connect(0, decode, decode.inputs.findIndex(i => i.name === 'codes')); }""")
+    assert sampler.run()[0] == "execution_success"
+    first, second = (
+        panel.inner_text() for panel in sampler.page.get_by_role("group", name="Live playback").all()
+    )
+    assert "20 frames · 1.60 s" in first
+    assert "30 frames (10 of the prefix) · 2.40 s" in second
+    assert "1.6 s for 60 words: the time limit cut it. Raise max_seconds" in first
+    assert "2.4 s for 60 words" in second
 
 
 def test_sound_is_off_until_asked_for_then_starts_at_once_without_gaps(browser, server):

@@ -1,9 +1,22 @@
 /**
  * Edits replayed on the page's copy of the codes, to draw and play what the server will make. The operations are described, and
- * replayed for good, in miso/editing/edits.py; as there, one that doesn't fit is an error that names it, and nothing is guessed.
+ * replayed for good, in miso/codes/editing/edits.py; as there, one that doesn't fit is an error that names it, and nothing is guessed.
  */
 
 export const MARKS = ["resample_from", "redecode_from"];
+const FROM_SECOND = ["insert", "replace_codebooks"];
+const NAMES = {
+  take: "Take", delete: "Delete", insert_silence: "Silence", copy: "Copy", move: "Move", repeat: "Repeat", insert: "Insert",
+  replace_codebooks: "Replace codebooks", keep_codebooks: "Keep codebooks", resample_from: "Resample from here", redecode_from: "Redecode depth here",
+};
+export const MISFIT = "These edits were made for another take; nothing was applied.";
+
+/** Which codes these edits are made for, the first entry of their list. `about`: digests of the codes and the second codes. */
+export const stampFor = (edits, { codes, other }) =>
+  ({ op: "made_for", codes, ...(other && edits.some((e) => FROM_SECOND.includes(e.op)) ? { other } : {}) });
+
+/** Whether edits made for `stamp` (null: not known) belong to these codes. */
+export const fits = (stamp, { codes, other }) => !stamp || (stamp.codes === codes && !(other && stamp.other !== undefined && stamp.other !== other));
 
 /**
  * Frames in a row.
@@ -42,7 +55,7 @@ function need(ok, problem) {
 }
 
 function checkRange(codes, start, end, what = "the codes") {
-  need(start <= end && end <= codes.refs.length, `frames ${start} to ${end} are not within ${what} (${codes.refs.length} frames)`);
+  need(start <= end && end <= codes.refs.length, `it needs ${Math.max(start, end)} frames, and ${what} have ${codes.refs.length}`);
 }
 
 /** Each operation but marks: codes, the operation, the second codes (or null) -> new codes. */
@@ -102,7 +115,8 @@ const OPERATIONS = {
  * @param {Strip} codes the input's take
  * @param {object[]} edits
  * @param {Strip|null} second
- * @returns {{codes: Strip, marks: object, error: string}} up to the first operation that doesn't fit; `marks`: frame by mark
+ * @returns {{codes: Strip, marks: object, error: string, wrong: number}} up to the first operation that doesn't fit, `wrong` (-1: all
+ *   do); `marks`: frame by mark
  */
 export function replay(codes, edits, second) {
   const marks = {};
@@ -117,10 +131,10 @@ export function replay(codes, edits, second) {
         codes = OPERATIONS[operation.op](codes, operation, second);
       }
     } catch (error) {
-      return { codes, marks, error: `Edit ${i + 1} (${operation.op}): ${error.message}` };
+      return { codes, marks, error: `Edit ${i + 1} (${NAMES[operation.op] ?? operation.op}): ${error.message}`, wrong: i };
     }
   }
-  return { codes, marks, error: "" };
+  return { codes, marks, error: "", wrong: -1 };
 }
 
 /** Where frame `frame` of `codes` is after an operation; if it is gone, where the next one is. */
@@ -160,13 +174,16 @@ export function find(codes, piece) {
   return -1;
 }
 
+/** Frames start..end-1 in words. */
+export const range = (start, end) => (end === start + 1 ? `frame ${start}` : `frames ${start}–${end - 1}`);
+
 /** An operation in words. */
 export function describe({ op, start, end, at, to, frames, times, first, from, take, count, frame }) {
-  const range = `frames ${start}–${end}`;
+  const which = range(start, end);
   return {
-    take: `Take ${take + 1} alone`, delete: `Delete ${range}`, insert_silence: `${frames} frames of silence at ${at}`,
-    copy: `Copy ${range} to ${to}`, move: `Move ${range} to ${to}`, repeat: `Repeat ${range} ${times}×`,
-    insert: `Insert ${range} of the second codes at ${at}`, replace_codebooks: `Codebooks ${first + 1}… of ${range} from frame ${from} of the second codes`,
+    take: `Take ${take + 1} alone`, delete: `Delete ${which}`, insert_silence: `${frames} frames of silence at ${at}`,
+    copy: `Copy ${which} to ${to}`, move: `Move ${which} to ${to}`, repeat: `Repeat ${which} ${times}×`,
+    insert: `Insert ${which} of the second codes at ${at}`, replace_codebooks: `Codebooks ${first + 1}… of ${which} from frame ${from} of the second codes`,
     keep_codebooks: `Keep ${count} codebooks`, resample_from: `Resample from frame ${frame}`, redecode_from: `Redecode depth from frame ${frame}`,
   }[op] ?? op;
 }

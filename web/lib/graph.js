@@ -5,7 +5,7 @@ import { api } from "../../../scripts/api.js";
 
 /** The node that the server calls `id`: "12", or "5:12" for node 12 inside the subgraph node 5. */
 export function nodeOf(id) {
-  let graph = app.rootGraph ?? app.graph, node = null;
+  let graph = rootGraph(), node = null;
   for (const part of String(id).split(":")) {
     node = graph?.getNodeById(Number(part)) ?? null;
     graph = node?.subgraph;
@@ -47,9 +47,62 @@ export function after(node, name, more) {
 
 /** What the node showed last, also after the page has rebuilt it (undo, another tab). */
 export function lastOutput(node) {
-  const outputs = app.nodeOutputs ?? {};
-  const id = node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : node.id;
-  return outputs[id] ?? null;
+  return app.nodeOutputs?.[placeOf(node)] ?? null;
+}
+
+/** A node's id in the workflow, wherever in it. */
+const placeOf = (node) => (node.graph?.isRootGraph === false ? `${node.graph.id}:${node.id}` : node.id);
+
+const rootGraph = () => app.rootGraph ?? app.graph;
+
+/** Tell this workflow from others: shipped ones come with an id of zeros, which newer pages replace as this does. */
+export function nameWorkflow() {
+  const graph = rootGraph();
+  if (/^[0-]*$/.test(graph.id ?? "")) graph.id = LiteGraph.uuidv4();
+}
+
+const keptKey = (node) => `Miso.last ${rootGraph().id} ${placeOf(node)}`;
+
+/** Keep something about a node until the browser's tab is closed, past a reload of the page. */
+export function keepForTab(node, value) {
+  try {
+    sessionStorage.setItem(keptKey(node), JSON.stringify(value));
+  } catch {
+    // no room, or not allowed: it is shown until the page is left
+  }
+}
+
+/** What was kept about a node, or null. */
+export function keptForTab(node) {
+  try {
+    return JSON.parse(sessionStorage.getItem(keptKey(node)));
+  } catch {
+    return null;
+  }
+}
+
+/** The output of that name, and where it is drawn: [x, y] in the window. Vue nodes have an element there. */
+export function outputPlace(node, name) {
+  const slot = node.findOutputSlot(name), drawn = document.querySelector(`[data-slot-key="${node.id}-out-${slot}"]`);
+  if (drawn?.checkVisibility()) {
+    const { left, top, width, height } = drawn.getBoundingClientRect();
+    return [left + width / 2, top + height / 2];
+  }
+  const { ds, canvas } = app.canvas, box = canvas.getBoundingClientRect(), [x, y] = ds.convertOffsetToCanvas(node.getConnectionPos(false, slot));
+  return [box.left + x, box.top + y];
+}
+
+/** Whether anything is connected to that output. */
+export const isConnected = (node, name) => (node.outputs?.[node.findOutputSlot(name)]?.links?.length ?? 0) > 0;
+
+/** Whether anything is connected to that input. */
+export const hasInput = (node, name) => node.inputs?.find((input) => input.name === name)?.link != null;
+
+/** A choice kept with the node in the workflow. */
+export function setProperty(node, name, value) {
+  node.setProperty?.(name, value);
+  node.properties[name] = value;
+  changed();
 }
 
 /** Address of a file that a node has put into its `ui`. */

@@ -10,19 +10,20 @@ export class History {
   load(text) {
     this.text = String(text || "[]");
     [this.past, this.future] = [[], []];
+    let list = [];
     try {
-      const edits = JSON.parse(this.text);
-      this.edits = Array.isArray(edits) ? edits.filter((e) => e && typeof e === "object") : [];
+      list = JSON.parse(this.text);
     } catch {
-      this.edits = []; // the text stays as it is: the server says what is wrong with it
+      // the text stays as it is: the server says what is wrong with it
     }
+    this.#read(Array.isArray(list) ? list.filter((e) => e && typeof e === "object") : []);
   }
 
-  /** The list is now this one, and was another. */
-  act(edits) {
-    this.past.push(this.edits);
+  /** The list is now this one, made for these codes (see miso/codes/editing/edits.py), and was another. */
+  act(edits, madeFor = this.madeFor) {
+    this.past.push(this.#list);
     this.future = [];
-    this.#set(edits);
+    this.#set(madeFor && edits.length ? [madeFor, ...edits] : edits);
   }
 
   get undoable() {
@@ -35,19 +36,28 @@ export class History {
 
   undo() {
     if (!this.undoable) return;
-    this.future.push(this.edits);
-    this.#set(this.past.pop() ?? this.edits.slice(0, -1)); // edits made before the page was opened go one by one
+    this.future.push(this.#list);
+    this.#set(this.past.pop() ?? (this.edits.length > 1 ? this.#list.slice(0, -1) : [])); // edits made before the page was opened go one by one
   }
 
   redo() {
     if (!this.redoable) return;
-    this.past.push(this.edits);
+    this.past.push(this.#list);
     this.#set(this.future.pop());
   }
 
-  #set(edits) {
-    this.edits = edits;
-    this.text = JSON.stringify(edits);
+  get #list() {
+    return this.madeFor ? [this.madeFor, ...this.edits] : this.edits;
+  }
+
+  #read(list) {
+    this.madeFor = list[0]?.op === "made_for" ? list[0] : null;
+    this.edits = this.madeFor ? list.slice(1) : list;
+  }
+
+  #set(list) {
+    this.#read(list);
+    this.text = JSON.stringify(list);
     this.onchange();
   }
 }

@@ -2,10 +2,12 @@
 
 import { drawCodeMap } from "./codemap.js";
 import { el, fitted, onceAFrame } from "./dom.js";
+import { quietest } from "./quiet.js";
 import { theme, whenLookChanges } from "./theme.js";
 import { drawWaveform } from "./waveform.js";
 
 const RULER = 17, WORDS = 16, GAP = 3, SNAP = 7, CLOSEST = 8; // pixels; the last is frames shown at most zoom
+const FLOOR = 0.003; // -50 dB: what is no louder is not drawn as loud
 const STEPS = [0.08, 0.16, 0.4, 0.8, 2, 4, 8, 20, 40, 80, 200, 400]; // seconds: whole frames at 12.5 a second
 
 /**
@@ -22,10 +24,9 @@ const STEPS = [0.08, 0.16, 0.4, 0.8, 2, 4, 8, 20, 40, 80, 200, 400]; // seconds:
  */
 
 export class Timeline {
-  /** @param {{onselect: Function, snaps: () => boolean}} options */
-  constructor({ onselect, snaps }) {
-    this.onselect = onselect;
-    this.snaps = snaps;
+  /** @param {{onselect: Function, snaps: () => boolean, maps: () => boolean}} options `maps`: whether the code map is drawn */
+  constructor({ onselect, snaps, maps = () => true }) {
+    Object.assign(this, { onselect, snaps, maps });
     this.shown = null;
     this.start = this.end = this.anchor = this.cursor = 0;
     this.from = 0;
@@ -116,11 +117,13 @@ export class Timeline {
 
   // the mouse
 
+  /** Snapping: an edge nearby, or else the quietest place around. */
   boundaryAt(event) {
-    const exact = this.frameAt(event), reach = (SNAP / this.canvas.clientWidth) * (this.to - this.from);
-    const nearest = this.snaps() && this.edges.reduce((a, b) => (Math.abs(b - exact) < Math.abs(a - exact) ? b : a), Infinity);
-    const frame = nearest !== false && Math.abs(nearest - exact) < reach ? nearest : Math.round(exact);
-    return Math.max(0, Math.min(this.shown.frames, frame));
+    const exact = this.frameAt(event), reach = (SNAP / this.canvas.clientWidth) * (this.to - this.from), { frames, wave } = this.shown;
+    const frame = Math.max(0, Math.min(frames, Math.round(exact)));
+    if (!this.snaps()) return frame;
+    const nearest = this.edges.reduce((a, b) => (Math.abs(b - exact) < Math.abs(a - exact) ? b : a), Infinity);
+    return Math.abs(nearest - exact) < reach ? nearest : quietest(wave, frame, frames);
   }
 
   pressed(event) {
@@ -185,19 +188,20 @@ export class Timeline {
     context.textBaseline = "middle";
     if (!shown) return;
     const body = { x: 0, y: RULER + WORDS, width, height: height - RULER - WORDS };
-    const waveHeight = shown.wave ? Math.round(body.height * 0.45) : 0;
+    const mapped = shown.map && this.maps();
+    const waveHeight = !shown.wave ? 0 : mapped ? Math.round(body.height * 0.45) : body.height;
     context.fillStyle = colours.empty;
     context.fillRect(0, body.y, this.x(Math.min(shown.frames, this.to), width), body.height);
     if (shown.wave) this.drawWave(context, { ...body, height: waveHeight }, colours);
-    if (shown.map) drawCodeMap(context, { ...body, y: body.y + waveHeight + GAP, height: body.height - waveHeight - GAP }, shown.map, this.from, this.to);
+    if (mapped) drawCodeMap(context, { ...body, y: body.y + waveHeight + GAP, height: body.height - waveHeight - GAP }, shown.map, this.from, this.to);
     this.drawRuler(context, width, colours);
     this.drawSegments(context, width, height, colours);
     this.drawSelection(context, width, height, colours);
   }
 
   drawWave(context, box, colours) {
-    const { sources, perFrame } = this.shown.wave;
-    for (const { peaks, blockOf } of sources) drawWaveform(context, box, peaks, this.from * perFrame, this.to * perFrame, colours.wave, blockOf);
+    const { sources, perFrame } = this.shown.wave, gain = 1 / Math.max(FLOOR, ...sources.map(({ peaks }) => peaks.loudest));
+    for (const { peaks, blockOf } of sources) drawWaveform(context, box, peaks, this.from * perFrame, this.to * perFrame, colours.wave, blockOf, gain);
   }
 
   drawRuler(context, width, colours) {

@@ -11,7 +11,7 @@ export class Peaks {
   }
 
   clear() {
-    this.samples = 0;
+    this.samples = this.loudest = 0;
     this.low = new Float32Array(512);
     this.high = new Float32Array(512);
   }
@@ -35,16 +35,24 @@ export class Peaks {
       const at = Math.floor((this.samples + i) / this.block), x = more[i];
       if (x < this.low[at]) this.low[at] = x;
       if (x > this.high[at]) this.high[at] = x;
+      if (x > this.loudest) this.loudest = x;
+      else if (-x > this.loudest) this.loudest = -x;
     }
     this.samples += more.length;
+  }
+
+  /** Furthest from 0 within a block. */
+  level(block) {
+    return block < 0 || block >= this.length ? 0 : Math.max(this.high[block], -this.low[block]);
   }
 }
 
 /**
  * Draw blocks `from`..`to` of a waveform into a box, one line a pixel column.
  * @param {(block: number) => number} source index into `peaks` of a block shown, or -1 for silence
+ * @param {number} gain what samples are multiplied by
  */
-export function drawWaveform(context, { x, y, width, height }, peaks, from, to, colour, source = (block) => block) {
+export function drawWaveform(context, { x, y, width, height }, peaks, from, to, colour, source = (block) => block, gain = 1) {
   const middle = y + height / 2, scale = height / 2, step = (to - from) / width;
   context.fillStyle = colour;
   for (let column = 0; column < width; column++) {
@@ -56,7 +64,7 @@ export function drawWaveform(context, { x, y, width, height }, peaks, from, to, 
       if (peaks.low[at] < low) low = peaks.low[at];
       if (peaks.high[at] > high) high = peaks.high[at];
     }
-    const top = middle - Math.min(1, high) * scale, bottom = middle - Math.max(-1, low) * scale;
+    const top = middle - Math.min(1, gain * high) * scale, bottom = middle - Math.max(-1, gain * low) * scale;
     context.fillRect(x + column, top, 1, Math.max(1, bottom - top)); // one path of them all takes ten times as long
   }
 }
