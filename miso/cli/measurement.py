@@ -79,6 +79,15 @@ def _add_bench(group: CommandGroup) -> None:
         help="auto, plain, graph or persistent, one run for each (default auto)",
     )
     p.add_argument(
+        "--profile",
+        nargs="+",
+        default=["full"],
+        metavar="MP,KB",
+        help="limits on the persistent kernel, one run for each: 28,99 is 28 multiprocessors with 99 KB of "
+        "shared "
+        "memory, as an RTX 3060 has them; full is the real GPU (default full)",
+    )
+    p.add_argument(
         "--exact", action="store_true", help="also measure the error of hidden states and logits against fp32"
     )
     p.add_argument("--json", metavar="FILE", help="also write the figures to this file")

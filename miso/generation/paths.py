@@ -7,6 +7,7 @@ tested against ``plain``.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from .depth import DepthSampler
 from .frame import FrameState, PlainFrame
 from .graph import GraphFrame
 from .persistent.step import PersistentFrame, unsupported
+from .trial import choose_path
 
 # Capacities of recorded frames are multiples of this, so that runs of similar length share a recording.
 _ROWS_STEP = 256
@@ -37,11 +39,6 @@ class FramePath(ABC):
     @abstractmethod
     def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
         """Why this path can't compute ``takes`` takes on the weights' device, as a clause; None if it can."""
-
-    @staticmethod
-    def automatic(backbone: Backbone) -> bool:
-        """Whether ``auto`` may pick this path on the backbone's device, if it is supported there."""
-        return True
 
     @staticmethod
     @abstractmethod
@@ -98,30 +95,26 @@ class PersistentPath(FramePath):
         return unsupported(backbone, depth, takes)
 
     @staticmethod
-    def automatic(backbone: Backbone) -> bool:
-        # Hopper only: there it was measured to be faster than the graph.
-        return torch.cuda.get_device_capability(_device(backbone))[0] == 9
-
-    @staticmethod
     def make(backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState) -> GraphFrame:
         return GraphFrame(PersistentFrame(backbone, depth, sampling, state))
 
 
-# Fastest first: the order in which ``auto`` tries them.
 PATHS: dict[str, type[FramePath]] = {path.name: path for path in (PersistentPath, GraphPath, PlainPath)}
 
 
 def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str:
     """The name of a path that can compute ``takes`` takes: ``name`` itself, or the fastest one for ``auto``.
 
-    Raises MisoError if the name is unknown, or the named path can't be used with this model on its device.
+    ``auto`` tries the persistent kernel once on each card (see ``trial``); it is the path that the
+    environment variable ``MISO_PATH`` names, if it is set. Raises MisoError if the name is unknown, or the
+    named path can't be used with this model on its device.
     """
     if name == "auto":
-        return next(
-            path.name
-            for path in PATHS.values()
-            if not path.unsupported(backbone, depth, takes) and path.automatic(backbone)
-        )
+        name = os.environ.get("MISO_PATH", "auto")
+    if name == "auto":
+        if not PersistentPath.unsupported(backbone, depth, takes):
+            return choose_path(backbone, depth, takes).path
+        return PlainPath.name if GraphPath.unsupported(backbone, depth, takes) else GraphPath.name
     if name not in PATHS:
         raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(sorted(PATHS))}.", input="path")
     if reason := PATHS[name].unsupported(backbone, depth, takes):

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from itertools import product
 from typing import Any
 
 import torch
@@ -18,7 +19,9 @@ from ..errors import MisoError
 from ..generation.depth import DepthSampler
 from ..generation.frame import PlainFrame
 from ..generation.loop import FrameLoop
-from ..generation.paths import borrow_frame, pick_path
+from ..generation.paths import PersistentPath, borrow_frame, pick_path
+from ..generation.persistent.limits import GpuLimits, limited_to
+from ..generation.trial import compare
 from ..model.config import PRESETS
 from ..model.networks import Backbone, DepthDecoder
 from ..model.sampling import Sampling, draw
@@ -39,12 +42,15 @@ def bench(
     prompt_rows: int = 128,
     takes: Sequence[int] = (1,),
     paths: Sequence[str] = ("auto",),
+    profiles: Sequence[GpuLimits | None] = (None,),
     exact: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Measure a model size in a precision; returns figures for a JSON file, times in ms as medians.
 
-    - ``runs`` has one entry per path and number of takes.
+    - ``runs`` has one entry per path, number of takes and profile. A profile limits the multiprocessors and the
+      shared memory of the persistent kernel to a smaller GPU's; None is the real GPU. For that kernel
+      ``hidden_error`` and ``changed_codes`` are its differences from the plain path (see ``trial.compare``).
     - ``floor_ms`` is the time to read the weights that a frame needs, at the measured bandwidth;
       ``over_floor`` is the time of a frame as a multiple of it.
     - ``warm_up_s`` is how long the first frame takes in a new process, apart from loading weights: compiling,
@@ -83,12 +89,21 @@ def bench(
         **{f"{name}_error": error for name, error in errors.items()},
     }
     runs = []
-    for name in paths:
-        for number in takes:
+    for profile, name, number in product(profiles, paths, takes):
+        with limited_to(profile):
             path = pick_path(name, backbone, model.depth, number)
-            report(f"{path}, {number} takes")
-            run = model.run(path, number, prompt_rows, frames)
-            runs.append({"path": path, "takes": number, **run, "over_floor": run["frame_ms"] / floor_ms})
+            shown = "" if profile is None else f"{profile.multiprocessors},{profile.shared_bytes // 1024}"
+            report(f"{path}, {number} takes {shown}")
+            backbone.kept_frame = None  # recorded under other limits
+            run: dict[str, Any] = {"path": path, "takes": number}
+            if profile is not None:
+                run["profile"] = shown
+            run |= model.run(path, number, prompt_rows, frames)
+            if path == PersistentPath.name:
+                agreement = compare(backbone, model.depth, number)
+                run |= {"hidden_error": agreement.hidden_error, "changed_codes": agreement.changed}
+            runs.append({**run, "over_floor": run["frame_ms"] / floor_ms})
+    backbone.kept_frame = None
     result["runs"] = runs
     report("prefill")
     path = pick_path(paths[-1], backbone, model.depth, 1)

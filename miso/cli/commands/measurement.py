@@ -12,7 +12,9 @@ from typing import Any
 from ...checkpoints.checkpoint import Checkpoint
 from ...checkpoints.devices import pick_device, pick_precision
 from ...checkpoints.find import find_checkpoint, find_codec, find_vocoder, models_folder
+from ...errors import MisoError
 from ...files import replacing
+from ...generation.persistent.limits import GpuLimits
 from ...model.sampling import Sampling
 from .progress import ProgressLine
 
@@ -62,6 +64,7 @@ def bench(args: Namespace) -> None:
         prompt_rows=args.prompt_rows,
         takes=args.takes,
         paths=args.paths,
+        profiles=[_profile(text) for text in args.profile],
         exact=args.exact,
         report=lambda line: print(line, file=sys.stderr),
     )
@@ -74,6 +77,18 @@ def bench(args: Namespace) -> None:
         _write_text(args.json, json.dumps(result, indent=2) + "\n")
     if args.picture:
         _write_text(args.picture, chart(result))
+
+
+def _profile(text: str) -> GpuLimits | None:
+    """Limits from ``--profile``; None for the real GPU."""
+    if text == "full":
+        return None
+    try:
+        multiprocessors, kilobytes = map(int, text.split(","))
+    except ValueError:
+        remedy = "Write the number of multiprocessors and the KB of shared memory, as in 28,99; or full."
+        raise MisoError(f"'{text}' is not a profile.", remedy, input="profile") from None
+    return GpuLimits(multiprocessors, 1024 * kilobytes)
 
 
 def parity(args: Namespace) -> int:

@@ -50,6 +50,14 @@ def _driver() -> ctypes.CDLL:
     return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
 
 
+def driver_version() -> int:
+    """The newest CUDA version that the driver supports, such as 12040."""
+    version = c_int()
+    _check(_driver().cuDriverGetVersion(byref(version)))
+    return version.value
+
+
+@lru_cache
 def source() -> str:
     """The CUDA files as one translation unit."""
     folder = Path(__file__).parent

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from ...model.transformer import Layer, Transformer
 from ..depth import DepthSampler
 from ..frame import FrameState
 from .compile import Kernel, cubin, missing
+from .limits import gpu_limits
 from .lower import lower
 from .ops import KINDS, Kind, row_bytes
 from .program import FETCHERS, WARPS
@@ -42,7 +42,7 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
             if hasattr(layer, "weight") and not isinstance(layer, nn.Embedding):
                 if reason := _unsupported_weight(name, layer.weight):
                     return reason
-    programs = torch.cuda.get_device_properties(weight.device).multi_processor_count
+    programs = gpu_limits(weight.device).multiprocessors
     if decoder.config.codebooks > 32 or takes * decoder.config.depth.heads > WARPS * programs:
         return "the depth decoder has too many codebooks or heads for it"
     if decoder.config.depth.dim % 8:
@@ -168,8 +168,7 @@ class PersistentFrame:
 
     def _gpu(self) -> tuple[int, int]:
         """The number of multiprocessors, each of which runs one program, and bytes of shared memory each."""
-        properties: Any = torch.cuda.get_device_properties(self.state.x.device)
-        return properties.multi_processor_count, properties.shared_memory_per_block_optin
+        return gpu_limits(self.state.x.device)
 
     def _compiled(self, macros: dict[str, int], shared: int) -> Callable[[ctypes.Structure, int], None]:
         device = self.state.x.device
