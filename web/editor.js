@@ -303,7 +303,7 @@ class Editor {
     const frames = timeline.shown?.frames ?? 0, time = (n) => seconds(n / (clip?.rate ?? 12.5));
     this.status.textContent = this.status.title = !clip ? `Run to see the codes${this.edits.length ? ` (${this.list.count.textContent})` : ""}`
       : !codes ? "These codes are too long to be shown here"
-      : `${start < end ? `${range(start, end).replace("f", "F")} (${time(end - start)})` : `Frame ${start} (${time(start)})`} of ${frames} (${time(frames)})`;
+      : `${start < end ? `${range(start, end).replace("f", "F")}${end - start === 1 ? " selected" : ""} (${time(end - start)})` : `Frame ${start} (${time(start)})`} of ${frames} (${time(frames)})`;
     this.notice();
   }
 

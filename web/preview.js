@@ -7,6 +7,7 @@ import { RATE, loadSound } from "./lib/sound.js";
 import { theme, whenLookChanges } from "./lib/theme.js";
 import { Peaks, drawWaveform } from "./lib/waveform.js";
 
+const HEIGHT = 96, NOTE = 36; // pixels; the second for a note of two lines
 const SOUND = "miso_sound"; // the node's property that says whether to play
 const views = new WeakMap(); // node -> LiveView
 
@@ -28,7 +29,8 @@ class LiveView {
       this.counts, this.note, el("div", { className: "miso-row" }, this.pace, this.replay, this.sound), this.silent, this.canvas);
     this.draw = onceAFrame(() => this.drawNow());
     this.look = whenLookChanges(this.canvas, this.draw);
-    addElement(node, "live", "miso_live", this.root, { height: 96 });
+    this.widget = addElement(node, "live", "miso_live", this.root, { height: HEIGHT });
+    this.widget.options.getMinHeight = () => this.height + 20;
     after(node, "onConfigure", () => {
       nameWorkflow();
       this.showState();
@@ -62,6 +64,11 @@ class LiveView {
     this.canvas.hidden = !this.silent.hidden;
     this.note.textContent = this.note.title = this.last?.note ?? "";
     this.note.hidden = !this.note.textContent;
+    this.root.style.minHeight = `${this.height}px`;
+  }
+
+  get height() {
+    return HEIGHT + (this.note.hidden ? 0 : NOTE);
   }
 
   /** A new run begins. */

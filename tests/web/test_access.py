@@ -125,7 +125,7 @@ def test_the_keyboard_works_them(page):
 
 def test_what_happens_is_said(page):
     """Once, when it has happened: a screen reader reads out a status that changes."""
-    for (name, node), words in zip(VIEWS.items(), ("20 frames", "Chosen: 1 of 3", "Frames 0–1")):
+    for (name, node), words in zip(VIEWS.items(), ("20 frames", "Chosen: 1 of 3", "Frame 0 selected")):
         page.evaluate(SHOW, node)
         status = page.get_by_role("group", name=name).get_by_role("status")
         assert words in status.inner_text() and status.get_attribute("aria-busy") in (None, "false")

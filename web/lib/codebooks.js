@@ -17,7 +17,7 @@ export class CodebookMenu {
       act(() => onreplace(Math.round(+this.first.value) - 1)));
     this.second = el("div", { className: "miso-row" }, this.replace, this.first);
     this.summary = el("summary", { textContent: "Codebooks ▾", title: "Keep or replace codebooks" });
-    this.root = el("details", { className: "miso-menu", onkeydown: (e) => this.key(e), onfocusout: (e) => this.left(e) }, this.summary,
+    this.root = el("details", { className: "miso-menu", "aria-label": "Codebooks", onkeydown: (e) => this.key(e), onfocusout: (e) => this.left(e) }, this.summary,
       el("div", { className: "miso-menu-items" }, el("div", { className: "miso-row" }, this.keep, this.count), this.second));
   }
 
