@@ -1,17 +1,26 @@
-"""Save, Load and Preview Codes."""
+"""Save, Load and Preview Codes.
+
+Load Codes tells the page what it has loaded as ``output.miso_file``, one object: ``{file, takes, seconds,
+seed, stop, text, sound, silent}``. ``seconds`` and what follows are of the first take; ``sound`` is a file
+for ``/view`` or null, and ``silent`` then says why.
+"""
 
 import json
 import logging
 import os
+from pathlib import Path
 
 import folder_paths
 from comfy.cli_args import args
 from comfy_api.latest import io, ui
+from server import PromptServer
 
 from ..miso.codes.codes import Codes
 from ..miso.codes.picture import draw_codes
 from ..miso.errors import MisoError
-from . import folders, sockets
+from . import codes_files, sockets
+from .listen import bundled_vocoder, sound_file
+from .memory import Part
 from .schema import CODES, block
 from .sockets import name_errors, show_on_node
 
@@ -57,6 +66,7 @@ class SaveCodes(io.ComfyNode):
             log.error("Save Codes: %s", e)
             show_on_node(f"Not saved: {e}")
             return io.NodeOutput(codes, ui={"codes": []})
+        show_on_node(f"Saved as output/{Path(subfolder, file).as_posix()}")
         return io.NodeOutput(
             codes, ui={"codes": [{"filename": file, "subfolder": subfolder, "type": "output"}]}
         )
@@ -69,26 +79,67 @@ class LoadCodes(io.ComfyNode):
             node_id="MisoLoadCodes",
             display_name="Load Codes",
             category=CODES,
-            description="Loads codes that Save Codes or `python -m miso say --codes` wrote.",
+            # two equal nodes would otherwise share one result, and the second would show nothing
+            not_idempotent=True,
+            description="Loads codes that Save Codes or `python -m miso say --codes` wrote, and plays them.",
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=folders.codes_choices(),
-                    tooltip="A codes file in the input folder or in output/codes, newest first. Press R to "
-                    "see new files.",
-                )
+                    options=codes_files.choices(),
+                    tooltip="A codes file in any folder of input or output, newest first. Refresh finds new "
+                    "ones.",
+                ),
+                sockets.Vocoder.Input(
+                    "preview",
+                    optional=True,
+                    tooltip="A vocoder to hear the file with. Codes of nano are heard without one.",
+                ),
             ],
             outputs=[sockets.Codes.Output("codes", display_name="codes", tooltip="The codes of the file.")],
         )
 
     @classmethod
     @name_errors
-    def execute(cls, file: str):
-        return io.NodeOutput(Codes.load(folders.codes_path(file, "file")))
+    def execute(cls, file: str, preview: Part | None = None):
+        codes = Codes.load(codes_files.path_of(file, "file"))
+        return io.NodeOutput(codes, ui={"miso_file": [_shown(file, codes, preview)]})
 
     @classmethod
-    def fingerprint_inputs(cls, file: str):
-        return folders.codes_path(file, "file").stat().st_mtime_ns
+    def validate_inputs(cls, file: str = ""):
+        """Lets ``execute`` say what is missing: ComfyUI would only say that it isn't in the list."""
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str, preview: Part | None = None):
+        try:
+            return codes_files.path_of(file, "file").stat().st_mtime_ns
+        except (MisoError, OSError):
+            return None
+
+
+def _shown(file: str, codes: Codes, preview: Part | None) -> dict:
+    """What the page shows of a file, as the module's docstring describes it."""
+    first, sound, silent = codes.takes[0], None, ""
+    vocoder = preview or bundled_vocoder(codes.codec)
+    if not codes.lengths[0]:
+        silent = "The first take is empty."
+    elif vocoder is None:
+        silent = "Connect a vocoder to preview to hear it."
+    elif PromptServer.instance.client_id is not None:  # somebody who could listen
+        try:
+            sound = sound_file(codes.take(0), vocoder)
+        except MisoError as e:  # codes are what is asked for, whether they can be heard or not
+            silent = str(e)
+    return {
+        "file": file,
+        "takes": codes.batch,
+        "seconds": codes.seconds[0],
+        "seed": first.seed,
+        "stop": first.stop,
+        "text": first.label,
+        "sound": sound,
+        "silent": silent,
+    }
 
 
 class PreviewCodes(io.ComfyNode):

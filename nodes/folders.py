@@ -1,18 +1,18 @@
 """Model folders, which ``extra_model_paths.yaml`` can extend, and the files that widgets choose."""
 
-import contextlib
 import os
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
 import comfy.text_encoders.llama
 import folder_paths
 
 from ..miso.checkpoints.fetch import fetch_file
-from ..miso.checkpoints.find import BUNDLED, PUBLISHED, find_published
+from ..miso.checkpoints.find import BUNDLED, PUBLISHED, find_published, published_as
 from ..miso.errors import MisoError
 from .labels import label, unlabel
 from .memory import progress
+from .sockets import show_on_node
 
 MODELS, VOCODERS = "miso", "miso_vocoders"
 # Llama 3's tokenizer, which every ComfyUI has
@@ -37,77 +37,54 @@ def choices(folder: str) -> list[str]:
         for f in folder_paths.get_filename_list(folder)
         if not f.endswith(".json") or f.endswith(".index.json")
     ]
-    published = [name for name, file in PUBLISHED.items() if file.folder == folder and name != "tokenizer"]
+    published = [
+        name if _found(folder, name) else f"{name} (download, {file.size})"
+        for name, file in PUBLISHED.items()
+        if file.folder == folder and name != "tokenizer"
+    ]
     return [*sorted(bundled, reverse=True), *map(label, files), *published]
 
 
 def model_path(folder: str, choice: str) -> str | None:
     """The path of a choice among the files of a model folder; None if there is no such file."""
-    return folder_paths.get_full_path(folder, unlabel(choice, folder_paths.get_filename_list(folder)))
+    name = unlabel(choice, folder_paths.get_filename_list(folder))
+    # a workflow from Windows has the other slash
+    return folder_paths.get_full_path(folder, name) or folder_paths.get_full_path(
+        folder, name.replace("\\", "/")
+    )
 
 
 def find(folder: str, choice: str, input: str) -> Path:
-    """The file behind a choice. A published one that isn't there is downloaded."""
+    """The file behind a choice. A published one is downloaded unless it is there: choosing it is consent."""
     if (BUNDLED / choice).is_file() and choice in choices(folder):
         return BUNDLED / choice
     if path := model_path(folder, choice):
         return Path(path)
-    if choice in PUBLISHED and PUBLISHED[choice].folder == folder:
-        if found := find_published(choice, {Path(p).parent for p in folder_paths.get_folder_paths(folder)}):
+    name = _DOWNLOAD.sub("", choice)  # workflows of earlier versions have the name alone
+    if name in PUBLISHED and PUBLISHED[name].folder == folder:
+        if found := _found(folder, name):
             return found
-        return fetch_file(choice, folder_paths.models_dir, tokenizers=[TOKENIZER], progress=progress())
+        target = PUBLISHED[name].path(folder_paths.models_dir)
+        show_on_node(f"Downloading {PUBLISHED[name].size} to {target}")
+        return fetch_file(name, folder_paths.models_dir, tokenizers=[TOKENIZER], progress=progress())
+    place = folder_paths.get_folder_paths(folder)[0]
+    if published := published_as(choice, folder):
+        size = PUBLISHED[published].size
+        raise MisoError(
+            f"File missing: choose '{published} (download, {size})' to download '{choice}', or put it into "
+            f"{place}.",
+            input=input,
+        )
     raise MisoError(
-        f"'{choice}' is not in the model folder '{folder}'.",
-        f"Put it into {folder_paths.get_folder_paths(folder)[0]}, or choose another.",
+        f"File missing: put '{choice}' into {place}, or choose another.",
+        "Whoever shared this workflow knows where it comes from.",
         input=input,
     )
 
 
-def codes_path(choice: str, input: str) -> Path:
-    """The path of a file in ComfyUI's input folder, or in its output folder if marked ' [output]'.
-
-    Never one outside them.
-    """
-    name, base = folder_paths.annotated_filepath(unlabel(choice, _codes_files()))
-    base = os.path.abspath(base or folder_paths.get_input_directory())
-    path = os.path.abspath(os.path.join(base, name))
-    if os.path.commonpath((base, path)) != base:
-        raise MisoError(
-            f"'{choice}' lies outside ComfyUI's folders.",
-            "Choose a file of the input or output folder.",
-            input=input,
-        )
-    if not os.path.isfile(path):
-        raise MisoError(f"'{choice}' is not there any more.", "Choose another file.", input=input)
-    return Path(path)
+_DOWNLOAD = re.compile(r" \(download, [^()]*\)$")  # how a choice ends that isn't there yet
 
 
-def codes_choices() -> list[str]:
-    """The choices of Load Codes, newest first."""
-    return [label(name) for name in _codes_files()]
-
-
-def _codes_files() -> list[str]:
-    """Codes files in ComfyUI's input folder and in output/codes, newest first.
-
-    ComfyUI asks for schemas often, so no other folder is searched. What can't be read is left out: a schema
-    that fails takes its block away.
-    """
-    outputs = folder_paths.get_output_directory()
-    found = [(time, entry.name) for time, entry in _tensors(folder_paths.get_input_directory())]
-    for folder, _, _ in os.walk(os.path.join(outputs, "codes")):
-        for time, entry in _tensors(folder):
-            found.append((time, f"{Path(entry.path).relative_to(outputs).as_posix()} [output]"))
-    return [name for _, name in sorted(found, reverse=True)]
-
-
-def _tensors(folder: str) -> Iterator[tuple[float, os.DirEntry]]:
-    """The .safetensors files directly in a folder, each with its time of change."""
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return
-    for entry in entries:
-        with contextlib.suppress(OSError):  # a dangling link, a link to itself
-            if entry.name.endswith(".safetensors") and entry.is_file():
-                yield entry.stat().st_mtime, entry
+def _found(folder: str, name: str) -> Path | None:
+    """The file of a published name, if it was downloaded."""
+    return find_published(name, {Path(p).parent for p in folder_paths.get_folder_paths(folder)})

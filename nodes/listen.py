@@ -1,18 +1,22 @@
 """Takes as sound files that the page can play."""
 
+import functools
 import hashlib
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+import comfy.model_management as mm
 import folder_paths
 import torch
 from torch import Tensor
 
 from ..miso.audio.files import write_audio
+from ..miso.checkpoints.find import BUNDLED
 from ..miso.codes.codes import Codes
-from ..miso.vocoders import decode_codes
+from ..miso.vocoders import DEFAULT, decode_codes, load_vocoder
+from ..miso.vocoders.source_filter import inspect_source_filter
 from .memory import Part, on_device, progress
 
 FOLDER = "miso"  # in ComfyUI's temp folder, which ComfyUI empties when it starts
@@ -34,6 +38,16 @@ def sound_file(take: Codes, vocoder: Part) -> dict:
         return decode_codes(loaded, take, progress()).waveform[0], loaded.sample_rate
 
     return _file(digest, decode)
+
+
+@functools.cache
+def bundled_vocoder(codec: str) -> Part | None:
+    """The vocoder that comes with the pack, if it is for codes of ``codec``."""
+    path = BUNDLED / "nano-vocoder.safetensors"
+    if inspect_source_filter(path).codec_id != codec:
+        return None
+    device = mm.vae_offload_device()
+    return Part(lambda progress: load_vocoder(DEFAULT, path, device=device), lambda vocoder: vocoder.module)
 
 
 def decoded_file(pcm: bytes, sample_rate: int) -> dict:

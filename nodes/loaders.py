@@ -32,8 +32,8 @@ class LoadModel(io.ComfyNode):
                 io.Combo.Input(
                     "checkpoint",
                     options=folders.choices(folders.MODELS),
-                    tooltip="A file in models/miso, or a published checkpoint, which is downloaded when you "
-                    "run the graph.",
+                    tooltip="A file in models/miso, or a published checkpoint. Choosing one marked "
+                    "'download' downloads it when you run the graph.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -76,6 +76,11 @@ class LoadModel(io.ComfyNode):
         return io.NodeOutput(backbone, Depth(depth), summary.text_encoder([folders.TOKENIZER]))
 
     @classmethod
+    def validate_inputs(cls, checkpoint: str = ""):
+        """Lets ``execute`` say what is missing: ComfyUI would only say that it isn't in the list."""
+        return True
+
+    @classmethod
     def fingerprint_inputs(cls, checkpoint: str, precision: str):
         return _modified(folders.MODELS, checkpoint)
 
@@ -101,8 +106,8 @@ class LoadVocoder(io.ComfyNode):
                 io.Combo.Input(
                     "checkpoint",
                     options=folders.choices(folders.VOCODERS),
-                    tooltip="A file in models/miso_vocoders, or a published codec, which is downloaded when "
-                    "you run the graph.",
+                    tooltip="A file in models/miso_vocoders, or a published codec. Choosing one marked "
+                    "'download' downloads it when you run the graph.",
                 ),
             ],
             outputs=[
@@ -123,6 +128,11 @@ class LoadVocoder(io.ComfyNode):
         )
         part.patcher()  # small: load it now, so that a bad file is this block's error
         return io.NodeOutput(part)
+
+    @classmethod
+    def validate_inputs(cls, checkpoint: str = ""):
+        """As in Load Miso Model."""
+        return True
 
     @classmethod
     def fingerprint_inputs(cls, backend: str, checkpoint: str):

@@ -2,6 +2,7 @@
 
 from comfy_api.latest import io
 
+from ..miso.audio.check import as_wave, remarks
 from ..miso.audio.resampling import resample
 from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
@@ -9,7 +10,7 @@ from ..miso.vocoders import decode_codes, encode_codes
 from . import sockets
 from .memory import Part, on_device, progress
 from .schema import CODES, FINISH, block
-from .sockets import name_errors
+from .sockets import name_errors, show_on_node
 
 
 class EncodeAudio(io.ComfyNode):
@@ -54,9 +55,15 @@ class EncodeAudio(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, audio: dict, vocoder: Part, transcript: str, speaker: int):
+        try:
+            wave, rate = as_wave(audio)
+        except MisoError as e:
+            raise MisoError(e.problem, e.remedy, input="audio") from e
+        mono = wave.mean(1, keepdim=True)
+        # always a line, so that one about another recording doesn't stay
+        show_on_node(" ".join(remarks(mono[0, 0], rate)) or f"{mono.shape[2] / rate:.1f} s, sounds fine")
         (codec,) = on_device(vocoder)
-        mono = audio["waveform"].float().mean(1, keepdim=True)
-        wave = resample(mono, audio["sample_rate"], codec.sample_rate)
+        wave = resample(mono, rate, codec.sample_rate)
         return io.NodeOutput(encode_codes(codec, wave, text=transcript.strip(), speaker=speaker))
 
 

@@ -71,12 +71,15 @@ class KeptCodes(io.ComfyNode):
             (e for e in store().list() if len(digits) == KEY_DIGITS and e.key.startswith(digits)), None
         )
         if entry is None or (found := store().get(entry.key)) is None:
-            raise MisoError(
-                f"'{kept}' is no longer kept.", "Choose another, or sample it again.", input="kept"
-            )
+            raise MisoError(f"Choose another, or sample it again: '{kept}' is no longer kept.", input="kept")
         codes, hidden = found
         send_kept(codes, 0, codes.frames, preview)
         return io.NodeOutput(codes, ExecutionBlocker(None) if hidden is None else hidden)
+
+    @classmethod
+    def validate_inputs(cls, kept: str = ""):
+        """Lets ``execute`` say what is missing: ComfyUI would only say that it isn't in the list."""
+        return True
 
 
 def _name(kept: Kept) -> str:

@@ -4,6 +4,7 @@ from .. import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
+    check="as_wave remarks",
     files="read_audio write_audio",
     resampling="resample",
 )

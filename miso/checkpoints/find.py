@@ -84,6 +84,19 @@ def find_published(name: str, models: Iterable[Path]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
+def published_as(file: str, folder: str) -> str | None:
+    """The name in ``PUBLISHED`` of a file in the models folder ``folder`` of another computer, or None."""
+    parts = file.replace("\\", "/").split("/")[-2:]
+    return next(
+        (
+            name
+            for name, published in PUBLISHED.items()
+            if published.folder == folder and list(published.path("").parts[-2:]) == parts
+        ),
+        None,
+    )
+
+
 def find_checkpoint(name: str, models: Path) -> Path:
     """The checkpoint for ``name``: an existing path, "nano", or a published name whose file is in ``models``.
 

@@ -1,4 +1,4 @@
-/** What the Take Picker's rows say, and how much room they take. */
+/** What the Take Picker's rows and Load Codes say of takes, and how much room rows take. */
 
 import { seconds, stopWords } from "./dom.js";
 
@@ -12,3 +12,6 @@ export function describeTake({ seed, seconds: length, stop, log_probability: lik
   return [seconds(length), stopWords([stop]), likelihood == null ? "" : `likelihood ${likelihood.toFixed(2)}`, seed == null ? "" : `seed ${seed}`]
     .filter(Boolean).join(" · ");
 }
+
+/** How many takes a file has, and what is known of the first. */
+export const describeFile = (file) => [file.takes > 1 ? `${file.takes} takes` : "", describeTake(file)].filter(Boolean).join(" · ");
