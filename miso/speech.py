@@ -82,11 +82,12 @@ class Miso:
         """
         conditioning = self.text.conditioning(segments)
         frames = frames_for(max_seconds, self.checkpoint.config.frame_rate)
+        given = prefix.frames if prefix else 0
         sampling = sampling or self.sampling
         return FrameLoop(
             self.backbone,
             depth or DepthSampler(self.depth, sampling),
-            conditioning.prompt(frames + (prefix.frames if prefix else 0)),
+            conditioning.prompt(frames + given, given),
             seeds=seeds,
             max_frames=frames,
             sampling=sampling,

@@ -34,7 +34,7 @@ class EncodeText(io.ComfyNode):
                 sockets.Conditioning.Input(
                     "history",
                     optional=True,
-                    tooltip="Conditioning of the previous line: its segments come first.",
+                    tooltip="The previous line's conditioning: what was said before.",
                 ),
                 sockets.Codes.Input(
                     "history_codes",
@@ -61,8 +61,7 @@ class EncodeText(io.ComfyNode):
     ):
         if history_codes is not None and history is None:
             raise MisoError(
-                "history_codes is connected, but history is not.",
-                "Connect the conditioning that those codes were sampled from.",
+                "Connect history too: the conditioning that history_codes were sampled from.",
                 input="history",
             )
         segments = () if history is None else history.as_history(history_codes)

@@ -60,8 +60,8 @@ class DepthDecoder(io.ComfyNode):
             node_id="MisoDepthDecoder",
             display_name="Depth Decoder",
             category=SPEAK,
-            description="Gives the depth decoder its own sampling settings, or fewer codebooks: faster and "
-            "coarser.",
+            description="Makes the detail of the sound steadier or livelier than the words, or coarser and "
+            "faster with fewer codebooks.",
             inputs=[
                 sockets.Depth.Input("depth", tooltip="From Load Miso Model."),
                 *sampling_inputs(),
@@ -93,8 +93,8 @@ class DepthRedecode(io.ComfyNode):
             node_id="MisoDepthRedecode",
             display_name="Depth Redecode",
             category=SPEAK,
-            description="Draws the acoustic codebooks of all frames again, without the backbone: words and "
-            "rhythm stay, the detail of the sound changes.",
+            description="Keeps words and rhythm and draws the detail of the sound again, faster than "
+            "speaking anew.",
             inputs=[
                 sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
                 sockets.Hidden.Input("hidden", tooltip="From the sampler that made the codes."),

@@ -26,7 +26,7 @@ class LoadModel(io.ComfyNode):
             node_id="MisoLoadModel",
             display_name="Load Miso Model",
             category=LOAD,
-            description="Opens a Miso TTS or CSM checkpoint. Its three parts are loaded when a block first "
+            description="Opens a voice model: Miso TTS, CSM or nano. Its parts are loaded when a block first "
             "needs them.",
             inputs=[
                 io.Combo.Input(
@@ -46,12 +46,14 @@ class LoadModel(io.ComfyNode):
             ],
             outputs=[
                 sockets.Backbone.Output(
-                    "backbone", display_name="backbone", tooltip="Draws codebook 0 of every frame."
+                    "backbone", display_name="backbone", tooltip="Speaks: for Backbone Sampler."
                 ),
                 sockets.Depth.Output(
-                    "depth", display_name="depth", tooltip="Draws the other codebooks of each frame."
+                    "depth",
+                    display_name="depth",
+                    tooltip="Adds the detail of the sound: for Backbone Sampler or Depth Redecode.",
                 ),
-                sockets.Text.Output("text", display_name="text", tooltip="Turns text into prompt rows."),
+                sockets.Text.Output("text", display_name="text", tooltip="For Encode Text."),
             ],
         )
 

@@ -117,7 +117,7 @@ class BackboneSampler(io.ComfyNode):
         config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
         frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
         prefix_frames = 0 if prefix is None else prefix.frames
-        prompt = conditioning.prompt(prefix_frames + frames)
+        prompt = conditioning.prompt(prefix_frames + frames, prefix_frames)
         key = codes_key(
             fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}",
             precision=f"{backbone.precision} {depth.part.precision}",

@@ -90,8 +90,7 @@ class VocoderDecode(io.ComfyNode):
     def execute(cls, codes: Codes, vocoder: Part):
         if not codes.frames:
             raise MisoError(
-                "The codes are empty: there is nothing to hear.",
-                "If they were sampled, try another seed.",
+                "Nothing to hear, because the codes are empty: try another seed, or other codes.",
                 input="codes",
             )
         (loaded,) = on_device(vocoder)

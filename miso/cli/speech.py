@@ -27,7 +27,9 @@ def add_commands(group: CommandGroup) -> None:
 def _add_say(group: CommandGroup) -> None:
     p = group.command("say", "speak a text")
     p.add_argument("text", help="the text to speak; - reads it from standard input")
-    p.add_argument("-o", "--output", metavar="FILE", help=f"{OUTPUT_SOUND} (several takes are numbered)")
+    p.add_argument(
+        "-o", "--output", metavar="FILE", help=f"{OUTPUT_SOUND} (several takes are numbered from 1)"
+    )
     p.add_argument("--codes", metavar="FILE", help="also write the codes (.safetensors)")
     p.add_argument("--hidden", metavar="FILE", help="also write the hidden states, for redecode")
     add_checkpoint(p)

@@ -238,8 +238,7 @@ class FrameLoop:
             )
         if self.backbone.fingerprint != self.depth.decoder.fingerprint:
             raise MisoError(
-                "The backbone and the depth decoder come from different checkpoints.",
-                "Take both from one Load Miso Model.",
+                "Take backbone and depth from one Load Miso Model: these come from different checkpoints.",
                 input="depth",
             )
 
@@ -250,8 +249,8 @@ class FrameLoop:
         frames = frames_of_take(prefix, self.config, "prefix")
         if prefix.codebooks != self.depth.codebooks:
             raise MisoError(
-                f"The prefix has {prefix.codebooks} codebooks; the depth decoder has {self.depth.codebooks}.",
-                "Use the same number for both.",
+                f"Use as many codebooks in both: the prefix has {prefix.codebooks} codebooks; the depth "
+                f"decoder has {self.depth.codebooks}.",
                 input="prefix",
             )
         return frames
@@ -259,8 +258,7 @@ class FrameLoop:
     def _check_positions(self) -> None:
         if (rows := len(self.prompt.rows) + self.first + self.max_frames) > self.config.positions:
             raise MisoError(
-                f"Prompt, prefix and new frames together are {rows} rows; the model has "
-                f"{self.config.positions} positions.",
-                "Sample fewer seconds, or shorten the prompt or the prefix.",
+                "Lower max_seconds, or shorten the prompt or the prefix: together they are "
+                f"{rows} rows; the model has {self.config.positions} positions.",
                 input="max_seconds",
             )

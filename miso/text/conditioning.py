@@ -21,6 +21,8 @@ from .tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
+_WORD_FRAMES = 4  # of speech that a word takes
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -89,16 +91,15 @@ class TextEncoder:
         conventions = self.config.conventions
         text = segment.text.lstrip() if conventions.strip else segment.text
         if not text.strip():
-            raise MisoError("The text is empty.", "Write what is to be said.", input="text")
+            raise MisoError("Write what is to be said: the text is empty.", input="text")
         if segment.speaker < 0:
             raise MisoError(f"speaker is {segment.speaker}.", "Use 0 or more.", input="speaker")
         prompt = conventions.prompt.format(speaker=segment.speaker, text=self.tokenizer.spell(text))
         ids = torch.tensor(self.tokenizer.encode(prompt))
         if int(ids.max()) >= self.config.text_vocab:
             raise MisoError(
-                f"The tokenizer returns the id {int(ids.max())}, "
+                f"Use the checkpoint's own tokenizer: this one gives the id {int(ids.max())}, "
                 f"but the model has only {self.config.text_vocab} text ids.",
-                "Use the tokenizer that belongs to the checkpoint.",
             )
         rows = torch.zeros(len(ids), self.config.codebooks + 1, dtype=torch.int64)
         rows[:, -1] = ids
@@ -120,20 +121,20 @@ def frames_of_take(codes: Codes, config: ModelConfig, input: str = "codes") -> T
     """
     if codes.codec != config.codec:
         raise MisoError(
-            f"The codes are of the codec '{codes.codec}', the model speaks '{config.codec}'.",
-            "Encode the audio with a vocoder of the model's codec.",
+            f"Use codes of the model's codec: these are of the codec '{codes.codec}', the model speaks "
+            f"'{config.codec}'.",
+            "To encode a recording, choose nano-codec for nano, mimi for Miso 8B and CSM.",
             input=input,
         )
     if codes.batch != 1:
         raise MisoError(
-            f"The codes have {codes.batch} takes; only one can be used here.",
-            "Put Pick Take in between.",
+            f"Put Pick Take in between: the codes have {codes.batch} takes, and only one can be used here.",
             input=input,
         )
     if codes.codebooks > config.codebooks:
         raise MisoError(
-            f"The codes have {codes.codebooks} codebooks, the model {config.codebooks}.",
-            f"Keep the first {config.codebooks} (Keep Codebooks).",
+            f"Keep the first {config.codebooks} codebooks (Keep Codebooks): the codes have {codes.codebooks} "
+            "codebooks, more than the model.",
             input=input,
         )
     return codes.tensor[0, :, : int(codes.lengths[0])].T
@@ -172,8 +173,8 @@ class Conditioning:
         *before, line = self.segments
         return (*before, replace(line, codes=codes)) if codes is not None else tuple(before)
 
-    def prompt(self, frames: int) -> Prompt:
-        """The prompt rows, with room for ``frames`` more.
+    def prompt(self, frames: int, given: int = 0) -> Prompt:
+        """The prompt rows, with room for ``frames`` more, of which a prefix gives the first ``given``.
 
         If there is not enough room, the oldest history is dropped, with a warning in the log. Raises
         MisoError if the voice prompts and the line alone leave too little room, or if there is no line to
@@ -182,8 +183,8 @@ class Conditioning:
         positions = self.encoder.config.positions
         if self.line.codes is not None:
             raise MisoError(
-                "The last segment has codes already, so there is no line to speak.",
-                "Add the line with Encode Text.",
+                "Add the line with Encode Text: the last segment has codes already, so there is no line to "
+                "speak.",
             )
         kept = [(segment, *self.encoder.rows(segment)) for segment in self.segments]
         dropped = []
@@ -191,7 +192,7 @@ class Conditioning:
             oldest = next((i for i, (segment, _, _) in enumerate(kept[:-1]) if not segment.voice), None)
             if oldest is None:
                 voice = sum(len(rows) for segment, rows, _ in kept if segment.voice)
-                raise self._too_long(used - voice, voice, frames)
+                raise self._too_long(used - voice, voice, frames, given)
             dropped.append(kept.pop(oldest)[0])
         if dropped:
             log.warning(
@@ -205,16 +206,23 @@ class Conditioning:
         _, rows, mask = zip(*kept)
         return Prompt(torch.cat(rows), torch.cat(mask), self.line, tuple(dropped))
 
-    def _too_long(self, text: int, voice: int, frames: int) -> MisoError:
+    def _too_long(self, text: int, voice: int, frames: int, given: int) -> MisoError:
         """The error for ``text`` and ``voice`` rows that leave too little room for ``frames`` more rows."""
         positions, frame_rate = self.encoder.config.positions, self.encoder.config.frame_rate
-        total = text + voice + frames
+        details = (
+            f"Text ({text}), voice prompt ({voice}) and speech ({frames}) share {positions} positions, "
+            f"{frame_rate:g} a second."
+        )
+        words = max(1, len(self.line.text.split()))
         # rounded down, so that following the advice succeeds
-        seconds = math.floor(10 * (positions - text - voice) / frame_rate) / 10
-        remedy = "shorten the voice prompt (12.5 rows a second) or the text."
+        seconds = math.floor(10 * (positions - text - voice - given) / frame_rate) / 10
+        if seconds * frame_rate >= _WORD_FRAMES * words and seconds >= 1:
+            return MisoError(f"Lower max_seconds to {seconds:.1f}.", details, input="max_seconds")
+        if voice > text:
+            room = (positions - text - _WORD_FRAMES * words) / frame_rate
+            if room >= 1:
+                return MisoError(f"Voice prompt too long: shorten it to {math.floor(room)} s.", details)
+        fit = math.floor((positions - voice) / (text / words + _WORD_FRAMES))
         return MisoError(
-            f"The prompt and the new frames have {total - positions} rows too many: {text} of text "
-            f"+ {voice} of voice prompt + {frames} frames = {total}, the model has {positions} positions.",
-            f"Ask for at most {seconds:.1f} s, or {remedy}" if seconds >= 1 else remedy.capitalize(),
-            input="max_seconds",
+            f"Text too long: about {max(1, fit)} words fit. Split it into several lines.", details
         )

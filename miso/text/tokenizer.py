@@ -110,6 +110,7 @@ def find_tokenizer(kind: str, beside: Path, elsewhere: Iterable[str | Path] = ()
         if path.is_file():
             return Llama3Tokenizer(path)
     raise MisoError(
-        f"Llama 3's tokenizer.json is missing. It is in none of: {', '.join(map(str, paths))}.",
-        "Put it beside the checkpoint, or run: python -m miso fetch tokenizer",
+        "Llama 3's tokenizer is missing: run `python -m miso fetch tokenizer`, or put its tokenizer.json "
+        "beside the checkpoint.",
+        f"It is in none of: {', '.join(map(str, paths))}.",
     )

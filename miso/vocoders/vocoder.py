@@ -56,14 +56,12 @@ class Vocoder(ABC):
 
     def _stream(self, batch: int) -> Stream:
         raise MisoError(
-            f"The vocoder backend '{self.name}' can't decode a stream: it keeps no state between calls.",
-            "Use the backend 'mimi' to listen while codes are sampled.",
+            f"The backend '{self.name}' can't decode a stream: choose 'mimi' to listen while it speaks.",
         )
 
     def _encode(self, wave: Tensor, codebooks: int) -> Tensor:
         raise MisoError(
-            f"The vocoder '{self.name}' can't encode: it only turns codes into audio.",
-            "Load a codec with an encoder, such as Mimi.",
+            "This vocoder can't encode, only decode: choose nano-codec for nano, mimi for Miso 8B and CSM.",
         )
 
 
@@ -105,14 +103,14 @@ def check_codes(
     """
     if codec is not None and codec != vocoder.codec:
         raise MisoError(
-            f"These codes belong to the codec '{codec}', but this vocoder decodes '{vocoder.codec}', "
-            "where they mean other sounds.",
-            f"Load a vocoder checkpoint of '{codec}', or use a model or encoder of '{vocoder.codec}'.",
+            f"Load another vocoder: these codes belong to the codec '{codec}', but this one decodes "
+            f"'{vocoder.codec}', where they mean other sounds.",
+            "nano-vocoder and nano-codec are for nano, mimi is for Miso 8B and CSM.",
         )
     if frame_rate is not None and abs(frame_rate - vocoder.frame_rate) > 1e-6:
         raise MisoError(
-            f"These codes have {frame_rate:g} frames a second; '{vocoder.codec}' has {vocoder.frame_rate:g}.",
-            "Load the vocoder that these codes were made for.",
+            f"Load the vocoder that these codes were made for: they have {frame_rate:g} frames a second, "
+            f"'{vocoder.codec}' has {vocoder.frame_rate:g}.",
         )
     if codes.dim() != 3 or 0 in codes.shape:
         raise MisoError(
@@ -123,8 +121,8 @@ def check_codes(
         raise MisoError(f"Codes must be integers; these are {str(codes.dtype).removeprefix('torch.')}.")
     if codes.shape[1] > vocoder.codebooks:
         raise MisoError(
-            f"These codes have {codes.shape[1]} codebooks, '{vocoder.codec}' at most {vocoder.codebooks}.",
-            f"Keep the first {vocoder.codebooks}, or load another vocoder.",
+            f"Keep the first {vocoder.codebooks} codebooks (Keep Codebooks), or load another vocoder: these "
+            f"codes have {codes.shape[1]} codebooks, '{vocoder.codec}' at most {vocoder.codebooks}.",
         )
     low, high = (int(x) for x in codes.aminmax())
     if low < 0 or high >= vocoder.codebook_size:

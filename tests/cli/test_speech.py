@@ -47,9 +47,9 @@ def test_lossless_files_are_exact(tmp_path):
 def test_decode_and_redecode_repeat_what_say_did(tiny, tmp_path, say, run):
     codes, hidden, redecoded = (tmp_path / f"{name}.safetensors" for name in ("codes", "hidden", "redecoded"))
     path = say("One and two.", "all.flac", "--codes", codes, "--hidden", hidden, "--takes", 2)
-    assert not path.exists() and (tmp_path / "all-0.flac").exists()
+    assert not path.exists() and (tmp_path / "all-1.flac").exists()
     run("decode", codes, "-o", tmp_path / "again.flac", "--vocoder", tiny / "tiny-codec.safetensors")
-    assert (tmp_path / "again-1.flac").read_bytes() == (tmp_path / "all-1.flac").read_bytes()
+    assert (tmp_path / "again-2.flac").read_bytes() == (tmp_path / "all-2.flac").read_bytes()
     redecode = ["redecode", hidden, codes, "-o", redecoded, "--checkpoint", tiny / "tiny.safetensors"]
     run(*redecode)
     assert Codes.load(redecoded).tensor.equal(Codes.load(codes).tensor)
@@ -125,7 +125,7 @@ def test_decode_ignores_damaged_codes_beside(tiny, tmp_path, say, run, damage):
         (["--device", "tpu"], "device 'tpu'"),
         (["--precision", "int3"], "precision 'int3'"),
         (["--backend", "wavenet"], "backend 'wavenet'"),
-        (["--max-seconds", "400"], "2048 positions"),
+        (["--max-seconds", "400"], "Lower max_seconds to "),
         (["--checkpoint", "gone"], "no checkpoint at gone"),
         (["--checkpoint", "miso-8b"], "fetch miso-8b"),
         (["--voice", "gone.wav", "--voice-text", "x"], "gone.wav"),
@@ -141,7 +141,7 @@ def test_bad_options_are_explained_and_leave_no_files(say, tmp_path, options, wo
     "text, name, words",
     [
         ("", "o.flac", "empty"),
-        ("word " * 600, "o.flac", "Shorten"),
+        ("word " * 600, "o.flac", "Split it"),
         ("Hi.", "o.xyz", "no suffix of a sound file"),
     ],
 )

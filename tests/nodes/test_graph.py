@@ -327,7 +327,7 @@ def test_a_backbone_with_layers_on_the_cpu_is_unloaded_and_runs_again(fresh):
     "change, words",
     [
         ({"n2__text": "   "}, ["Encode Text, text", "empty"]),
-        ({"n2__text": "word " * 500}, ["Backbone Sampler, max_seconds", "2048 positions"]),
+        ({"n2__text": "word " * 500}, ["Backbone Sampler: Text too long: about", "words fit. Split it"]),
         ({"n1__checkpoint": "gone.safetensors"}, ["Load Miso Model, checkpoint", "gone.safetensors"]),
         ({"n1__checkpoint": "../../../etc/passwd"}, ["Load Miso Model, checkpoint"]),
         ({"n1__checkpoint": "tiny-codec.safetensors"}, ["Load Miso Model", "tiny-codec.safetensors"]),

@@ -99,9 +99,29 @@ def test_a_voice_prompt_is_never_dropped(encoder):
     with pytest.raises(MisoError) as e:
         conditioning.prompt(600)
     used = (len("[0] the line") + 2) + (len("[0] voice") + 2 + 1500 + 1)
-    assert f"= {used + 600}," in e.value.problem and "at most 41.7 s" in e.value.remedy
+    assert e.value.problem == "Lower max_seconds to 41.7." and "voice prompt (1512)" in e.value.remedy
+    with pytest.raises(MisoError, match="Lower max_seconds to 33.7"):
+        conditioning.prompt(100 + 600, given=100)  # a prefix takes its part
     assert conditioning.prompt(int(41.7 * 12.5) + 1)
     assert len(conditioning.prompt(2048 - used).rows) == used
+
+
+@pytest.mark.parametrize(
+    "line, voice, words",
+    [
+        ("word " * 500, 0, "Text too long: about 227 words fit. Split it"),
+        ("word " * 100, 1900, "Voice prompt too long: shorten it to 91 s."),
+        ("word " * 500, 1000, "Text too long: about"),
+    ],
+)
+def test_what_is_too_long_is_said_in_words(encoder, line, voice, words):
+    conditioning = encoder.conditioning([Segment(line.strip())])
+    if voice:
+        conditioning = conditioning.with_segment(Segment("voice", 0, codes(voice), voice=True))
+    with pytest.raises(MisoError, match=words):
+        conditioning.prompt(375)
+    if "227" in words:  # that many do fit, with four frames of speech each
+        encoder.conditioning([Segment(" ".join(["word"] * 226))]).prompt(4 * 226)
 
 
 def test_a_spoken_line_becomes_history(encoder):

@@ -151,6 +151,6 @@ def _write_sound(codes: Codes, vocoder: Vocoder, output: Path) -> None:
     with ProgressLine("decoding", codes.frames) as progress:
         wave, samples = decode_codes(vocoder, codes, progress)
     for take, end in enumerate(samples):
-        path = output if len(samples) == 1 else output.with_stem(f"{output.stem}-{take}")
+        path = output if len(samples) == 1 else output.with_stem(f"{output.stem}-{take + 1}")
         write_audio(path, wave[take, 0, :end], vocoder.sample_rate)
         print(path)
