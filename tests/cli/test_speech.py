@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from miso.audio.files import read_audio, write_audio
+from miso.codes import editing
 from miso.codes.codes import Codes
 from miso.errors import MisoError
 
@@ -55,6 +56,24 @@ def test_decode_and_redecode_repeat_what_say_did(tiny, tmp_path, say, run):
     assert Codes.load(redecoded).tensor.equal(Codes.load(codes).tensor)
     run(*redecode, "--seed", 50)
     assert not Codes.load(redecoded).tensor.equal(Codes.load(codes).tensor)
+
+
+def test_an_odd_recording_is_encoded_and_said(tiny, tmp_path, run, capsys):
+    tone = torch.sin(torch.arange(16000) / 3) * 0.5
+    write_audio(tmp_path / "tone.wav", tone, 8000)
+    codec = tiny / "tiny-codec.safetensors"
+    run("encode", tmp_path / "tone.wav", "-o", tmp_path / "x.safetensors", "--vocoder", codec)
+    said = capsys.readouterr().err
+    assert "8 kHz" in said and "tone.wav: This doesn't sound like speech." in said
+
+
+def test_edited_voices_need_their_text(tmp_path, say):
+    sampled, cut = tmp_path / "sampled.safetensors", tmp_path / "cut.safetensors"
+    say("A voice to keep.", "voice.wav", "--codes", sampled)
+    editing.delete(Codes.load(sampled), 1, 2).save(cut)
+    with pytest.raises(MisoError, match="no longer exact.*--voice-text"):
+        say("And then.", "x.flac", "--voice", cut)
+    assert say("And then.", "x.flac", "--voice", cut, "--voice-text", "A to keep.").exists()
 
 
 def test_voices_and_prefixes(tiny, tmp_path, say, run):

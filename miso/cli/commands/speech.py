@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ...audio.check import remarks
 from ...audio.files import check_suffix, read_audio, write_audio
 from ...audio.resampling import resample
 from ...checkpoints.devices import pick_device
@@ -135,8 +136,10 @@ def _voice_prompt(args: Namespace, vocoder: Vocoder, miso: Miso) -> Segment:
 
 
 def _read_sound(path: str, vocoder: Vocoder) -> Tensor:
-    """A sound file as [1, 1, N] at the vocoder's rate."""
+    """A sound file as [1, 1, N] at the vocoder's rate. Says what is odd about it."""
     wave, rate = read_audio(path)
+    for remark in remarks(wave, rate):
+        print(f"{path}: {remark}", file=sys.stderr)
     return resample(wave, rate, vocoder.sample_rate)[None, None]
 
 
