@@ -26,7 +26,7 @@ class LiveView {
     this.silent = el("div", { className: "miso-silent miso-faint", hidden: true });
     this.canvas = el("canvas", { role: "img", "aria-label": "Waveform of the first take" });
     this.root = el("div", { className: "miso", role: "group", "aria-label": "Live playback" },
-      this.counts, this.note, el("div", { className: "miso-row" }, this.pace, this.replay, this.sound), this.silent, this.canvas);
+      this.counts, this.note, el("div", { className: "miso-row miso-live-row" }, this.pace, this.replay, this.sound), this.silent, this.canvas);
     this.draw = onceAFrame(() => this.drawNow());
     this.look = whenLookChanges(this.canvas, this.draw);
     this.widget = addElement(node, "live", "miso_live", this.root, { height: HEIGHT });

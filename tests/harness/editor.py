@@ -97,7 +97,8 @@ def prepare(browser_page, server, takes=1, seconds=4.0) -> Hands:
     browser_page.page.evaluate(BUILD, [21, takes, seconds])
     browser_page.page.evaluate(COLLECT)
     hands = Hands(browser_page, server)
-    hands.page.get_by_label("Snap").uncheck()  # drags are to end where they end
+    # drags are to end where they end; without a click, which would select the node
+    hands.page.get_by_label("Snap").evaluate("e => { e.checked = false }")
     browser_page.page.evaluate(LOOK)
     return hands
 

@@ -34,6 +34,22 @@ def test_resampling_says_which_wire_is_missing_and_points_to_it(hands):
     assert not hands.notice.is_visible() and hands.page.locator(".miso-pointer").count() == 0
 
 
+def test_it_points_in_vue_nodes_too(hands):
+    hands.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true)")
+    try:
+        hands.page.wait_for_selector("[data-node-id]")
+        hands.run()
+        hands.timeline.focus()
+        hands.press("Home", "ArrowRight", "p")
+        ring = hands.page.locator(".miso-pointer").bounding_box()
+        name = hands.page.locator("[data-node-id]:has(.miso-editor)").get_by_text("prefix", exact=True)
+        label = name.bounding_box()
+        assert abs(ring["y"] + ring["height"] / 2 - label["y"] - label["height"] / 2) < 4
+        assert 0 < ring["x"] + ring["width"] / 2 - label["x"] - label["width"] < 30
+    finally:
+        hands.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+
+
 def test_dragged_boundaries_find_the_quiet(hands):
     """Sound that is silent around frames 11 and 27: a drag from 12 to 25 snaps there, unless that is switched off."""
     hands.page.route(
