@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from ..miso.checkpoints.devices import PRECISIONS
 from ..miso.checkpoints.fit import choose_precision
 from ..miso.checkpoints.summary import CheckpointSummary
-from ..miso.vocoders import DEFAULT, backends, load_vocoder
+from ..miso.vocoders import DEFAULT, list_backends, load_vocoder
 from . import folders, sockets
 from .depth import Depth
 from .memory import Part
@@ -99,7 +99,7 @@ class LoadVocoder(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "backend",
-                    options=list(backends()),
+                    options=list(list_backends()),
                     default=DEFAULT,
                     tooltip="auto: the backend that the file is made for. mimi (a codec) and source-filter "
                     "(a vocoder for a codec's codes) are our own and stream. moshi and transformers also "

@@ -126,5 +126,7 @@ def test_every_public_name_is_there_and_no_module_hides_it():
         *(importlib.import_module(m.name) for m in pkgutil.walk_packages(miso.__path__, "miso.") if m.ispkg),
     ]
     for package in packages:
+        submodules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+        assert not submodules & set(getattr(package, "__all__", ())), package.__name__
         for name in getattr(package, "__all__", ()):
             assert not isinstance(getattr(package, name), type(miso)), f"{package.__name__}.{name}"

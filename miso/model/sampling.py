@@ -62,17 +62,23 @@ def draw(logits: Tensor, u: Tensor, sampling: Sampling, codebook_size: int) -> T
     ids tied with the k-th are kept, as in the published sampler. Greedy returns the lowest of the most likely
     ids. Shapes are static, and nothing is read on the host, so that it can be part of a CUDA graph.
     """
-    logits = logits[:, :codebook_size].float()
     if sampling.greedy:
-        return logits.argmax(-1)
+        return logits[:, :codebook_size].float().argmax(-1)
+    p = probabilities(logits, sampling, codebook_size)
+    # -1 where the probability is 0, so that such an id is never the first above the target
+    cdf = p.cumsum(-1).masked_fill(p == 0, -1)
+    target = u[:, None] * cdf.amax(-1, keepdim=True)
+    return (cdf > target).to(torch.uint8).argmax(-1)
+
+
+def probabilities(logits: Tensor, sampling: Sampling, codebook_size: int) -> Tensor:
+    """The distribution [B, codebook_size] that ``draw`` draws from, of logits [B, V]; not for greedy
+    sampling."""
+    logits = logits[:, :codebook_size].float()
     if 0 < sampling.top_k < logits.shape[-1]:
         kth = logits.topk(sampling.top_k, -1).values[:, -1:]
         logits = logits.masked_fill(logits < kth, float("-inf"))
     # subtract before dividing, or a tiny temperature would overflow
     logits = logits - logits.amax(-1, keepdim=True)
     # accumulate in the order of ids: a sort would order ties differently on each device
-    p = torch.softmax(logits / sampling.temperature, -1)
-    # -1 where the probability is 0, so that such an id is never the first above the target
-    cdf = p.cumsum(-1).masked_fill(p == 0, -1)
-    target = u[:, None] * cdf.amax(-1, keepdim=True)
-    return (cdf > target).to(torch.uint8).argmax(-1)
+    return torch.softmax(logits / sampling.temperature, -1)

@@ -48,9 +48,9 @@ def bench(
 ) -> dict[str, Any]:
     """Measure a model size in a precision; returns figures for a JSON file, times in ms as medians.
 
-    - ``runs`` has one entry per path, number of takes and profile. A profile limits the multiprocessors and the
-      shared memory of the persistent kernel to a smaller GPU's; None is the real GPU. For that kernel
-      ``hidden_error`` and ``changed_codes`` are its differences from the plain path (see ``trial.compare``).
+    - ``runs`` has one entry per path, number of takes and profile. A profile limits the multiprocessors and
+      the shared memory of the persistent kernel to a smaller GPU's; None is the real GPU. For that kernel
+      ``hidden_error`` and ``distance`` are its differences from the plain path (see ``trial.compare``).
     - ``floor_ms`` is the time to read the weights that a frame needs, at the measured bandwidth;
       ``over_floor`` is the time of a frame as a multiple of it.
     - ``warm_up_s`` is how long the first frame takes in a new process, apart from loading weights: compiling,
@@ -101,7 +101,7 @@ def bench(
             run |= model.run(path, number, prompt_rows, frames)
             if path == PersistentPath.name:
                 agreement = compare(backbone, model.depth, number)
-                run |= {"hidden_error": agreement.hidden_error, "changed_codes": agreement.changed}
+                run |= {"hidden_error": agreement.hidden_error, "distance": agreement.distance}
             runs.append({**run, "over_floor": run["frame_ms"] / floor_ms})
     backbone.kept_frame = None
     result["runs"] = runs

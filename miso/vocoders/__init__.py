@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     decode="Decoded decode_codes",
     encode="encode_codes",
-    registry="DEFAULT backends load_vocoder register",
+    registry="DEFAULT list_backends load_vocoder register",
     silence="coded_silence",
     vocoder="Stream Vocoder check_codes",
 )

@@ -48,7 +48,7 @@ _BUILT_IN = {
 _registered: dict[str, Loader] = {}
 
 
-def backends() -> dict[str, Loader]:
+def list_backends() -> dict[str, Loader]:
     """All backends by name, the default first. The optional package of a backend may not be installed."""
     return {**_BUILT_IN, **_registered}
 
@@ -77,7 +77,7 @@ def load_vocoder(
     ``dtype``: of decoding, fp32 if None. Encoding is always fp32.
     Raises MisoError if the backend is unknown, its package is missing, or the checkpoint doesn't fit it.
     """
-    known = backends()
+    known = list_backends()
     if backend not in known:
         raise MisoError(
             f"There is no vocoder backend '{backend}'.",

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from miso.codes.codes import Codes
 from miso.errors import MisoError
 from miso.files import read_header
-from miso.vocoders import Vocoder, backends, check_codes, decode_codes, load_vocoder, register
+from miso.vocoders import Vocoder, check_codes, decode_codes, list_backends, load_vocoder, register
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_missing_packages_are_explained(monkeypatch, small_file):
 
 
 def test_the_registry_lists_backends_and_accepts_more(small_file, vocoder):
-    assert list(backends())[:5] == ["auto", "mimi", "source-filter", "moshi", "transformers"]
+    assert list(list_backends())[:5] == ["auto", "mimi", "source-filter", "moshi", "transformers"]
     with pytest.raises(
         MisoError, match="no vocoder backend 'wavenet'.*auto, mimi, source-filter, moshi, transformers"
     ) as error:
