@@ -71,8 +71,10 @@ class LoadModel(io.ComfyNode):
         backbone, depth = (
             Part(load, fingerprint=summary.fingerprint, precision=str(chosen))
             for load in (
-                lambda progress: summary.checkpoint.load_backbone(device, chosen, progress, on_cpu),
-                lambda progress: summary.checkpoint.load_depth(device, chosen, progress),
+                lambda progress: summary.checkpoint.load_backbone(
+                    device, chosen, progress, on_cpu, compute_device
+                ),
+                lambda progress: summary.checkpoint.load_depth(device, chosen, progress, compute_device),
             )
         )
         return io.NodeOutput(backbone, Depth(depth), summary.text_encoder([folders.TOKENIZER]))

@@ -53,13 +53,18 @@ def build(
     precision: Precision = Precision(),
     progress: Progress | None = None,
     on_cpu: int = 0,
+    compute_on: str | torch.device | None = None,
 ) -> Network:
     """Build a network on the meta device and load its tensors one at a time with ``read(published name)``.
 
     With ``precision.weights`` the matrices are quantised, or kept as read if they already are; embeddings,
     norms and what is computed from weights have the precision's dtype. The weights of the last ``on_cpu``
     layers (backbone only) stay in the CPU's memory (see ``offload``). ``progress`` counts tensors.
+
+    ``compute_on`` is the device that quantises and projects, one tensor at a time, if that is not ``device``:
+    a GPU is many times faster at it than the CPU whose memory the weights are for.
     """
+    compute_on = device if compute_on is None else compute_on
     dtype, keep_on_cpu = precision.dtype, _import_keep_on_cpu() if on_cpu else None
     with torch.device("meta"):
         module = network(config, fingerprint)
@@ -83,11 +88,11 @@ def build(
         if progress:
             progress(done, len(shapes))
         if name == _CODE_TABLE:
-            state[name] = _code_table(config, read, device, dtype)
+            state[name] = _code_table(config, read, compute_on, dtype).to(device)
         elif kind := kinds[name]:
             value = read(_canonical(network, name))
             if not (isinstance(value, Quantized) and value.kind == kind):
-                value = quantize(_dequantized_on(device, value), kind)
+                value = quantize(_dequantized_on(compute_on, value), kind)
             for field in field_specs(kind, shape):
                 state[field_name(name, field)] = getattr(value, field).to(place(name))
         else:

@@ -64,8 +64,12 @@ class Checkpoint:
         precision: Precision = Precision(),
         progress: Progress | None = None,
         on_cpu: int = 0,
+        compute_on: str | torch.device | None = None,
     ) -> Backbone:
-        """Load the backbone. The last ``on_cpu`` of its layers stay in the CPU's memory (see ``offload``)."""
+        """Load the backbone. The last ``on_cpu`` of its layers stay in the CPU's memory (see ``offload``).
+
+        ``compute_on``: the device that quantises (see ``build``).
+        """
         return build(
             Backbone,
             self.config,
@@ -75,6 +79,7 @@ class Checkpoint:
             precision=precision,
             progress=progress,
             on_cpu=on_cpu,
+            compute_on=compute_on,
         )
 
     def load_depth(
@@ -82,8 +87,9 @@ class Checkpoint:
         device: str | torch.device = "cpu",
         precision: Precision = Precision(),
         progress: Progress | None = None,
+        compute_on: str | torch.device | None = None,
     ) -> DepthDecoder:
-        """Load the depth decoder."""
+        """Load the depth decoder. ``compute_on``: the device that quantises (see ``build``)."""
         return build(
             DepthDecoder,
             self.config,
@@ -92,6 +98,7 @@ class Checkpoint:
             device=device,
             precision=precision,
             progress=progress,
+            compute_on=compute_on,
         )
 
     def text_encoder(self, tokenizers: Iterable[str | Path] = ()) -> TextEncoder:

@@ -242,3 +242,19 @@ print(peak() - before)"""
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 33
     assert small.stat().st_size < 0.55 * large.stat().st_size
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+def test_a_gpu_quantises_what_the_cpu_holds(weights):
+    """A model for the CPU's memory, quantised on the GPU: the same to the rounding of the fitting, and on the
+    CPU."""
+    tensor, precision = random_tensors(MODEL, 1), Precision(torch.bfloat16, weights)
+    here, there = (
+        build(Backbone, MODEL, "", tensor, device="cpu", precision=precision, compute_on=device)
+        for device in ("cpu", "cuda")
+    )
+    for (name, want), got in zip(here.state_dict().items(), there.state_dict().values()):
+        assert got.device.type == "cpu" and got.dtype == want.dtype, name
+        if want.dtype == torch.int8 or want.dtype == torch.uint8:
+            assert (got == want).float().mean() > 0.99, name
