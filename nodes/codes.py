@@ -96,6 +96,8 @@ class LoadCodes(io.ComfyNode):
                 ),
             ],
             outputs=[sockets.Codes.Output("codes", display_name="codes", tooltip="The codes of the file.")],
+            # runs alone, to be heard; and ComfyUI tells a page that was opened anew what it had shown
+            is_output_node=True,
         )
 
     @classmethod

@@ -18,13 +18,22 @@ Hidden = io.Custom("MISO_HIDDEN")  # miso.codes.Hidden
 Vocoder = io.Custom("MISO_VOCODER")  # nodes.memory.Part of a miso.vocoders.Vocoder
 
 
-def show_on_node(text: str) -> None:
-    """Show a line of text below the running block."""
-    PromptServer.instance.send_progress_text(text, get_executing_context().node_id)
+def show_on_node(text: str, error: bool = False) -> None:
+    """Show a line of text below the running block, in the place of the one before.
+
+    The page keeps it, an error until the next run: newer ones drop ComfyUI's own line of text when a run
+    ends.
+    """
+    server = PromptServer.instance
+    line = {"node": get_executing_context().node_id, "text": text, "error": error}
+    server.send_sync("miso.line", line, server.client_id)
 
 
 def name_errors(execute):
-    """Prefix a ``MisoError`` with the block's display name and, if it has one, the name of the input."""
+    """Prefix a ``MisoError`` with the block's display name and, if it has one, the name of the input.
+
+    It is shown on the node too, because newer pages hide it behind "View details".
+    """
 
     @functools.wraps(execute)
     def wrapped(cls, *args, **kwargs):
@@ -32,6 +41,7 @@ def name_errors(execute):
             return execute(cls, *args, **kwargs)
         except MisoError as e:
             where = plain_name(cls.define_schema()) + (f", {e.input}" if e.input else "")
+            show_on_node(f"{e.input}: {e}" if e.input else str(e), error=True)
             raise MisoError(f"{where}: {e.problem}", e.remedy) from e
 
     return wrapped

@@ -8,6 +8,7 @@
 import { app } from "../../scripts/app.js";
 import { editsWidget, listenForMisfits, restoreEdits } from "./editor.js";
 import { FILE_NODE, addFileView, restoreFile } from "./codesfile.js";
+import { listenForLines, restoreLine } from "./line.js";
 import { restoreTakes, takesWidget } from "./picker.js";
 import { colorSockets } from "./lib/sockets.js";
 import { LIVE_NODES, addLiveView, listen } from "./preview.js";
@@ -19,11 +20,13 @@ app.registerExtension({
   setup() {
     colorSockets();
     listen();
+    listenForLines();
     listenForMisfits();
   },
   getCustomWidgets: () => ({ MISO_EDITS: editsWidget, MISO_TAKES: takesWidget }),
   nodeCreated(node) {
     if (LIVE_NODES.includes(node.comfyClass)) addLiveView(node);
+    else if (node.comfyClass?.startsWith("Miso")) restoreLine(node);
     if (node.comfyClass === FILE_NODE) addFileView(node);
   },
   /** The page has put back what nodes gave, of a workflow in another tab. */

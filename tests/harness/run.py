@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-TEXT = 3  # ComfyUI's binary event with a line of text: length of the node's id, id, text
-
 
 @dataclass
 class Run:
@@ -24,9 +22,7 @@ class Run:
 
     def lines(self, node: str) -> list[str]:
         """What was shown as lines of text on a node (in process only)."""
-        sent = [data for event, data in self.events if event == TEXT]
-        found = [(data[4 : (end := 4 + int.from_bytes(data[:4], "big"))], data[end:]) for data in sent]
-        return [text.decode() for id, text in found if id.decode() == node]
+        return [data["text"] for event, data in self.events if event == "miso.line" and data["node"] == node]
 
     @property
     def error(self) -> str:

@@ -8,14 +8,13 @@ import torch
 from miso.codes.codes import Codes
 from miso.codes.takes import Span, Take
 
-# a file -> Load Codes -> Preview Codes, with the tiny vocoder on preview
+# Load Codes alone, with the tiny vocoder on preview
 BUILD = """() => {
   app.graph.clear();
   const add = (type, x) => { const n = LiteGraph.createNode(type); app.graph.add(n); n.pos = [x, 200]; return n; };
-  const vocoder = add('MisoLoadVocoder', 60), file = add('MisoLoadCodes', 400), picture = add('MisoPreviewCodes', 800);
+  const vocoder = add('MisoLoadVocoder', 60), file = add('MisoLoadCodes', 400);
   vocoder.widgets.find(w => w.name === 'checkpoint').value = 'tiny-codec.safetensors';
   vocoder.connect(0, file, file.inputs.findIndex(i => i.name === 'preview'));
-  file.connect(0, picture, 0);
   app.canvas.ds.scale = 1; app.canvas.ds.offset = [0, 0]; }"""
 FILE = "() => app.graph.nodes.find(n => n.type === 'MisoLoadCodes').widgets.find(w => w.name === 'file')"
 LISTEN = """() => { window.misoHeard = []; const start = AudioBufferSourceNode.prototype.start;
