@@ -65,11 +65,11 @@ def read_audio(path: str | Path) -> tuple[Tensor, int]:
         with av.open(str(path)) as file:
             stream = file.streams.audio[0]
             rate = stream.rate
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
-            parts = [
-                mono.to_ndarray()[0] for frame in file.decode(stream) for mono in resampler.resample(frame)
-            ]
-            parts += [mono.to_ndarray()[0] for mono in resampler.resample(None)]  # the rest of its buffer
+            # channels stay apart and are averaged here, as the graph does: FFmpeg's own mono is louder
+            resampler = av.AudioResampler(format="fltp", rate=rate)
+            frames = [part for frame in file.decode(stream) for part in resampler.resample(frame)]
+            frames += resampler.resample(None)  # the rest of its buffer
+            parts = [frame.to_ndarray().mean(0) for frame in frames]
     except (av.error.FFmpegError, OSError, IndexError) as e:
         raise MisoError(
             f"{path} can't be read as sound ({getattr(e, 'strerror', None) or e or type(e).__name__}).",

@@ -43,4 +43,6 @@ def codes_key(
         "codebooks": codebooks,
         "prefix": None if prefix is None else prefix.digest(),
     }
+    if any(not 0 <= seed < 2**32 for seed in seeds):  # whose numbers were those of their lower 32 bits once
+        inputs["wide_seeds"] = True
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

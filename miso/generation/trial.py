@@ -127,7 +127,7 @@ def compare(backbone: Backbone, depth: DepthSampler, takes: int) -> Agreement:
 def _distances(
     backbone: Backbone, depth: DepthSampler, sampling: Sampling, hidden: Tensor, codes: Tensor, u: Tensor
 ) -> Tensor:
-    """Distances [B, k] (see ``Agreement``) of codes [B, k] drawn with u [B, K], by the plain path's logits."""
+    """Distances [B, k] (see ``Agreement``) of codes [B, k] drawn with u [B, K], by the plain logits."""
     decoder, size = depth.decoder, backbone.config.codebook_size
     logits = [backbone.codebook0_head(hidden)]
     if depth.codebooks > 1:

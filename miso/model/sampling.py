@@ -42,6 +42,9 @@ class Sampling:
         return self.temperature == 0 or self.top_k == 1
 
 
+_HIGH = 0x9E3779B9  # keeps the two halves of a seed apart
+
+
 def uniforms(seeds: list[int], frames: int, codebooks: int) -> Tensor:
     """Uniform numbers in [0, 1), [B, frames, codebooks] fp32 on the CPU.
 
@@ -49,10 +52,16 @@ def uniforms(seeds: list[int], frames: int, codebooks: int) -> Tensor:
     """
     table = torch.empty(len(seeds), frames, codebooks)
     for row, seed in zip(table, seeds):
-        generator = torch.Generator().manual_seed(seed % 2**64)
         # 23 bits: u * total then stays below total in fp32, so that the inverse CDF always finds an id
-        row.copy_(torch.randint(2**23, row.shape, generator=generator)).mul_(2.0**-23)
+        bits = _random_bits(seed % 2**32, row.shape)
+        if high := seed % 2**64 >> 32:  # torch's CPU generator keeps 32 bits of a seed
+            bits ^= _random_bits(high ^ _HIGH, row.shape)
+        row.copy_(bits).mul_(2.0**-23)
     return table
+
+
+def _random_bits(seed: int, shape: torch.Size) -> Tensor:
+    return torch.randint(2**23, shape, generator=torch.Generator().manual_seed(seed))
 
 
 def draw(logits: Tensor, u: Tensor, sampling: Sampling, codebook_size: int) -> Tensor:

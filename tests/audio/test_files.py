@@ -59,3 +59,38 @@ def test_loud_sound_is_clipped_not_wrapped(tmp_path):
     write_audio(tmp_path / "x.wav", torch.tensor([2.0, -2.0] * 100), 24000)
     wave, _ = read_audio(tmp_path / "x.wav")
     assert wave[0] > 0.99 and wave[1] < -0.99
+
+
+def test_stereo_is_averaged(tmp_path):
+    """Both channels the same give what mono gives: the graph averages too (case 6 of the shared inputs)."""
+    import av
+    import numpy as np
+
+    samples = (0.4 * np.sin(np.arange(24_000) / 20)).astype(np.float32)
+    peaks = {}
+    for layout, channels in (("mono", 1), ("stereo", 2)):
+        path = tmp_path / f"{layout}.wav"
+        with av.open(str(path), "w") as file:
+            stream = file.add_stream("pcm_s16le", rate=24_000, layout=layout)
+            data = (samples * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(np.repeat(data, channels)[None], format="s16", layout=layout)
+            frame.sample_rate = 24_000
+            for packet in [*stream.encode(frame), *stream.encode(None)]:
+                file.mux(packet)
+        wave, rate = read_audio(path)
+        assert rate == 24_000 and len(wave) == 24_000
+        peaks[layout] = wave
+    assert torch.allclose(peaks["mono"], peaks["stereo"], atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [22_051, 8_363, 44_101, 95_999])
+def test_odd_rates_cost_no_more_than_usual_ones(rate):
+    """3 s took 52 s and 9 GB once (case 5). A tone keeps its pitch and level."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    time = torch.arange(3 * rate) / rate
+    wave = resample((2 * torch.pi * 1000 * time).sin(), rate, 24_000)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KB
+    want = (2 * torch.pi * 1000 * torch.arange(len(wave)) / 24_000).sin()
+    assert abs(len(wave) - 72_000) <= 1 and (wave - want)[500:-500].abs().max() < 0.02

@@ -86,3 +86,15 @@ def test_settings_are_checked(wrong):
     with pytest.raises(MisoError) as e:
         Sampling(**wrong)
     assert e.value.input in wrong
+
+
+def test_all_64_bits_of_a_seed_count():
+    seeds = [0, 1, 2**32, 2**32 + 1, 2**33, 5 * 2**40, 2**63, 2**63 - 1, -1]
+    tables = uniforms(seeds, 4, 8)
+    assert len({tuple(table.flatten().tolist()) for table in tables}) == len(seeds)
+    assert (
+        tables.min() >= 0 and tables.max() < 1 and abs(float(uniforms([2**40], 500, 8).mean()) - 0.5) < 0.02
+    )
+    # as recorded before: seeds below 2**32 stay what they were
+    old = torch.randint(2**23, (4, 8), generator=torch.Generator().manual_seed(1)) * 2.0**-23
+    assert torch.equal(tables[1], old)
