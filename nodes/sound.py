@@ -61,7 +61,7 @@ class EncodeAudio(io.ComfyNode):
             raise MisoError(e.problem, e.remedy, input="audio") from e
         mono = wave.mean(1, keepdim=True)
         # always a line, so that one about another recording doesn't stay
-        show_on_node(" ".join(remarks(mono[0, 0], rate)) or f"{mono.shape[2] / rate:.1f} s, sounds fine")
+        show_on_node(" ".join(remarks(mono[0, 0], rate)) or f"{mono.shape[2] / rate:.1f} s of sound")
         (codec,) = on_device(vocoder)
         wave = resample(mono, rate, codec.sample_rate)
         return io.NodeOutput(encode_codes(codec, wave, text=transcript.strip(), speaker=speaker))

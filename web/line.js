@@ -38,7 +38,10 @@ class Line {
 
   /** Older Vue nodes don't show a widget that comes after a link or a value has changed: put it into the node. */
   place() {
-    if (!this.root.isConnected) document.querySelector(`[data-node-id="${this.node.id}"]`)?.append(this.root);
+    if (this.root.isConnected) return;
+    const { id } = this.node, before = document.querySelector(`[data-removed="${id} line"]`); // of the node that this one replaces
+    if (before) before.replaceWith(this.root);
+    else document.querySelector(`[data-node-id="${id}"]`)?.append(this.root);
   }
 }
 
