@@ -42,8 +42,8 @@ BUILD = """({blocks, note, rows, groups}) => {
     const tall = {MisoEncodeText: 50, MarkdownNote: 80, SaveAudio: 40, LoadAudio: 20, MisoTakePicker: 70}[type] ?? 0;
     node.size = [Math.max(size[0], wide), size[1] + tall];
   }
-  // Load Miso Model grows by a line that says the precision, so the block below it keeps its distance
-  const gap = node => (node.type === 'MisoLoadModel' ? 130 : 80);
+  // some blocks grow by a line when they run, so those below them keep their distance
+  const gap = node => (['MisoLoadModel', 'MisoEncodeAudio', 'MisoSaveCodes'].includes(node.type) ? 130 : 80);
   let top = 80;
   for (const columns of rows) {
     let x = 40, bottom = top;
