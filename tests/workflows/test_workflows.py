@@ -45,7 +45,16 @@ def test_it_is_complete(path):
     assert len(set(decoders)) == len(decoders)  # one can be told from another
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+# one of each kind; the others are built of the same blocks
+RUN = [
+    path
+    if path.stem in ("text_to_speech", "own_voice", "edit_codes")
+    else pytest.param(path, marks=pytest.mark.slow)
+    for path in WORKFLOWS
+]
+
+
+@pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
 def test_it_opens_in_view_and_runs(browser_page, server, path):
     """In a laptop's window and a large one; and after the run, which makes some blocks grow."""
     page, nodes = browser_page.page, json.loads(path.read_text())["nodes"]
