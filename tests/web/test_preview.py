@@ -252,7 +252,7 @@ def test_a_removed_node_leaves_nothing_behind(sampler):
     sampler.page.evaluate(
         "() => app.graph.remove(app.graph.nodes.find(n => n.type === 'MisoBackboneSampler'))"
     )
-    sampler.page.wait_for_function("() => !document.querySelector('.miso')")
+    sampler.page.wait_for_function("() => !document.querySelector('[aria-label=\"Live playback\"]')")
     assert not sampler.errors
 
 
