@@ -34,7 +34,7 @@ def save(path, frames: int, text: str) -> None:
     Codes(tensor, [frames], "tiny", codebook_size=64, takes=(take,)).save(path)
 
 
-@pytest.mark.parametrize("vue", [False, True])
+@pytest.mark.parametrize("vue", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_file_is_found_heard_and_described(browser_page, folder, vue):
     page = browser_page.page
     page.evaluate("vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)", vue)

@@ -170,9 +170,10 @@ def test_works_in_vue_nodes(hands):
         assert hands.page.locator(".miso-editor").bounding_box()["height"] == pytest.approx(
             before["height"], abs=1
         )  # no jump
-        hands.page.evaluate(
-            "() => app.extensionManager.workflow.activeWorkflow.changeTracker.undo()"
-        )  # ComfyUI's own, which makes all nodes anew
+        # ComfyUI's own undo, which makes all nodes anew, once it has taken note of the change
+        tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
+        hands.page.wait_for_function(f"() => ({tracker}.checkState(), {tracker}.undoQueue.length > 0)")
+        hands.page.evaluate(f"() => {tracker}.undo()")
         hands.page.wait_for_function(
             "() => / of 50 /.test(document.querySelector('.miso-editor [role=status]').textContent)"
         )

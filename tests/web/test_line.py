@@ -12,7 +12,7 @@ PREFIX = """prefix => app.graph.nodes.filter(n => n.type === 'MisoSaveCodes').fo
 TEXT = """text => { app.graph.nodes.find(n => n.type === 'MisoEncodeText').widgets.find(w => w.name === 'text').value = text; }"""
 
 
-@pytest.mark.parametrize("vue", [False, True])
+@pytest.mark.parametrize("vue", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_save_codes_says_where_and_goes_on_saying_it(browser_page, vue):
     page = browser_page.page
     page.evaluate("vue => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', vue)", vue)
@@ -37,7 +37,7 @@ def test_save_codes_says_where_and_goes_on_saying_it(browser_page, vue):
     assert not browser_page.errors
 
 
-@pytest.mark.parametrize("vue", [False, True])
+@pytest.mark.parametrize("vue", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_error_is_read_on_the_node_until_the_next_run(browser_page, vue):
     """Newer pages say no more than that a node has failed."""
     page = browser_page.page
