@@ -143,14 +143,22 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def browser_context(browser):
+    """One for all pages: what a page loads is cached for the next."""
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def browser_page(browser, server):
+def browser_page(browser_context, server):
     """A fresh page on the live server, ready for use."""
     from harness.page import Page
 
-    context = browser.new_context(viewport={"width": 1600, "height": 1000})
-    yield Page(context.new_page(), server.url)
-    context.close()
+    page = Page(browser_context.new_page(), server.url)
+    yield page
+    page.page.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

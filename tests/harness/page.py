@@ -20,6 +20,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing but the server is reached
 ]
 # acting while the start-up mask is up leaves the page stuck
 STATE = """() => ({graph: !!window.app?.graph, workflow: !!window.app?.extensionManager?.workflow?.activeWorkflow,
@@ -61,10 +62,8 @@ class Page:
         page.on("console", lambda m: console.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda e: self._note(e.message, e.stack or ""))
         page.on("console", lambda m: m.type == "error" and self._note(m.text, m.location.get("url", "")))
-        page.route(
-            "**/*",
-            lambda r: r.continue_() if r.request.url.startswith((url, "data:", "blob:")) else r.abort(),
-        )
+        page.goto(f"{url}/extensions/{PACK}/miso.css")
+        page.evaluate("() => localStorage.clear()")  # the graph of an earlier page
         page.goto(url + query)
         try:
             page.wait_for_function(READY, timeout=90_000)  # 5 s on an idle machine
