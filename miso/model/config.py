@@ -40,12 +40,13 @@ class Family:
     prompt: str  # format of a segment's text, with {speaker} and {text}
     strip: bool  # whether the text is left-stripped first
     tokenizer: str  # "llama3", "bytes" or "phonemes"
+    normalize: bool = False  # whether numbers, signs and abbreviations are written in words first
 
 
 FAMILIES = {
     "miso": Family("[{speaker}] {text}", True, "llama3"),
     "csm": Family("[{speaker}]{text}", False, "llama3"),
-    "nano": Family("[{speaker}] {text}", True, "phonemes"),
+    "nano": Family("[{speaker}] {text}", True, "phonemes", normalize=True),
     "bytes": Family("[{speaker}] {text}", True, "bytes"),
 }
 

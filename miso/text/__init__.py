@@ -5,5 +5,6 @@ from .. import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     conditioning="Conditioning Prompt Segment TextEncoder",
+    pronunciations="Pronunciations",
     tokenizer="Tokenizer find_tokenizer",
 )

@@ -17,11 +17,16 @@ from torch import Tensor
 from ..codes.codes import Codes
 from ..errors import MisoError
 from ..model.config import ModelConfig
+from ..progress import Progress
+from .normalize import Normalized, normalize, readable, refuse_silence
+from .pronunciations import Pronunciations
 from .tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
 _WORD_FRAMES = 4  # of speech that a word takes
+_WORD_LETTERS = 6  # that it has, with a space
+_FAR = 4  # times the positions
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,33 @@ class Prompt:
 class TextEncoder:
     """Encodes segments as rows, by the conventions of one model."""
 
-    def __init__(self, config: ModelConfig, tokenizer: Tokenizer):
-        self.config, self.tokenizer = config, tokenizer
+    def __init__(
+        self, config: ModelConfig, tokenizer: Tokenizer, pronunciations: Pronunciations = Pronunciations()
+    ):
+        self.config, self.tokenizer, self.pronunciations = config, tokenizer, pronunciations
 
-    def rows(self, segment: Segment) -> tuple[Tensor, Tensor]:
+    def with_pronunciations(self, pronunciations: Pronunciations) -> TextEncoder:
+        """This encoder with a user's pronunciations."""
+        return TextEncoder(self.config, self.tokenizer, pronunciations)
+
+    def read(self, text: str) -> Normalized:
+        """The text as the model reads it, and what is left out.
+
+        Words of ``pronunciations`` are replaced. Models that read phonemes get numbers, signs and
+        abbreviations in words. Raises MisoError if nothing can be spoken.
+        """
+        told = self.pronunciations.apply(text)
+        spoken = normalize(told) if self.config.conventions.normalize else readable(told)
+        refuse_silence(text, spoken)
+        return spoken
+
+    def rows(self, segment: Segment, progress: Progress | None = None) -> tuple[Tensor, Tensor]:
         """Rows and mask [S, K+1] of a segment: text, frames, and the all-zero frame that ends them.
 
-        Raises MisoError if the text is empty, or if the codes are not one take of the model's codec.
+        Raises MisoError if nothing of the text can be spoken, or if the codes are not one take of the model's
+        codec.
         """
-        rows, mask = self._text_rows(segment)
+        rows, mask = self._text_rows(segment, progress)
         if segment.codes is None:
             return rows, mask
         audio_rows, audio_mask = self._audio_rows(segment.codes)
@@ -87,14 +110,16 @@ class TextEncoder:
     def conditioning(self, segments: Iterable[Segment]) -> Conditioning:
         return Conditioning(self, tuple(segments))
 
-    def _text_rows(self, segment: Segment) -> tuple[Tensor, Tensor]:
+    def _text_rows(self, segment: Segment, progress: Progress | None) -> tuple[Tensor, Tensor]:
         conventions = self.config.conventions
-        text = segment.text.lstrip() if conventions.strip else segment.text
-        if not text.strip():
-            raise MisoError("Write what is to be said: the text is empty.", input="text")
         if segment.speaker < 0:
             raise MisoError(f"speaker is {segment.speaker}.", "Use 0 or more.", input="speaker")
-        prompt = conventions.prompt.format(speaker=segment.speaker, text=self.tokenizer.spell(text))
+        self._check_length(segment.text)
+        text = self.read(segment.text).text
+        self._check_length(text)
+        text = text.lstrip() if conventions.strip else text
+        spelt = self.tokenizer.spell(text, progress)
+        prompt = conventions.prompt.format(speaker=segment.speaker, text=spelt)
         ids = torch.tensor(self.tokenizer.encode(prompt))
         if int(ids.max()) >= self.config.text_vocab:
             raise MisoError(
@@ -106,6 +131,17 @@ class TextEncoder:
         mask = torch.zeros_like(rows, dtype=torch.bool)
         mask[:, -1] = True
         return rows, mask
+
+    def _check_length(self, text: str) -> None:
+        """Refuse what can't fit by far, before time goes into it."""
+        positions, letters = self.config.positions, self.tokenizer.letters_per_id
+        if len(text) > _FAR * letters * positions:
+            fit = round(positions / (_WORD_LETTERS / letters + _WORD_FRAMES))
+            raise MisoError(
+                f"Text too long: about {fit} words fit. Split it into several lines.",
+                f"It has {len(text):,} characters.",
+                input="text",
+            )
 
     def _audio_rows(self, codes: Codes) -> tuple[Tensor, Tensor]:
         frames = frames_of_take(codes, self.config)

