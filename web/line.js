@@ -1,7 +1,7 @@
 /** A line of text below a node, from show_on_node of nodes/sockets.py. ComfyUI's own is gone when the run ends. */
 
 import { el } from "./lib/dom.js";
-import { addElement, after, api, keepForTab, keptForTab, nameWorkflow, nodeOf } from "./lib/graph.js";
+import { addElement, after, api, keepForTab, keptForTab, nameWorkflow, nodeOf, withoutGrowth } from "./lib/graph.js";
 
 const LINE = 16, AROUND = 14, MOST = 6; // pixels of a line of text and around it; lines
 const CHARACTER = 6.3; // pixels, on average
@@ -14,6 +14,7 @@ class Line {
     this.root = el("div", { className: "miso miso-said", role: "status" });
     this.widget = addElement(node, "line", "miso_line", this.root, { height: LINE + AROUND });
     this.widget.options.getMinHeight = () => this.height && this.height + 20;
+    this.growing = withoutGrowth(node, () => this.height);
     this.before = ""; // what an error has taken the place of
     this.failed = false;
   }
@@ -24,6 +25,7 @@ class Line {
   }
 
   say(text, error = false) {
+    this.growing();
     if (error && !this.failed) this.before = this.root.textContent;
     this.failed = error;
     this.root.classList.toggle("miso-error", error);

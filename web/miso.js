@@ -10,10 +10,13 @@ import { editsWidget, listenForMisfits, restoreEdits } from "./editor.js";
 import { FILE_NODE, addFileView, restoreFile } from "./codesfile.js";
 import { listenForLines, restoreLine } from "./line.js";
 import { restoreTakes, takesWidget } from "./picker.js";
+import { keepOutputs } from "./lib/graph.js";
 import { colorSockets } from "./lib/sockets.js";
 import { LIVE_NODES, addLiveView, listen } from "./preview.js";
 
 document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("./miso.css", import.meta.url) }));
+
+const SHOWING = ["MisoCodeEditor", "MisoTakePicker", FILE_NODE]; // blocks that show what they gave
 
 app.registerExtension({
   name: "miso",
@@ -28,6 +31,7 @@ app.registerExtension({
     if (LIVE_NODES.includes(node.comfyClass)) addLiveView(node);
     else if (node.comfyClass?.startsWith("Miso")) restoreLine(node);
     if (node.comfyClass === FILE_NODE) addFileView(node);
+    if (SHOWING.includes(node.comfyClass)) keepOutputs(node);
   },
   /** The page has put back what nodes gave, of a workflow in another tab. */
   onNodeOutputsUpdated() {

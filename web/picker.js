@@ -1,13 +1,14 @@
 /** The Take Picker's rows. What they show: see nodes/picker.py. */
 
 import { button, el, fitted, onceAFrame } from "./lib/dom.js";
-import { addElement, after, changed, lastOutput } from "./lib/graph.js";
+import { addElement, after, changed, lastOutput, withoutGrowth } from "./lib/graph.js";
 import { Player } from "./lib/player.js";
 import { RATE, loadSound } from "./lib/sound.js";
 import { theme, whenLookChanges } from "./lib/theme.js";
 import { describeTake, listHeight } from "./lib/takes.js";
 import { BLOCK, Peaks, drawWaveform } from "./lib/waveform.js";
 
+const HEIGHT = 60; // of the node's element without takes, in pixels
 const AROUND = 42; // pixels of the node's element besides its rows: padding, the line below
 
 class Picker {
@@ -23,8 +24,9 @@ class Picker {
     this.draw = onceAFrame(() => this.rows.forEach((row) => this.drawRow(row)));
     this.look = whenLookChanges(this.root, this.draw);
     this.widget = addElement(node, name, "miso_takes", this.root, {
-      height: 60, saved: true, getValue: () => this.value, setValue: (next) => this.setValue(next) });
+      height: HEIGHT, saved: true, getValue: () => this.value, setValue: (next) => this.setValue(next) });
     this.widget.options.getMinHeight = () => this.height + 20;
+    this.growing = withoutGrowth(node, () => this.height - HEIGHT);
     after(node, "onExecuted", (output) => this.show(output));
     after(node, "onConfigure", () => this.show(lastOutput(node)));
     after(node, "onRemoved", () => this.close());
@@ -32,7 +34,7 @@ class Picker {
   }
 
   get height() {
-    return Math.max(60, listHeight(this.takes.length) + AROUND);
+    return Math.max(HEIGHT, listHeight(this.takes.length) + AROUND);
   }
 
   get chosen() {
@@ -68,6 +70,7 @@ class Picker {
     if (!Array.isArray(output?.miso_takes)) return;
     this.silence();
     const known = new Map(this.rows.filter((row) => row.take.sound).map((row) => [row.take.sound.filename, row.peaks]));
+    this.growing();
     this.takes = output.miso_takes;
     this.rows = this.takes.map((take) => this.makeRow(take, known.get(take.sound?.filename)));
     this.list.replaceChildren(...this.rows.map(({ row }) => row));
@@ -162,7 +165,7 @@ const pickers = new WeakMap(); // node -> Picker
 export function takesWidget(node, name, data) {
   const picker = new Picker(node, name, data[1]?.default ?? "0");
   pickers.set(node, picker);
-  return { widget: picker.widget, minWidth: 400, minHeight: 60 };
+  return { widget: picker.widget, minWidth: 400, minHeight: HEIGHT };
 }
 
 /** Show what nodes gave before the page rebuilt them. */

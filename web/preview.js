@@ -1,7 +1,7 @@
 /** The live view of the sampler, and of Kept Codes: counters, a waveform that grows, and the sound while it is made. Events: see nodes/preview.py. */
 
 import { button, el, fitted, fromBase64, onceAFrame, seconds, stopWords } from "./lib/dom.js";
-import { addElement, after, api, hasInput, keepForTab, keptForTab, nameWorkflow, nodeOf, setProperty } from "./lib/graph.js";
+import { addElement, after, api, hasInput, keepForTab, keptForTab, nameWorkflow, nodeOf, setProperty, withoutGrowth } from "./lib/graph.js";
 import { Player } from "./lib/player.js";
 import { RATE, loadSound } from "./lib/sound.js";
 import { theme, whenLookChanges } from "./lib/theme.js";
@@ -31,6 +31,7 @@ class LiveView {
     this.look = whenLookChanges(this.canvas, this.draw);
     this.widget = addElement(node, "live", "miso_live", this.root, { height: HEIGHT });
     this.widget.options.getMinHeight = () => this.height + 20;
+    this.growing = withoutGrowth(node, () => this.height - HEIGHT);
     after(node, "onConfigure", () => {
       nameWorkflow();
       this.showState();
@@ -53,6 +54,7 @@ class LiveView {
 
   /** Buttons and what is in the waveform's place, after whatever has changed. */
   showState() {
+    this.growing();
     this.sound.setAttribute("aria-pressed", this.on);
     this.sound.textContent = `Sound ${this.on ? "on" : "off"}`;
     this.replay.hidden = !this.last?.sound;

@@ -45,9 +45,35 @@ export function after(node, name, more) {
   };
 }
 
-/** What the node showed last, also after the page has rebuilt it (undo, another tab). */
+const AROUND = 48; // pixels, at most, that ComfyUI grows a node by beyond its element's growth
+
+/**
+ * Leave out of the workflow what a node grows by to show more: the page would take that for an edit, and its undo would not get past it.
+ * @param {() => number} more by how much its element is higher than when nothing is shown
+ * @returns {() => void} to be called before the element grows
+ */
+export function withoutGrowth(node, more) {
+  let before = null;
+  after(node, "onSerialize", (saved) => {
+    const grown = node.size[1] - before;
+    if (before !== null && grown > 0 && grown <= more() + AROUND) saved.size = [node.size[0], before];
+  });
+  return () => {
+    if (!more()) before = node.size[1];
+  };
+}
+
+/** What the node showed last, also after the page has rebuilt it (undo, another tab) or was loaded again. */
 export function lastOutput(node) {
-  return app.nodeOutputs?.[placeOf(node)] ?? null;
+  return app.nodeOutputs?.[placeOf(node)] ?? kept(outputKey(node));
+}
+
+/** Keep what the node shows: ComfyUI's undo doesn't have it if the run ended before the answer to its request was read. */
+export function keepOutputs(node) {
+  after(node, "onExecuted", (output) => {
+    nameWorkflow();
+    keep(outputKey(node), output);
+  });
 }
 
 /** A node's id in the workflow, wherever in it. */
@@ -62,20 +88,26 @@ export function nameWorkflow() {
 }
 
 const keptKey = (node) => `Miso.last ${rootGraph().id} ${placeOf(node)}`;
+const outputKey = (node) => `Miso.output ${rootGraph().id} ${placeOf(node)}`;
 
 /** Keep something about a node until the browser's tab is closed, past a reload of the page. */
-export function keepForTab(node, value) {
+export const keepForTab = (node, value) => keep(keptKey(node), value);
+
+/** What was kept about a node, or null. */
+export const keptForTab = (node) => kept(keptKey(node));
+
+function keep(key, value) {
   try {
-    sessionStorage.setItem(keptKey(node), JSON.stringify(value));
+    sessionStorage.removeItem(key); // what was kept before is not what the node shows
+    sessionStorage.setItem(key, JSON.stringify(value));
   } catch {
     // no room, or not allowed: it is shown until the page is left
   }
 }
 
-/** What was kept about a node, or null. */
-export function keptForTab(node) {
+function kept(key) {
   try {
-    return JSON.parse(sessionStorage.getItem(keptKey(node)));
+    return JSON.parse(sessionStorage.getItem(key));
   } catch {
     return null;
   }
