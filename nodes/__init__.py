@@ -5,9 +5,22 @@ Every idea lives in ``miso``.
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import codes, conditioning, depth, editing, editor, loaders, parts, picker, sampling, sound, store
+from . import (
+    codes,
+    conditioning,
+    depth,
+    editing,
+    editor,
+    loaders,
+    parts,
+    picker,
+    sampling,
+    sound,
+    store,
+    text,
+)
 
-_MODULES = (loaders, conditioning, sampling, depth, codes, parts, editing, editor, picker, sound, store)
+_MODULES = (loaders, text, conditioning, sampling, depth, codes, parts, editing, editor, picker, sound, store)
 
 
 class MisoExtension(ComfyExtension):

@@ -6,6 +6,7 @@ from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
 from ..miso.text.conditioning import Conditioning, Segment, TextEncoder, text_said
 from . import sockets
+from .memory import progress
 from .schema import SPEAK, block
 from .sockets import name_errors, show_on_node
 
@@ -65,13 +66,19 @@ class EncodeText(io.ComfyNode):
                 input="history",
             )
         segments = () if history is None else history.as_history(history_codes)
+        remarks = []
         if history_codes is not None and not history_codes.takes[0].exact:
-            show_on_node(
+            remarks.append(
                 "history_codes were edited, so the text of history may not be what they say. If so, use Add "
                 "Segment with a transcript instead."
             )
         conditioning = text_encoder.conditioning([*segments, Segment(text, speaker)])
-        text_encoder.rows(conditioning.line)  # fails here, so that bad text is this block's error
+        # fails here, so that bad text is this block's error
+        text_encoder.rows(conditioning.line, progress())
+        if left_out := text_encoder.read(text).left_out:
+            remarks.append(f"Left out: {', '.join(left_out)}")
+        if remarks:
+            show_on_node(" ".join(remarks))
         return io.NodeOutput(conditioning)
 
 

@@ -10,6 +10,7 @@ import folder_paths
 from ..miso.checkpoints.fetch import fetch_file
 from ..miso.checkpoints.find import BUNDLED, PUBLISHED, find_published, published_as
 from ..miso.errors import MisoError
+from ..miso.text.pronunciations import FILE, Pronunciations
 from .labels import label, unlabel
 from .memory import progress
 from .sockets import show_on_node
@@ -52,6 +53,23 @@ def model_path(folder: str, choice: str) -> str | None:
     return folder_paths.get_full_path(folder, name) or folder_paths.get_full_path(
         folder, name.replace("\\", "/")
     )
+
+
+def pronunciations() -> Pronunciations:
+    """The user's own, from pronunciations.txt in the models folder."""
+    path = _pronunciations_file()
+    return Pronunciations.read(path) if path else Pronunciations()
+
+
+def pronunciations_modified() -> int | None:
+    """When that file was last changed."""
+    path = _pronunciations_file()
+    return path.stat().st_mtime_ns if path else None
+
+
+def _pronunciations_file() -> Path | None:
+    paths = (Path(folder) / FILE for folder in folder_paths.get_folder_paths(MODELS))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def find(folder: str, choice: str, input: str) -> Path:

@@ -77,7 +77,8 @@ class LoadModel(io.ComfyNode):
                 lambda progress: summary.checkpoint.load_depth(device, chosen, progress, compute_device),
             )
         )
-        return io.NodeOutput(backbone, Depth(depth), summary.text_encoder([folders.TOKENIZER]))
+        text = summary.text_encoder([folders.TOKENIZER]).with_pronunciations(folders.pronunciations())
+        return io.NodeOutput(backbone, Depth(depth), text)
 
     @classmethod
     def validate_inputs(cls, checkpoint: str = ""):
@@ -86,7 +87,7 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint: str, precision: str):
-        return _modified(folders.MODELS, checkpoint)
+        return _modified(folders.MODELS, checkpoint), folders.pronunciations_modified()
 
 
 class LoadVocoder(io.ComfyNode):

@@ -14,6 +14,7 @@ _WORDS = {
     "MisoLoadModel": "TTS, Sesame CSM | text to speech, speech, checkpoint, voice model",
     "MisoLoadVocoder": "| codec, mimi, vae, speech",
     "MisoEncodeText": "Text to Speech | tts, say, speak, prompt, dialogue",
+    "MisoNormalizeText": "| numbers, dates, pronunciation, spell out, clean text, tts",
     "MisoBackboneSampler": "Speak, Say | tts, text to speech, speech, generate, ksampler",
     "MisoVoicePrompt": "Clone | voice cloning, speaker, reference audio",
     "MisoAddSegment": "Dialogue, Podcast | conversation, history, multi speaker",

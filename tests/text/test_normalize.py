@@ -103,7 +103,8 @@ def test_without_the_package_for_numbers(monkeypatch):
     from miso.text.normalization import numerals
 
     monkeypatch.setitem(sys.modules, "num2words", None)
-    numerals._num2words.cache_clear()
+    for kept in (numerals._num2words, numerals._words):
+        kept.cache_clear()
     with pytest.raises(MisoError, match="pip install num2words"):
         normalize("5 kg")
     assert normalize("Plain words.").text == "Plain words."

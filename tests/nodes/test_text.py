@@ -1,0 +1,82 @@
+"""Text in the graph: Normalize Text, what Encode Text leaves out, and a user's pronunciations."""
+
+import pytest
+from harness.graphs import graph
+
+
+@pytest.fixture
+def fresh(comfy):
+    comfy.reset()
+    return comfy
+
+
+def normalizing(text: str, pronunciations: str = "") -> dict:
+    inputs = {"text": text, "language": "en", "pronunciations": pronunciations}
+    return {
+        "1": {"class_type": "MisoNormalizeText", "inputs": inputs},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+
+
+@pytest.fixture
+def preview(comfy):
+    """ComfyUI's block that shows any value, so that the graph has an output."""
+    import asyncio
+    from pathlib import Path
+
+    path = Path(comfy.nodes.__file__).parent / "comfy_extras" / "nodes_preview_any.py"
+    assert asyncio.run(comfy.nodes.load_custom_node(str(path), module_parent="comfy_extras"))
+
+
+def test_normalize_text(fresh, preview):
+    done = fresh.run(normalizing("Siobhan paid $5.99 🙂", "Siobhan = shivawn"))
+    assert done.ok, done.error
+    said = "shivawn paid five dollars and ninety-nine cents"
+    assert (fresh.value(1), fresh.value(1, 1)) == (said, "🙂 (emoji)")
+    assert done.lines("1") == [f"Left out: 🙂 (emoji)\n{said}"]
+
+
+def test_normalize_text_says_what_is_wrong(fresh, preview):
+    done = fresh.run(normalizing("🙂"))
+    assert not done.ok and done.error.startswith(
+        "Normalize Text, text: There is nothing to be said in '🙂': emoji are left out."
+    )
+    done = fresh.run(normalizing("Hello.", "Siobhan"))
+    assert not done.ok and "pronunciations, line 1: 'Siobhan' is not 'word = how it is said'" in done.error
+
+
+def encoding(text: str) -> dict:
+    """nano, one line, one frame."""
+    return graph(
+        n1__checkpoint="nano.safetensors", n2__text=text, n3__takes=1, n3__max_seconds=0.08,
+        n4__checkpoint="nano-vocoder.safetensors", n4__backend="auto",
+    )  # fmt: skip
+
+
+def test_encode_text_says_what_it_leaves_out(fresh):
+    done = fresh.run(encoding("It is 10:30 🙂"))
+    assert done.ok, done.error
+    assert done.lines("2") == ["Left out: 🙂 (emoji)"]
+    done = fresh.run(encoding('"'))
+    assert not done.ok and done.error.startswith("Encode Text, text: There is nothing to be said in '\"'")
+
+
+def test_pronunciations_of_the_models_folder(fresh, base):
+    """A changed file is read again, and its lines count wherever text is encoded."""
+    path = base / "models" / "miso" / "pronunciations.txt"
+    prompts = []
+    try:
+        for line in ("", "Siobhan = shivawn", "Siobhan = /ʃɪvˈɔn/"):
+            path.write_text(line, encoding="utf-8")
+            done = fresh.run(encoding("Siobhan."))
+            assert done.ok, done.error
+            conditioning = fresh.value(2)
+            prompts.append(conditioning.encoder.rows(conditioning.line)[0][:, -1].tolist())
+        assert len(set(map(tuple, prompts))) == 3
+        path.write_text("nonsense", encoding="utf-8")
+        done = fresh.run(encoding("Siobhan."))
+        assert not done.ok and done.error.startswith(
+            "Load Miso Model: pronunciations.txt, line 1: 'nonsense'"
+        )
+    finally:
+        path.unlink()
