@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..miso.checkpoints.find import BUNDLED
@@ -12,10 +11,10 @@ from ..miso.codes import editing
 from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
 from ..miso.model.config import MIMI
-from ..miso.vocoders import DEFAULT, coded_silence, load_vocoder
+from ..miso.vocoders import DEFAULT, coded_silence
 from ..miso.vocoders.mimi.weights import inspect_mimi
 from . import sockets
-from .memory import Part, on_device
+from .memory import Part, on_device, vocoder_part
 from .parts import FRAMES, codes_input, codes_output, start_input
 from .schema import EDIT, block
 from .sockets import name_errors
@@ -47,8 +46,7 @@ def why_no_silence(vocoder: Part | None, codes: Codes) -> str:
     codec = "mimi" if codes.codec == MIMI else f"a codec of '{codes.codec}'"
     if vocoder is None:
         return f"Silence needs a codec. Connect {codec} to the editor's vocoder."
-    vocoder.patcher()
-    what = "is for other codes" if vocoder.loaded.can_encode else "only decodes"
+    what = "is for other codes" if vocoder.opened().can_encode else "only decodes"
     return f"Silence needs a codec, and the connected vocoder {what}. Choose {codec} in Load Vocoder."
 
 
@@ -56,8 +54,8 @@ def _encodes(vocoder: Part | None, codes: Codes) -> bool:
     """Whether it makes codes like these."""
     if vocoder is None:
         return False
-    vocoder.patcher()  # loads it
-    return vocoder.loaded.can_encode and vocoder.loaded.codec == codes.codec
+    loaded = vocoder.opened()
+    return loaded.can_encode and loaded.codec == codes.codec
 
 
 @functools.cache
@@ -66,8 +64,7 @@ def _embedded(codec: str) -> Part | None:
     path = BUNDLED / "nano-codec.safetensors"
     if inspect_mimi(path).codec != codec:
         return None
-    device = mm.vae_offload_device()
-    return Part(lambda progress: load_vocoder(DEFAULT, path, device=device), lambda vocoder: vocoder.module)
+    return vocoder_part(DEFAULT, path)
 
 
 def _range(start: int, frames: int) -> tuple[int, int | None]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import comfy.model_management as mm
 import folder_paths
 import torch
 from torch import Tensor
@@ -15,9 +14,9 @@ from torch import Tensor
 from ..miso.audio.files import write_audio
 from ..miso.checkpoints.find import BUNDLED
 from ..miso.codes.codes import Codes
-from ..miso.vocoders import DEFAULT, decode_codes, load_vocoder
+from ..miso.vocoders import DEFAULT, decode_codes
 from ..miso.vocoders.source_filter import inspect_source_filter
-from .memory import Part, on_device, progress
+from .memory import Part, on_device, progress, vocoder_part
 
 FOLDER = "miso"  # in ComfyUI's temp folder, which ComfyUI empties when it starts
 # a name for each vocoder, so that a block that runs again finds the files of its last run
@@ -46,8 +45,7 @@ def bundled_vocoder(codec: str) -> Part | None:
     path = BUNDLED / "nano-vocoder.safetensors"
     if inspect_source_filter(path).codec_id != codec:
         return None
-    device = mm.vae_offload_device()
-    return Part(lambda progress: load_vocoder(DEFAULT, path, device=device), lambda vocoder: vocoder.module)
+    return vocoder_part(DEFAULT, path)
 
 
 def decoded_file(pcm: bytes, sample_rate: int) -> dict:

@@ -1,22 +1,56 @@
 """Load Miso Model and Load Vocoder."""
 
 import os
+from weakref import WeakValueDictionary
 
 import comfy.model_management as mm
+import torch
 from comfy_api.latest import io
 
-from ..miso.checkpoints.devices import PRECISIONS
-from ..miso.checkpoints.fit import choose_precision
+from ..miso.checkpoints.devices import PRECISIONS, Precision
+from ..miso.checkpoints.fit import choose_precision, network_bytes
 from ..miso.checkpoints.summary import CheckpointSummary
-from ..miso.vocoders import DEFAULT, list_backends, load_vocoder
+from ..miso.model.networks import Backbone, DepthDecoder
+from ..miso.progress import Progress
+from ..miso.vocoders import DEFAULT, list_backends
 from . import folders, sockets
 from .depth import Depth
-from .memory import Part
+from .memory import Part, vocoder_part
 from .schema import LOAD, block
 from .sockets import name_errors, show_on_node
 from .store import checkpoint_notes
 
 folders.register()
+
+
+# Parts that are in use, by what they were loaded from: two loaders of one checkpoint share its weights.
+_parts: WeakValueDictionary[tuple, Part] = WeakValueDictionary()
+
+
+def _part(
+    network: type[Backbone] | type[DepthDecoder],
+    summary: CheckpointSummary,
+    precision: Precision,
+    on_cpu: int,
+) -> Part:
+    """The network as a part of ComfyUI's, loaded when it is first used."""
+
+    def load(progress: Progress, device: torch.device) -> Backbone | DepthDecoder:
+        if network is Backbone:
+            return summary.checkpoint.load_backbone(device, precision, progress, on_cpu)
+        return summary.checkpoint.load_depth(device, precision, progress)
+
+    key = network, summary.path, summary.fingerprint, precision, on_cpu
+    part = _parts.get(key)
+    if part is None:
+        part = _parts[key] = Part(
+            load,
+            size=lambda: network_bytes(network, summary.config, precision, on_cpu),
+            keep=precision.weights not in ("", summary.weights),  # quantising takes longer than reading
+            fingerprint=summary.fingerprint,
+            precision=str(precision),
+        )
+    return part
 
 
 class LoadModel(io.ComfyNode):
@@ -62,20 +96,15 @@ class LoadModel(io.ComfyNode):
     def execute(cls, checkpoint: str, precision: str):
         path = folders.find(folders.MODELS, checkpoint, "checkpoint")
         summary = CheckpointSummary(path, checkpoint_notes())
-        compute_device, device = mm.get_torch_device(), mm.unet_offload_device()
+        device = mm.get_torch_device()
         # All memory but what ComfyUI reserves: other models are unloaded to make room, so every run makes the
         # same choice.
-        memory = mm.get_total_memory(compute_device) - mm.extra_reserved_memory()
-        chosen, because, on_cpu = choose_precision(precision, summary, compute_device, memory)
+        memory = mm.get_total_memory(device) - mm.extra_reserved_memory()
+        chosen, because, on_cpu = choose_precision(precision, summary, device, memory)
         show_on_node(f"{chosen}: {because}")
         backbone, depth = (
-            Part(load, fingerprint=summary.fingerprint, precision=str(chosen))
-            for load in (
-                lambda progress: summary.checkpoint.load_backbone(
-                    device, chosen, progress, on_cpu, compute_device
-                ),
-                lambda progress: summary.checkpoint.load_depth(device, chosen, progress, compute_device),
-            )
+            _part(network, summary, chosen, layers)
+            for network, layers in ((Backbone, on_cpu), (DepthDecoder, 0))
         )
         text = summary.text_encoder([folders.TOKENIZER]).with_pronunciations(folders.pronunciations())
         return io.NodeOutput(backbone, Depth(depth), text)
@@ -127,11 +156,8 @@ class LoadVocoder(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, backend: str, checkpoint: str):
-        path, device = folders.find(folders.VOCODERS, checkpoint, "checkpoint"), mm.vae_offload_device()
-        part = Part(
-            lambda progress: load_vocoder(backend, path, device=device), lambda vocoder: vocoder.module
-        )
-        part.patcher()  # small: load it now, so that a bad file is this block's error
+        part = vocoder_part(backend, folders.find(folders.VOCODERS, checkpoint, "checkpoint"))
+        part.opened()  # small: load it now, so that a bad file is this block's error
         return io.NodeOutput(part)
 
     @classmethod

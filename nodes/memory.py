@@ -1,6 +1,8 @@
-"""Parts of a model in ComfyUI's memory management: loaded on first use, moved and unloaded by ComfyUI."""
+"""Parts of a model in ComfyUI's memory management: loaded on first use, unloaded for other models."""
 
+import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import comfy.model_management as mm
@@ -8,61 +10,125 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 
+from ..miso.model.networks import TextEmbeddings
 from ..miso.progress import Progress
+from ..miso.vocoders import load_vocoder
+
+log = logging.getLogger(__name__)
 
 
-class Weights(torch.nn.Module):
-    """A wrapper that takes the attributes ComfyUI sets (``device`` and others) in our modules' place."""
+class Weights:
+    """What ComfyUI takes for the model: what a part has loaded, and the module in it; None while it isn't."""
 
-    def __init__(self, module: torch.nn.Module):
-        super().__init__()
-        self.module = module
+    loaded: Any = None
+    module: torch.nn.Module | None = None
 
 
-class Part:
-    """Something with weights that is loaded when a block first needs it.
+class Part(ModelPatcher):
+    """Something with weights: all on the device or none, since our modules don't cast as they compute.
 
-    ``load(progress)`` loads it; ``module(loaded)`` is the ``nn.Module`` that holds its weights. A failed load
-    is tried again the next time. ``fingerprint`` and ``precision`` describe the weights without loading them.
+    ``load(progress, device)`` loads it, ``module(loaded)`` is the ``nn.Module`` that holds its weights, and
+    ``size()`` says how many bytes it will take on the device. ``fingerprint`` and ``precision`` describe the
+    weights without loading them.
+
+    When ComfyUI unloads a part, its weights are dropped and later read from the file again. With ``keep``
+    they move to the CPU's memory while there is room, because loading them takes long.
     """
 
     def __init__(
         self,
-        load: Callable[[Progress], Any],
+        load: Callable[[Progress, torch.device], Any],
         module: Callable[[Any], torch.nn.Module] = lambda loaded: loaded,
+        *,
+        size: Callable[[], int] = lambda: 0,
+        keep: bool = False,
         fingerprint: str = "",
         precision: str = "",
     ):
-        self._load, self._module = load, module
+        super().__init__(Weights(), mm.get_torch_device(), mm.unet_offload_device())
+        self._load, self._module, self._size, self._keep = load, module, size, keep
+        self._bytes: int | None = None  # once they are counted
         self.fingerprint, self.precision = fingerprint, precision
-        self.loaded: Any = None
-        self._patcher: ModelPatcher | None = None
 
-    def patcher(self) -> ModelPatcher:
-        """ComfyUI's handle on the weights, which are loaded by the first call."""
-        if self._patcher is None:
-            loaded = self._load(progress())
-            self._patcher = ModelPatcher(
-                Weights(self._module(loaded)),
-                load_device=mm.get_torch_device(),
-                offload_device=mm.unet_offload_device(),
+    @property
+    def loaded(self) -> Any:
+        """What ``load`` returned, or None."""
+        return self.model.loaded
+
+    def opened(self) -> Any:
+        """The same, loaded on the offload device if it isn't loaded yet."""
+        if self.loaded is None:
+            self._read(self.offload_device)
+        return self.loaded
+
+    def model_size(self) -> int:
+        """Bytes on the compute device."""
+        if self.model.module is None:
+            return self._size()
+        if self._bytes is None:
+            self._bytes = sum(
+                tensor.nbytes
+                for module in self.model.module.modules()
+                if not isinstance(module, TextEmbeddings)
+                or module.place(self.load_device) == self.load_device
+                for table in (module._parameters, module._buffers)
+                for tensor in table.values()
+                if tensor is not None
             )
-            self.loaded = loaded
-        return self._patcher
+        return self._bytes
 
     def get_ram_usage(self) -> int:
         """Bytes that ``--cache-ram`` counts."""
-        if self._patcher is None:
-            return 0
         # layers that stay on the CPU are not in model_size(): ComfyUI makes no room on the device for them
-        return self._patcher.model_size() + getattr(self.loaded, "bytes_on_cpu", 0)
+        return self.model_size() + getattr(self.loaded, "bytes_on_cpu", 0) if self.loaded is not None else 0
+
+    def load(self, device_to=None, lowvram_model_memory=0, force_patch_weights=False, full_load=False):
+        if self.model.module is None:
+            self._read(device_to)
+        else:
+            self.model.module.to(device_to)
+        self.model.device = device_to
+        self.model.model_loaded_weight_memory = self.model_size()
+        log.info("Miso: %.0f MB on %s", self.model_size() / 1e6, device_to)
+
+    def partially_load(self, device_to, extra_memory=0, force_patch_weights=False) -> int:
+        if self.loaded_size():
+            return 0
+        self.load(device_to)
+        return self.loaded_size()
+
+    def partially_unload(self, device_to, memory_to_free=0, force_patch_weights=False) -> int:
+        """Frees nothing: ComfyUI then unloads the whole."""
+        return 0
+
+    def unpatch_model(self, device_to=None, unpatch_weights=True):
+        if not unpatch_weights or self.model.module is None:
+            return
+        room = mm.get_free_memory(torch.device("cpu")) > 2 * self.model_size()
+        if self._keep and room and device_to != self.load_device:
+            self.model.module.to(device_to)
+        else:
+            self.model.loaded = self.model.module = None
+        self.model.device = device_to
+        self.model.model_loaded_weight_memory = 0
+
+    def _read(self, device: torch.device) -> None:
+        loaded = self._load(progress(), device)
+        self.model.loaded, self.model.module = loaded, self._module(loaded)
+
+
+def vocoder_part(backend: str, path: Path) -> Part:
+    """A vocoder as a part."""
+    return Part(
+        lambda progress, device: load_vocoder(backend, path, device=device),
+        lambda vocoder: vocoder.module,
+        keep=True,  # small
+    )
 
 
 def on_device(*parts: Part, memory: int = 0) -> list:
     """The loaded parts, all on the compute device at once with ``memory`` bytes to spare."""
-    # force_full_load: unlike ComfyUI's own layers, these modules don't cast weights to the device as they
-    # compute
-    mm.load_models_gpu([part.patcher() for part in parts], memory_required=memory, force_full_load=True)
+    mm.load_models_gpu(list(parts), memory_required=memory, force_full_load=True)
     return [part.loaded for part in parts]
 
 

@@ -29,13 +29,14 @@ _CODE_TABLE = "code_table"
 
 def canonical_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Published name and shape of every tensor of a model."""
-    shapes = {}
-    for network in _STACKS:
-        with torch.device("meta"):
-            state = network(config).state_dict()
-        for name, canonical in canonical_names(network, state):
-            shapes[canonical] = tuple(state[name].shape)
-    return shapes
+    return {name: shape for network in _STACKS for name, shape in network_shapes(network, config).items()}
+
+
+def network_shapes(network: NetworkType, config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Published name and shape of every tensor that files contain of a network."""
+    with torch.device("meta"):
+        state = network(config).state_dict()
+    return {canonical: tuple(state[name].shape) for name, canonical in canonical_names(network, state)}
 
 
 def canonical_names(network: NetworkType, names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -53,18 +54,13 @@ def build(
     precision: Precision = Precision(),
     progress: Progress | None = None,
     on_cpu: int = 0,
-    compute_on: str | torch.device | None = None,
 ) -> Network:
     """Build a network on the meta device and load its tensors one at a time with ``read(published name)``.
 
     With ``precision.weights`` the matrices are quantised, or kept as read if they already are; embeddings,
     norms and what is computed from weights have the precision's dtype. The weights of the last ``on_cpu``
     layers (backbone only) stay in the CPU's memory (see ``offload``). ``progress`` counts tensors.
-
-    ``compute_on`` is the device that quantises and projects, one tensor at a time, if that is not ``device``:
-    a GPU is many times faster at it than the CPU whose memory the weights are for.
     """
-    compute_on = device if compute_on is None else compute_on
     dtype, keep_on_cpu = precision.dtype, _import_keep_on_cpu() if on_cpu else None
     with torch.device("meta"):
         module = network(config, fingerprint)
@@ -88,11 +84,11 @@ def build(
         if progress:
             progress(done, len(shapes))
         if name == _CODE_TABLE:
-            state[name] = _code_table(config, read, compute_on, dtype).to(device)
+            state[name] = _code_table(config, read, device, dtype)
         elif kind := kinds[name]:
             value = read(_canonical(network, name))
             if not (isinstance(value, Quantized) and value.kind == kind):
-                value = quantize(_dequantized_on(compute_on, value), kind)
+                value = quantize(_dequantized_on(device, value), kind)
             for field in field_specs(kind, shape):
                 state[field_name(name, field)] = getattr(value, field).to(place(name))
         else:

@@ -64,12 +64,8 @@ class Checkpoint:
         precision: Precision = Precision(),
         progress: Progress | None = None,
         on_cpu: int = 0,
-        compute_on: str | torch.device | None = None,
     ) -> Backbone:
-        """Load the backbone. The last ``on_cpu`` of its layers stay in the CPU's memory (see ``offload``).
-
-        ``compute_on``: the device that quantises (see ``build``).
-        """
+        """Load the backbone. The last ``on_cpu`` of its layers stay in the CPU's memory (see ``offload``)."""
         return build(
             Backbone,
             self.config,
@@ -79,7 +75,6 @@ class Checkpoint:
             precision=precision,
             progress=progress,
             on_cpu=on_cpu,
-            compute_on=compute_on,
         )
 
     def load_depth(
@@ -87,9 +82,8 @@ class Checkpoint:
         device: str | torch.device = "cpu",
         precision: Precision = Precision(),
         progress: Progress | None = None,
-        compute_on: str | torch.device | None = None,
     ) -> DepthDecoder:
-        """Load the depth decoder. ``compute_on``: the device that quantises (see ``build``)."""
+        """Load the depth decoder."""
         return build(
             DepthDecoder,
             self.config,
@@ -98,7 +92,6 @@ class Checkpoint:
             device=device,
             precision=precision,
             progress=progress,
-            compute_on=compute_on,
         )
 
     def text_encoder(self, tokenizers: Iterable[str | Path] = ()) -> TextEncoder:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 
 from ..model.config import ModelConfig
-from .build import TEXT, canonical_shapes
+from ..model.networks import Backbone, DepthDecoder
+from .build import TEXT, canonical_shapes, network_shapes
 from .checkpoint import Checkpoint
 from .devices import Precision, has_fp8, pick_precision
 from .quantize import weight_bytes
@@ -102,3 +103,15 @@ def layer_bytes(config: ModelConfig, precision: Precision) -> int:
     layer = {name: shape for name, shape in shapes if name.startswith("backbone.layers.0.")}
     without = weight_bytes(config, {}, precision.dtype, precision.weights)
     return weight_bytes(config, layer, precision.dtype, precision.weights) - without
+
+
+def network_bytes(
+    network: type[Backbone] | type[DepthDecoder], config: ModelConfig, precision: Precision, on_cpu: int = 0
+) -> int:
+    """Memory of a network's weights on a GPU, in bytes, with ``on_cpu`` layers of it in the CPU's memory."""
+    table = weight_bytes(config, {}, precision.dtype, precision.weights)  # the depth decoder's
+    shapes = {name: shape for name, shape in network_shapes(network, config).items() if name != TEXT}
+    weights = weight_bytes(config, shapes, precision.dtype, precision.weights) - on_cpu * layer_bytes(
+        config, precision
+    )
+    return weights if network is DepthDecoder else weights - table

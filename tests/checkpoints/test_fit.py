@@ -5,13 +5,23 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from miso.checkpoints.build import build, random_tensors
 from miso.checkpoints.devices import Precision
-from miso.checkpoints.fit import bytes_needed, choose_precision, layer_bytes
+from miso.checkpoints.fit import bytes_needed, choose_precision, layer_bytes, network_bytes
 from miso.errors import MisoError
-from miso.model.config import PRESETS
+from miso.model.config import PRESETS, ModelConfig, StackConfig
+from miso.model.networks import Backbone, DepthDecoder
 
 CUDA = SimpleNamespace(type="cuda")  # enough for choose_precision if its memory is given
 CPU = torch.device("cpu")
+SMALL = ModelConfig(
+    StackConfig(2, 4, 2, 128, 256),
+    StackConfig(2, 2, 1, 64, 128),
+    text_vocab=50,
+    audio_vocab=35,
+    codebooks=4,
+    codebook_size=32,
+)
 
 
 def checkpoint(size="8b", weights=""):
@@ -76,3 +86,12 @@ def test_the_8b_model_in_gigabytes():
     )
     assert int4 < int8 < whole and fp8 < int8
     assert whole < 18 and int8 < 10 and int4 < 6.5
+
+
+@pytest.mark.parametrize("weights", ["", "int8", "int4"])
+@pytest.mark.parametrize("network", [Backbone, DepthDecoder])
+def test_a_networks_size_is_known_before_it_is_loaded(network, weights):
+    precision = Precision(torch.bfloat16, weights)
+    loaded = build(network, SMALL, "", random_tensors(SMALL, 0), device="cpu", precision=precision)
+    on_device = {name: t.nbytes for name, t in loaded.state_dict().items() if "text_embeddings" not in name}
+    assert network_bytes(network, SMALL, precision) == sum(on_device.values())

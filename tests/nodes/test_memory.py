@@ -1,0 +1,97 @@
+"""Weights in ComfyUI's memory management."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from harness.graphs import graph
+
+
+@pytest.fixture
+def fresh(comfy):
+    comfy.reset()
+    return comfy
+
+
+def test_weights_are_comfyuis_to_unload(fresh):
+    """What is unloaded is gone, and read from the file again when it is needed."""
+    assert fresh.run(graph(n3__keep=False)).ok
+    before, backbone, depth = fresh.value(3).tensor, fresh.value(1), fresh.value(1, 1).part
+    modules = [weakref.ref(part.loaded) for part in (backbone, depth)]
+    sizes = [part.loaded_size() for part in (backbone, depth)]
+    assert sizes == [part.model_size() for part in (backbone, depth)] and min(sizes) > 0
+    fresh.model_management.unload_all_models()
+    gc.collect()
+    assert [module() for module in modules] == [None, None]
+    assert backbone.loaded_size() == depth.loaded_size() == 0 < depth.model_size() < backbone.model_size()
+    assert fresh.run(graph(n3__keep=False, n3__seed=4)).ok and fresh.run(graph(n3__keep=False)).ok
+    assert fresh.value(1) is backbone and fresh.value(3).tensor.equal(before)
+
+
+def test_two_loaders_of_one_checkpoint_share_its_weights(fresh):
+    """Also where one of them chose the precision itself."""
+    prompt = graph(n3__keep=False)
+    prompt["21"] = {
+        "class_type": "MisoLoadModel",
+        "inputs": {**prompt["1"]["inputs"], "precision": "fp32"},
+    }
+    prompt["3"]["inputs"]["depth"] = ["21", 1]
+    assert fresh.run(prompt).ok
+    assert fresh.value(21) is fresh.value(1) and fresh.value(21, 1).part is fresh.value(1, 1).part
+
+
+class OnAGpu(torch.nn.Linear):
+    """Weights that say where they were moved."""
+
+    moves: list
+
+    def to(self, device):
+        self.moves.append(device)
+        return self
+
+
+@pytest.mark.parametrize("keep, room, moves", [(True, 1e12, 1), (True, 0, 0), (False, 1e12, 0)])
+def test_quantised_weights_move_to_the_cpu_where_there_is_room(fresh, monkeypatch, keep, room, moves):
+    memory, loads = fresh.module("nodes.memory"), []
+
+    def load(progress, device):
+        loads.append(OnAGpu(4, 4))
+        loads[-1].moves = []
+        return loads[-1]
+
+    part = memory.Part(load, size=lambda: 80, keep=keep)
+    part.load_device = torch.device("meta")  # stands for a GPU
+    monkeypatch.setattr(memory.mm, "get_free_memory", lambda device: room)
+    part.load(part.load_device)
+    assert part.loaded_size() == part.model_size() == 80
+    part.detach()
+    assert part.loaded_size() == 0 and part.model_size() == 80
+    assert loads[0].moves == [part.offload_device] * moves
+    assert part.opened() is (loads[0] if moves else loads[1])
+
+
+def test_a_backbone_with_layers_on_the_cpu_is_unloaded_and_runs_again(fresh):
+    """ComfyUI is told what moves, and what stays counts as RAM."""
+    pytest.importorskip("accelerate", reason="accelerate isn't installed")
+    assert fresh.run(graph(n3__keep=False)).ok
+    before, whole = fresh.value(3).tensor, fresh.value(1)
+    checkpoint = fresh.module("miso.checkpoints").Checkpoint(fresh.base / "models/miso/tiny.safetensors")
+    part = fresh.module("nodes.memory").Part(
+        lambda progress, device: checkpoint.load_backbone(device, progress=progress, on_cpu=1),
+        fingerprint=whole.fingerprint,
+        precision=whole.precision,
+    )
+    assert part.get_ram_usage() == 0
+    on_cpu = part.opened().bytes_on_cpu
+    size = part.model_size()
+    assert size + on_cpu == whole.model_size() == part.get_ram_usage() and on_cpu > 0
+    # the same graph with this part in the place of the loader's
+    fresh.executor.caches.outputs.get("1").outputs[0][0] = part
+    for seed in (4, 3):
+        assert fresh.run(graph(n3__keep=False, n3__seed=seed)).ok and fresh.value(1) is part
+        loaded = [m.model for m in fresh.model_management.current_loaded_models if m.model is part]
+        assert len(loaded) == 1 and loaded[0].loaded_size() == size
+        fresh.model_management.unload_all_models()
+        assert part.loaded_size() == 0
+    assert fresh.value(3).tensor.equal(before)
