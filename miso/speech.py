@@ -20,6 +20,7 @@ from .generation.loop import FrameLoop
 from .model.networks import Backbone, DepthDecoder
 from .model.sampling import Sampling
 from .text.conditioning import Segment, TextEncoder
+from .text.pronunciations import Pronunciations
 
 
 class Miso:
@@ -40,11 +41,12 @@ class Miso:
         device: str = "auto",
         precision: str = "auto",
         tokenizers: Iterable[str | Path] = (),
+        pronunciations: Pronunciations = Pronunciations(),
     ):
         self.checkpoint, self.device = Checkpoint(path), pick_device(device)
         choice = choose_precision(precision, self.checkpoint, self.device)
         self.precision, self.because, self._on_cpu = choice
-        self._tokenizers = tuple(tokenizers)
+        self._tokenizers, self._pronunciations = tuple(tokenizers), pronunciations
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -56,7 +58,7 @@ class Miso:
 
     @cached_property
     def text(self) -> TextEncoder:
-        return self.checkpoint.text_encoder(self._tokenizers)
+        return self.checkpoint.text_encoder(self._tokenizers).with_pronunciations(self._pronunciations)
 
     @property
     def sampling(self) -> Sampling:

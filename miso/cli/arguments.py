@@ -72,6 +72,15 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pronunciations(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pronunciations",
+        metavar="FILE",
+        help="how words are said, lines 'word = respelling' or 'word = /phonemes/' (default: "
+        "miso/pronunciations.txt in the models folder, if it is there)",
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help=DEVICES)
 

@@ -1,4 +1,4 @@
-"""Arguments of the commands along the chain: say, encode, decode, redecode."""
+"""Arguments of the commands along the chain: say, spoken, encode, decode, redecode."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .arguments import (
     add_device,
     add_models,
     add_precision,
+    add_pronunciations,
     add_sampling,
     add_tokenizer,
     add_vocoder,
@@ -19,6 +20,7 @@ from .arguments import (
 
 def add_commands(group: CommandGroup) -> None:
     _add_say(group)
+    _add_spoken(group)
     _add_encode(group)
     _add_decode(group)
     _add_redecode(group)
@@ -38,6 +40,7 @@ def _add_say(group: CommandGroup) -> None:
     add_device(p)
     add_precision(p)
     p.add_argument("--speaker", type=int, default=0, help="number of the speaker (default 0)")
+    add_pronunciations(p)
     p.add_argument("--voice", metavar="FILE", help="voice prompt: codes, or a sound file")
     p.add_argument(
         "--voice-text",
@@ -63,6 +66,21 @@ def _add_say(group: CommandGroup) -> None:
     add_sampling(p)
     _add_codebooks(p)
     add_vocoder(p, default="the one for the checkpoint's codes")
+
+
+def _add_spoken(group: CommandGroup) -> None:
+    p = group.command("spoken", "print a text as nano says it, in words")
+    p.add_argument("text", nargs="?", help="the text; - reads it from standard input")
+    p.add_argument(
+        "--file",
+        metavar="FILE",
+        help="print a table of a file's lines (of a .tsv the first column), with what is said for each and "
+        "what is left out",
+    )
+    p.add_argument("--language", default="en", help="language of the words (default en)")
+    p.add_argument("--phonemes", action="store_true", help="print phonemes instead of words")
+    add_pronunciations(p)
+    add_models(p)
 
 
 def _add_encode(group: CommandGroup) -> None:

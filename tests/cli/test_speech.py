@@ -102,6 +102,36 @@ def test_standard_input(say, monkeypatch):
     assert piped.read_bytes() == say("Spoken from a pipe.", "given.flac", "--seed", 3).read_bytes()
 
 
+def test_what_is_said_for_a_text(tmp_path, run, capsys):
+    own = tmp_path / "own.txt"
+    own.write_text("Siobhan = shivawn\n", encoding="utf-8")
+    run("spoken", "Siobhan paid $5 🙂", "--pronunciations", own)
+    printed = capsys.readouterr()
+    assert printed.out == "shivawn paid five dollars\n" and printed.err == "Left out: 🙂 (emoji)\n"
+    run("spoken", "5 cats.", "--phonemes", "--models", tmp_path)
+    assert capsys.readouterr().out == "fˈIv kˈæts.\n"
+    (tmp_path / "lines.tsv").write_text("5kg\tx\n\n½ 🙂\ty\n", encoding="utf-8")
+    run("spoken", "--file", tmp_path / "lines.tsv", "--models", tmp_path)
+    assert capsys.readouterr().out == "5kg\tfive kilograms\t\n½ 🙂\tone half\t🙂 (emoji)\n"
+    with pytest.raises(MisoError, match="Give a text, or a file"):
+        run("spoken")
+
+
+def test_pronunciations_and_what_is_left_out(tiny, tmp_path, say, capsys):
+    own = tmp_path / "own.txt"
+    own.write_text("there = dare\n", encoding="utf-8")
+    heard = say("Hello there.\x07", "own.flac", "--pronunciations", own).read_bytes()
+    assert "Left out: control characters" in capsys.readouterr().err
+    assert (
+        heard
+        == say("Hello dare.", "dare.flac").read_bytes()
+        != say("Hello there.", "there.flac").read_bytes()
+    )
+    (tmp_path / "miso").mkdir()
+    own.rename(tmp_path / "miso" / "pronunciations.txt")
+    assert heard == say("Hello there.", "models.flac", "--models", tmp_path).read_bytes()
+
+
 def test_encode_uses_the_embedded_codec(tmp_path, run):
     write_audio(tmp_path / "x.wav", torch.sin(torch.arange(12_000) / 20) / 2, 24_000)
     run("encode", tmp_path / "x.wav", "-o", tmp_path / "default.safetensors")

@@ -1,4 +1,4 @@
-"""Commands along the chain: say, encode, decode, redecode."""
+"""Commands along the chain: say, spoken, encode, decode, redecode."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from ...generation.depth import redecode as redecode_codes
 from ...model.sampling import Sampling
 from ...speech import Miso, take_seeds
 from ...text.conditioning import Segment, text_said
+from ...text.normalize import normalize
+from ...text.phonemes import phonemes
+from ...text.pronunciations import FILE, Pronunciations
 from ...vocoders import Vocoder, decode_codes, load_vocoder
 from ...vocoders.encode import encode_codes
 from .progress import ProgressLine
@@ -34,7 +37,9 @@ def say(args: Namespace) -> None:
     if args.output:
         check_suffix(args.output)  # now, not after sampling
     text = sys.stdin.read() if args.text == "-" else args.text
-    miso = _load_miso(args)
+    miso = _load_miso(args, _pronunciations(args))
+    if left_out := miso.text.read(text).left_out:
+        print(f"Left out: {', '.join(left_out)}", file=sys.stderr)
     config = miso.checkpoint.config
     sampling = _choose_sampling(args, miso)
     segments = [Segment(text, args.speaker)]
@@ -69,6 +74,36 @@ def say(args: Namespace) -> None:
         _write_sound(codes, vocoder, Path(args.output))
 
 
+def spoken(args: Namespace) -> None:
+    pronunciations = _pronunciations(args)
+    if (args.text is None) == (args.file is None):
+        raise MisoError("Give a text, or a file with --file.", input="text")
+
+    def said(text: str) -> tuple[str, str]:
+        normalized = normalize(pronunciations.apply(text), args.language)
+        words = normalized.text
+        if args.phonemes and (symbols := phonemes(words)) is not None:
+            words = symbols
+        return words, ", ".join(normalized.left_out)
+
+    if args.file is None:
+        text = sys.stdin.read() if args.text == "-" else args.text
+        words, left_out = said(text)
+        print(words)
+        if left_out:
+            print(f"Left out: {left_out}", file=sys.stderr)
+        return
+    try:
+        lines = Path(args.file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise MisoError(
+            f"{args.file} can't be read ({e}).", "Give a text file in UTF-8.", input="file"
+        ) from e
+    for line in filter(str.strip, lines):
+        text = line.partition("\t")[0] if Path(args.file).suffix == ".tsv" else line
+        print(text, *said(text), sep="\t")
+
+
 def encode(args: Namespace) -> None:
     path = args.vocoder or BUNDLED / "nano-codec.safetensors"
     vocoder = load_vocoder(args.backend, path, device=pick_device(args.device))
@@ -94,16 +129,23 @@ def redecode(args: Namespace) -> None:
     result.save(args.output)
 
 
-def _load_miso(args: Namespace) -> Miso:
+def _load_miso(args: Namespace, pronunciations: Pronunciations = Pronunciations()) -> Miso:
     models = Path(args.models or models_folder())
     miso = Miso(
         find_checkpoint(args.checkpoint, models),
         device=args.device,
         precision=args.precision,
         tokenizers=[args.tokenizer or PUBLISHED["tokenizer"].path(models)],
+        pronunciations=pronunciations,
     )
     print(f"{miso.precision} on {miso.device}: {miso.because}", file=sys.stderr)
     return miso
+
+
+def _pronunciations(args: Namespace) -> Pronunciations:
+    """Those of --pronunciations, otherwise the user's own in the models folder."""
+    path = args.pronunciations or Path(args.models or models_folder()) / "miso" / FILE
+    return Pronunciations.read(path) if args.pronunciations or Path(path).is_file() else Pronunciations()
 
 
 def _choose_sampling(args: Namespace, miso: Miso) -> Sampling:
