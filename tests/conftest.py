@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from miso.tools.bootstrap import HOME
-from miso.tools.bootstrap.comfyui import PACK, make_base
+from miso.tools.bootstrap.comfyui import PACK, find, make_base
 from miso.tools.bootstrap.server import Server
 
 # how long an example takes says something about the machine and what else it does
@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--gpu", action="store_true", help="run the tests that need CUDA, and no others")
     parser.addoption(
+        "--comfyui", metavar="DIR", help="run in this ComfyUI, which is only read, instead of the pinned copy"
+    )
+    parser.addoption(
         "--front-end-root",
         metavar="DIR",
         help="run servers with this frontend (comfyui_frontend_package/static of another version)",
@@ -56,8 +59,10 @@ def one_thread(request: pytest.FixtureRequest):
 
 
 @pytest.fixture(scope="session")
-def comfyui() -> Path:
+def comfyui(pytestconfig: pytest.Config) -> Path:
     """ComfyUI's folder."""
+    if chosen := pytestconfig.getoption("--comfyui"):
+        return find(chosen)
     folder = HOME / "ComfyUI"
     if not folder.is_dir():
         pytest.fail("There is no ComfyUI to test in: run `python -m miso test`, which fetches one.")

@@ -7,6 +7,7 @@ make itself).
 
 import asyncio
 import importlib
+import inspect
 import json
 import sys
 import uuid
@@ -34,13 +35,20 @@ class InProcess:
 
     def value(self, node: str | int, slot: int = 0) -> Any:
         """What a node of the last run gave out of a socket."""
-        return self.executor.caches.outputs.get(str(node)).outputs[slot][0]
+        return self._outputs(node)[slot][0]
+
+    def replace(self, node: str | int, value: Any, slot: int = 0) -> None:
+        """Have a node whose result is cached give this out of a socket instead."""
+        self._outputs(node)[slot][0] = value
 
     def reset(self, cache: str = "CLASSIC", **sizes: int) -> None:
         """Forget all results. ``cache``: CLASSIC, LRU (``lru=20``), NONE or RAM_PRESSURE, ComfyUI's CacheType."""
         kind = getattr(self.execution.CacheType, cache)
         self.executor = self.execution.PromptExecutor(
-            self.server, cache_type=kind, cache_args={"lru": 0, "ram": 0, **sizes}
+            # ComfyUI wants all sizes, of whatever kind the cache is; which there are depends on its version
+            self.server,
+            cache_type=kind,
+            cache_args={"lru": 0, "ram": 0, "ram_inactive": 0, **sizes},
         )
 
     def module(self, name: str = "") -> ModuleType:
@@ -54,6 +62,16 @@ class InProcess:
         return {
             name: {"input": block.INPUT_TYPES()} for name, block in self.nodes.NODE_CLASS_MAPPINGS.items()
         }
+
+    def _outputs(self, node: str | int) -> list[list]:
+        found = self.executor.caches.outputs.get(str(node))
+        if inspect.isawaitable(found):  # newer ComfyUIs
+
+            async def wait() -> Any:
+                return await found
+
+            found = self._thread.submit(asyncio.run, wait()).result()
+        return found.outputs
 
     def _load(self, comfyui: Path) -> None:
         sys.path.insert(0, str(comfyui))

@@ -199,7 +199,7 @@ def encoding(fresh, audio) -> dict:
     prompt["5"] = {"class_type": "MisoEncodeAudio", "inputs": inputs}
     prompt["6"] = {"class_type": "MisoPreviewCodes", "inputs": {"codes": ["5", 0]}}
     assert fresh.run(prompt).ok
-    fresh.executor.caches.outputs.get("3").outputs[0][0] = audio
+    fresh.replace(3, audio)
     prompt["5"]["inputs"]["speaker"] = 1  # so that it runs again, on this sound
     return prompt
 
