@@ -1,0 +1,303 @@
+"""Turns said one after another: each continues the exact codes of those before it.
+
+Dialogues and long texts use this loop, in the graph and on the command line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+
+from ..codes.codes import Codes
+from ..codes.editing.operations import insert_silence, keep_codebooks
+from ..codes.editing.pieces import Piece, arrange
+from ..codes.hidden import Hidden
+from ..codes.takes import Take
+from ..errors import MisoError
+from ..model.networks import Backbone
+from ..model.sampling import Sampling
+from ..text.conditioning import Prompt, Segment, TextEncoder
+from ..text.length import expected_seconds, most_seconds
+from ..text.script import Turn
+from .depth import DepthSampler
+from .keys import codes_key
+from .loop import Frame, FrameLoop
+
+
+class KeptTurns(Protocol):
+    """Where codes of turns are kept between runs, such as a ``Store``."""
+
+    def get(self, key: str) -> tuple[Codes, Hidden | None] | None: ...
+
+    def put(self, key: str, codes: Codes) -> object: ...
+
+
+@dataclass(frozen=True)
+class TurnSettings:
+    """What decides the codes of turns, besides text, voices and history."""
+
+    fingerprint: str  # of the checkpoint
+    precision: str
+    sampling: Sampling
+    depth_sampling: Sampling
+    codebooks: int
+    seed: int = 0
+    max_seconds: float = 0.0  # of a turn; 0 follows its text
+    path: str = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """A turn and its codes, one take of it alone."""
+
+    turn: Turn
+    codes: Codes
+    kept: bool  # from an earlier run
+    dropped: int  # segments of the history that have had to go since the run began
+
+    @property
+    def cut(self) -> bool:
+        """Whether the time limit ended it."""
+        return self.codes.takes[0].stop == "limit"
+
+
+@dataclass(frozen=True, eq=False)
+class TurnFrame:
+    """A frame of a turn, or of the pause after it; ``frame.index`` counts through all turns."""
+
+    turn: int
+    frame: Frame
+    kept: bool
+
+
+class TurnLoop:
+    """An iterator of ``TurnFrame``. ``said`` and ``codes`` are at any time what has been said so far.
+
+    ``networks(rows)`` returns the backbone and the depth sampler, with room for so many rows; it is called
+    only for turns that must be sampled. ``history`` are segments with codes: voice prompts, which stay, and
+    what was said before. The oldest of it gives way when the model's positions are full; ``memory`` limits it
+    to so many segments.
+
+    Every turn has a seed of its own, made of the run's seed, its text and speaker, and how often the same was
+    said before in ``turns``. Its codes are looked up in ``store`` by everything that decides them, history
+    included: after a change, the turns before it are found there. ``latest`` keeps the last codes of every
+    turn, whatever was said before it; with ``only_changed`` a turn found there stays as it was, although its
+    history has changed.
+
+    ``silence()`` returns coded silence for the pauses, which are left out without it.
+
+    Raises MisoError if the voices and a turn leave no room for speech, or a segment of the history is bad.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        turns: Sequence[Turn],
+        networks: Callable[[int], tuple[Backbone, DepthSampler]],
+        settings: TurnSettings,
+        *,
+        history: Sequence[Segment] = (),
+        memory: int | None = None,
+        store: KeptTurns | None = None,
+        latest: KeptTurns | None = None,
+        only_changed: bool = False,
+        silence: Callable[[], Codes] | None = None,
+    ):
+        self.encoder, self.turns, self.settings = encoder, tuple(turns), settings
+        self._networks, self._silence, self._memory = networks, silence, memory
+        self._store, self._latest, self._only_changed = store, latest, only_changed
+        self._voices = [segment for segment in history if segment.voice]
+        self._before = tuple(segment for segment in history if not segment.voice)
+        self._recent: list[tuple[Segment, int]] = []  # with their rows, the oldest first
+        for segment in self._before:
+            self._remember(segment)
+        self._voice_rows = sum(self._count_rows(voice) for voice in self._voices)
+        self.said: list[Said] = []
+        self.sampled = 0  # frames that were not kept from an earlier run
+        self._loop: FrameLoop | None = None  # of the turn being sampled
+        self._within = self._dropped = 0
+        self.expected = [self._frames(expected_seconds(turn.text)) for turn in self.turns]
+        self._events = self._run()
+
+    def __iter__(self) -> Iterator[TurnFrame]:
+        return self
+
+    def __next__(self) -> TurnFrame:
+        return next(self._events)
+
+    def close(self) -> None:
+        """End the run, and return its recorded frame to the backbone before the loop is garbage-collected."""
+        self._events.close()
+        if self._loop is not None:
+            self._loop.close()
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many frames are done, and of how many, as far as the texts tell before they are said."""
+        turn = len(self.said)
+        current = min(self._within, self.expected[turn]) if self._loop is not None else 0
+        return sum(self.expected[:turn]) + current, sum(self.expected)
+
+    def _run(self) -> Generator[TurnFrame, None, None]:
+        index, times = 0, Counter[tuple[str, int]]()
+        for i, turn in enumerate(self.turns):
+            nth = times[turn.text, turn.speaker]
+            times[turn.text, turn.speaker] += 1
+            seed = turn_seed(self.settings.seed, turn, nth)
+            prompt, frames = self._prompt(turn)
+            key, own = self._key(prompt, seed, frames), self._own_key(turn, seed, frames)
+            codes = self._find(key, own)
+            kept = codes is not None
+            if codes is None:
+                backbone, depth = self._networks(len(prompt.rows) + frames)
+                self._loop = FrameLoop(
+                    backbone,
+                    depth,
+                    prompt,
+                    seeds=[seed],
+                    max_frames=frames,
+                    sampling=self.settings.sampling,
+                    path=self.settings.path,
+                )
+                self._within = 0
+                for frame in self._loop:
+                    self._within += 1
+                    self.sampled += 1
+                    yield TurnFrame(i, replace(frame, index=index + frame.index), False)
+                codes = self._loop.codes
+                self._loop.close()
+                self._keep(self._store, key, codes)
+            self._keep(self._latest, own, codes)
+            self._loop = None
+            self.said.append(Said(turn, codes, kept, self._dropped))
+            if codes.frames:
+                self._remember(Segment(turn.text, turn.speaker, codes))
+            if kept:
+                yield from self._events_of(codes, i, index)
+            index += codes.frames
+            if pause := self._pause(self.said[-1]):
+                yield from self._events_of(pause, i, index)
+                index += pause.frames
+
+    def _events_of(self, codes: Codes, turn: int, index: int) -> Iterator[TurnFrame]:
+        for t, frame in enumerate(codes.tensor.unbind(2)):
+            yield TurnFrame(turn, Frame(index + t, frame, torch.ones(1, dtype=torch.bool)), True)
+
+    def _prompt(self, turn: Turn) -> tuple[Prompt, int]:
+        """The prompt of a turn, with the history that there is room for, and its limit in frames."""
+        line = Segment(turn.text, turn.speaker)
+        line_rows = self._count_rows(line)
+        room = self.encoder.config.positions - self._voice_rows - line_rows
+        frames = self._frames(self.settings.max_seconds or most_seconds(turn.text))
+        if not self.settings.max_seconds:
+            frames = max(min(frames, room), self._frames(expected_seconds(turn.text)))
+        while self._recent and sum(rows for _, rows in self._recent) + frames > room:
+            self._recent.pop(0)
+            self._dropped += 1
+        history = [segment for segment, _ in self._recent]
+        return self.encoder.conditioning([*self._voices, *history, line]).prompt(frames), frames
+
+    def _key(self, prompt: Prompt, seed: int, frames: int) -> str:
+        settings = self.settings
+        return codes_key(
+            fingerprint=settings.fingerprint,
+            precision=settings.precision,
+            prompt=prompt,
+            sampling=settings.sampling,
+            depth_sampling=settings.depth_sampling,
+            seeds=[seed],
+            max_frames=frames,
+            codebooks=settings.codebooks,
+        )
+
+    def _own_key(self, turn: Turn, seed: int, frames: int) -> str:
+        """The key of a turn whatever was said before it."""
+        line = Segment(turn.text, turn.speaker)
+        return self._key(self.encoder.conditioning([*self._voices, line]).prompt(frames), seed, frames)
+
+    def _find(self, key: str, own: str) -> Codes | None:
+        places = [(self._latest, own)] if self._only_changed else []
+        for store, wanted in (*places, (self._store, key)):
+            if store is not None and (found := store.get(wanted)):
+                return found[0]
+        return None
+
+    @staticmethod
+    def _keep(store: KeptTurns | None, key: str, codes: Codes) -> None:
+        if store is None:
+            return
+        found = store.get(key)
+        if found is None or found[0].digest() != codes.digest():
+            store.put(key, codes)
+
+    def _remember(self, segment: Segment) -> None:
+        self._recent.append((segment, self._count_rows(segment)))
+        if self._memory is not None:
+            del self._recent[: max(0, len(self._recent) - self._memory)]
+
+    def _count_rows(self, segment: Segment) -> int:
+        return len(self.encoder.rows(segment)[0])
+
+    def _frames(self, seconds: float) -> int:
+        return max(1, round(seconds * self.encoder.config.frame_rate))
+
+    def _pause(self, said: Said) -> Codes | None:
+        """The silence after a turn."""
+        frames = round(said.turn.pause * self.encoder.config.frame_rate)
+        if not frames or self._silence is None:
+            return None
+        silence = keep_codebooks(self._silence(), said.codes.codebooks)
+        return insert_silence(silence.like(silence.tensor[:, :, :0]), 0, frames, silence)
+
+    @property
+    def codes(self) -> Codes:
+        """Everything said so far as one take: a span for each turn, and the pauses between them.
+
+        Raises MisoError before the first frame.
+        """
+        said = list(self.said)
+        if self._loop is not None:
+            said.append(Said(self.turns[len(said)], self._loop.codes, False, self._dropped))
+        if not said:
+            raise MisoError("Nothing has been said yet.")
+        pieces = []
+        for part in said:
+            pieces.append(Piece(part.codes, 0, part.codes.frames))
+            if part is not said[-1] or self._loop is None:
+                if pause := self._pause(part):
+                    pieces.append(Piece(pause, 0, pause.frames, pause=True))
+        joined = arrange(said[0].codes, pieces)
+        spans = joined.takes[0].spans
+        return joined.like(joined.tensor, takes=[Take(self.settings.seed, _stop(said), spans, _mean(said))])
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Voices, history and all turns said so far, to be continued another time."""
+        said = (Segment(s.turn.text, s.turn.speaker, s.codes) for s in self.said if s.codes.frames)
+        return (*self._voices, *self._before, *said)
+
+
+def turn_seed(seed: int, turn: Turn, nth: int) -> int:
+    """The seed of a turn: the same for the same text and speaker, said for the ``nth`` time, in any place."""
+    content = json.dumps([seed, turn.text, turn.speaker, nth])
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big") >> 1
+
+
+def _stop(said: Sequence[Said]) -> str:
+    stops = {part.codes.takes[0].stop for part in said}
+    return next((stop for stop in ("interrupted", "limit") if stop in stops), "eos")
+
+
+def _mean(said: Sequence[Said]) -> float | None:
+    """The mean log probability of all frames that have one."""
+    known = [(part.codes.takes[0].log_probability, part.codes.frames) for part in said]
+    weighted = [(value * frames, frames) for value, frames in known if value is not None and frames]
+    if not weighted:
+        return None
+    return sum(value for value, _ in weighted) / sum(frames for _, frames in weighted)

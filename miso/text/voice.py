@@ -1,0 +1,102 @@
+"""Voices: what a voice prompt is made of, in one file.
+
+A voice's file is a codes file of one take that knows what it says. So `say --voice` and *Load Codes* read it
+too, and any codes file of one take with its text is a voice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..codes.codes import Codes
+from ..codes.takes import Span
+from ..errors import MisoError
+from .conditioning import Segment, text_said
+from .script import MAX_SPEAKER
+
+FOLDER = "miso_voices"  # in the models folder
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """A name, codes of one take, and exactly what they say, by the number of a speaker."""
+
+    name: str
+    codes: Codes
+    text: str
+    speaker: int = 0
+
+    @staticmethod
+    def of(name: str, codes: Codes, transcript: str = "", speaker: int | None = None) -> Voice:
+        """A voice of codes of one take; text and speaker are those that they carry, if none are given.
+
+        Raises MisoError if there are several takes or none of it is speech, or the text is not known.
+        """
+        if codes.batch != 1 or not codes.frames:
+            what = f"{codes.batch} takes" if codes.frames else "no speech"
+            raise MisoError(
+                f"A voice needs one take: there {'are' if codes.batch > 1 else 'is'} {what}.",
+                "Put Pick Take in between." if codes.batch > 1 else "Use other codes.",
+                input="codes",
+            )
+        spans = codes.takes[0].spans
+        known = spans[0].speaker if spans else 0
+        name = " ".join(name.split())
+        if not name:
+            raise MisoError("Give the voice a name.", input="name")
+        return Voice(name, codes, text_said(codes, transcript), known if speaker is None else speaker)
+
+    def segment(self) -> Segment:
+        """The voice as a voice prompt."""
+        return Segment(self.text, self.speaker, self.codes, voice=True)
+
+    def save(self, path: str | Path) -> None:
+        """Write a .safetensors file."""
+        spans = (Span(0, self.codes.frames, self.text, self.speaker),)
+        take = replace(self.codes.takes[0], spans=spans)
+        codes = self.codes.like(self.codes.tensor, takes=[take])
+        codes.save(path, {"voice": json.dumps({"name": self.name})})
+
+    @staticmethod
+    def load(path: str | Path) -> Voice:
+        """Read a voice; its name is the file's. Raises MisoError if it is not one take that has its text."""
+        path = Path(path)
+        try:
+            return Voice.of(path.stem, Codes.load(path))
+        except MisoError as e:
+            raise MisoError(f"{path.name} is no voice: {e.problem}", "Save Voice makes such a file.") from e
+
+
+def numbered(voices: Iterable[Voice]) -> tuple[Voice, ...]:
+    """The voices with a number each: their own, or the lowest free one if a voice before has it.
+
+    Raises MisoError if two have the same name.
+    """
+    result: list[Voice] = []
+    for voice in voices:
+        if any(voice.name.casefold() == other.name.casefold() for other in result):
+            raise MisoError(
+                f"Two voices are called '{voice.name}'.", "Give one of them another name.", input="voices"
+            )
+        taken = {other.speaker for other in result}
+        number = voice.speaker
+        if number in taken:
+            number = next(n for n in range(MAX_SPEAKER + 1) if n not in taken)
+        result.append(replace(voice, speaker=number))
+    return tuple(result)
+
+
+def cast(names: Sequence[str], voices: Sequence[Voice]) -> dict[str, int]:
+    """Numbers for the names of a script: of the voice of that name, otherwise of the next voice left over.
+
+    Names for which no voice is left are not in it. The names of voices themselves are.
+    """
+    numbers = {voice.name: voice.speaker for voice in voices}
+    own = {name.casefold() for name in numbers}
+    wanted = {name.casefold() for name in names}
+    left = [voice for voice in voices if voice.name.casefold() not in wanted]
+    others = [name for name in names if name.casefold() not in own]
+    return numbers | {name: voice.speaker for name, voice in zip(others, left)}
