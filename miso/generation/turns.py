@@ -15,10 +15,7 @@ from typing import Protocol
 import torch
 
 from ..codes.codes import Codes
-from ..codes.editing.operations import insert_silence, keep_codebooks
-from ..codes.editing.pieces import Piece, arrange
 from ..codes.hidden import Hidden
-from ..codes.takes import Take
 from ..errors import MisoError
 from ..model.networks import Backbone
 from ..model.sampling import Sampling
@@ -28,6 +25,7 @@ from ..text.script import Turn
 from .depth import DepthSampler
 from .keys import codes_key
 from .loop import Frame, FrameLoop
+from .said import Said, join
 
 
 class KeptTurns(Protocol):
@@ -53,21 +51,6 @@ class TurnSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """A turn and its codes, one take of it alone."""
-
-    turn: Turn
-    codes: Codes
-    kept: bool  # from an earlier run
-    dropped: int  # segments of the history that have had to go since the run began
-
-    @property
-    def cut(self) -> bool:
-        """Whether the time limit ended it."""
-        return self.codes.takes[0].stop == "limit"
-
-
-@dataclass(frozen=True, eq=False)
 class TurnFrame:
     """A frame of a turn, or of the pause after it; ``frame.index`` counts through all turns."""
 
@@ -82,7 +65,7 @@ class TurnLoop:
     ``networks(rows)`` returns the backbone and the depth sampler, with room for so many rows; it is called
     only for turns that must be sampled. ``history`` are segments with codes: voice prompts, which stay, and
     what was said before. The oldest of it gives way when the model's positions are full; ``memory`` limits it
-    to so many segments.
+    to so many segments (None: to what the checkpoint's family was taught).
 
     Every turn has a seed of its own, made of the run's seed, its text and speaker, and how often the same was
     said before in ``turns``. Its codes are looked up in ``store`` by everything that decides them, history
@@ -92,7 +75,8 @@ class TurnLoop:
 
     ``silence()`` returns coded silence for the pauses, which are left out without it.
 
-    Raises MisoError if the voices and a turn leave no room for speech, or a segment of the history is bad.
+    ``left_out`` says what of the text can't be spoken. Raises MisoError if nothing of a turn can be, with its
+    line in the script, if the voices and a turn leave no room for speech, or a segment of the history is bad.
     """
 
     def __init__(
@@ -110,13 +94,16 @@ class TurnLoop:
         silence: Callable[[], Codes] | None = None,
     ):
         self.encoder, self.turns, self.settings = encoder, tuple(turns), settings
-        self._networks, self._silence, self._memory = networks, silence, memory
+        self._networks, self._silence = networks, silence
+        self._memory = encoder.config.conventions.memory if memory is None else memory
         self._store, self._latest, self._only_changed = store, latest, only_changed
         self._voices = [segment for segment in history if segment.voice]
         self._before = tuple(segment for segment in history if not segment.voice)
         self._recent: list[tuple[Segment, int]] = []  # with their rows, the oldest first
         for segment in self._before:
             self._remember(segment)
+        self.left_out: list[str] = []
+        self._line_rows = [self._check(turn) for turn in self.turns]
         self._voice_rows = sum(self._count_rows(voice) for voice in self._voices)
         self.said: list[Said] = []
         self.sampled = 0  # frames that were not kept from an earlier run
@@ -150,7 +137,7 @@ class TurnLoop:
             nth = times[turn.text, turn.speaker]
             times[turn.text, turn.speaker] += 1
             seed = turn_seed(self.settings.seed, turn, nth)
-            prompt, frames = self._prompt(turn)
+            prompt, frames = self._prompt(i)
             key, own = self._key(prompt, seed, frames), self._own_key(turn, seed, frames)
             codes = self._find(key, own)
             kept = codes is not None
@@ -181,7 +168,7 @@ class TurnLoop:
             if kept:
                 yield from self._events_of(codes, i, index)
             index += codes.frames
-            if pause := self._pause(self.said[-1]):
+            if pause := self.said[-1].pause(self._silence):
                 yield from self._events_of(pause, i, index)
                 index += pause.frames
 
@@ -189,11 +176,21 @@ class TurnLoop:
         for t, frame in enumerate(codes.tensor.unbind(2)):
             yield TurnFrame(turn, Frame(index + t, frame, torch.ones(1, dtype=torch.bool)), True)
 
-    def _prompt(self, turn: Turn) -> tuple[Prompt, int]:
+    def _check(self, turn: Turn) -> int:
+        """The rows of a turn's text."""
+        try:
+            rows = self._count_rows(Segment(turn.text, turn.speaker))
+            self.left_out += (x for x in self.encoder.read(turn.text).left_out if x not in self.left_out)
+        except MisoError as e:
+            where = f"Line {turn.line}: " if turn.line else ""
+            raise MisoError(f"{where}{e.problem}", e.remedy, input=e.input) from e
+        return rows
+
+    def _prompt(self, i: int) -> tuple[Prompt, int]:
         """The prompt of a turn, with the history that there is room for, and its limit in frames."""
+        turn = self.turns[i]
         line = Segment(turn.text, turn.speaker)
-        line_rows = self._count_rows(line)
-        room = self.encoder.config.positions - self._voice_rows - line_rows
+        room = self.encoder.config.positions - self._voice_rows - self._line_rows[i]
         frames = self._frames(self.settings.max_seconds or most_seconds(turn.text))
         if not self.settings.max_seconds:
             frames = max(min(frames, room), self._frames(expected_seconds(turn.text)))
@@ -247,14 +244,6 @@ class TurnLoop:
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds * self.encoder.config.frame_rate))
 
-    def _pause(self, said: Said) -> Codes | None:
-        """The silence after a turn."""
-        frames = round(said.turn.pause * self.encoder.config.frame_rate)
-        if not frames or self._silence is None:
-            return None
-        silence = keep_codebooks(self._silence(), said.codes.codebooks)
-        return insert_silence(silence.like(silence.tensor[:, :, :0]), 0, frames, silence)
-
     @property
     def codes(self) -> Codes:
         """Everything said so far as one take: a span for each turn, and the pauses between them.
@@ -266,15 +255,7 @@ class TurnLoop:
             said.append(Said(self.turns[len(said)], self._loop.codes, False, self._dropped))
         if not said:
             raise MisoError("Nothing has been said yet.")
-        pieces = []
-        for part in said:
-            pieces.append(Piece(part.codes, 0, part.codes.frames))
-            if part is not said[-1] or self._loop is None:
-                if pause := self._pause(part):
-                    pieces.append(Piece(pause, 0, pause.frames, pause=True))
-        joined = arrange(said[0].codes, pieces)
-        spans = joined.takes[0].spans
-        return joined.like(joined.tensor, takes=[Take(self.settings.seed, _stop(said), spans, _mean(said))])
+        return join(said, self.settings.seed, self._silence, self._loop is None)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -287,17 +268,3 @@ def turn_seed(seed: int, turn: Turn, nth: int) -> int:
     """The seed of a turn: the same for the same text and speaker, said for the ``nth`` time, in any place."""
     content = json.dumps([seed, turn.text, turn.speaker, nth])
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big") >> 1
-
-
-def _stop(said: Sequence[Said]) -> str:
-    stops = {part.codes.takes[0].stop for part in said}
-    return next((stop for stop in ("interrupted", "limit") if stop in stops), "eos")
-
-
-def _mean(said: Sequence[Said]) -> float | None:
-    """The mean log probability of all frames that have one."""
-    known = [(part.codes.takes[0].log_probability, part.codes.frames) for part in said]
-    weighted = [(value * frames, frames) for value, frames in known if value is not None and frames]
-    if not weighted:
-        return None
-    return sum(value for value, _ in weighted) / sum(frames for _, frames in weighted)

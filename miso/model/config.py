@@ -15,7 +15,17 @@ from ..files import parse_json
 # file name
 MIMI = "mimi-e351c8d8"
 # fields of a checkpoint's config that have defaults
-_OPTIONAL = ("codec", "family", "positions", "frame_rate", "rope_base", "norm_eps", "temperature", "top_k")
+_OPTIONAL = (
+    "codec",
+    "family",
+    "positions",
+    "frame_rate",
+    "rope_base",
+    "norm_eps",
+    "temperature",
+    "top_k",
+    "longest_line",
+)
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,14 @@ class Family:
     strip: bool  # whether the text is left-stripped first
     tokenizer: str  # "llama3", "bytes" or "phonemes"
     normalize: bool = False  # whether numbers, signs and abbreviations are written in words first
+    longest_line: float = 20.0  # seconds of speech that a line should not exceed
+    memory: int | None = None  # turns of history that a turn should hear; None: all that there is room for
 
 
 FAMILIES = {
     "miso": Family("[{speaker}] {text}", True, "llama3"),
     "csm": Family("[{speaker}]{text}", False, "llama3"),
-    "nano": Family("[{speaker}] {text}", True, "phonemes", normalize=True),
+    "nano": Family("[{speaker}] {text}", True, "phonemes", normalize=True, longest_line=8.0, memory=1),
     "bytes": Family("[{speaker}] {text}", True, "bytes"),
 }
 
@@ -69,13 +81,22 @@ class ModelConfig:
     norm_eps: float = 1e-5
     temperature: float = 0.9  # default sampling of the checkpoint, with top_k
     top_k: int = 50
+    longest_line: float = 0.0  # seconds of speech in the longest line that it was taught; 0: the family's
+
+    @property
+    def line_seconds(self) -> float:
+        """Seconds of speech that one line should not exceed."""
+        return self.longest_line or self.conventions.longest_line
 
     @property
     def conventions(self) -> Family:
         return FAMILIES[self.family]
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        described = asdict(self)
+        if not self.longest_line:  # which earlier versions didn't write: fingerprints stay the same
+            del described["longest_line"]
+        return json.dumps(described)
 
     @staticmethod
     def from_json(text: str) -> ModelConfig:

@@ -7,7 +7,7 @@ too, and any codes file of one take with its text is a voice.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ..codes.codes import Codes
 from ..codes.takes import Span
 from ..errors import MisoError
 from .conditioning import Segment, text_said
-from .script import MAX_SPEAKER
+from .script import MAX_SPEAKER, Turn, parse_script, speaker_names
 
 FOLDER = "miso_voices"  # in the models folder
 
@@ -89,14 +89,32 @@ def numbered(voices: Iterable[Voice]) -> tuple[Voice, ...]:
     return tuple(result)
 
 
-def cast(names: Sequence[str], voices: Sequence[Voice]) -> dict[str, int]:
+def cast(names: Iterable[str], voices: Sequence[Voice]) -> dict[str, int]:
     """Numbers for the names of a script: of the voice of that name, otherwise of the next voice left over.
 
     Names for which no voice is left are not in it. The names of voices themselves are.
     """
-    numbers = {voice.name: voice.speaker for voice in voices}
-    own = {name.casefold() for name in numbers}
+    names, numbers = list(names), {voice.name: voice.speaker for voice in voices}
     wanted = {name.casefold() for name in names}
+    own = {name.casefold() for name in numbers}
     left = [voice for voice in voices if voice.name.casefold() not in wanted]
-    others = [name for name in names if name.casefold() not in own]
-    return numbers | {name: voice.speaker for name, voice in zip(others, left)}
+    others = {name.casefold(): name for name in names if name.casefold() not in own}
+    return numbers | {name: voice.speaker for name, voice in zip(others.values(), left)}
+
+
+def cast_script(
+    script: str, voices: Iterable[Voice] = (), names: Mapping[str, int] | None = None
+) -> tuple[tuple[Turn, ...], tuple[Voice, ...]]:
+    """The turns of a script, and the voices of those who speak in it, with their numbers.
+
+    ``names`` keep the numbers that they had in an earlier conversation. Raises MisoError for a bad script or
+    two voices of one name.
+    """
+    voices, names = numbered(voices), names or {}
+    known = {voice.name: voice.speaker for voice in voices} | dict(names)
+    found = speaker_names(parse_script(script, known))
+    kept = {name.casefold() for name in names}
+    given = cast((name for name in found if name.casefold() not in kept), voices)
+    turns = parse_script(script, given | dict(names))
+    speaking = {turn.speaker for turn in turns}
+    return turns, tuple(voice for voice in voices if voice.speaker in speaking)

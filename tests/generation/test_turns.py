@@ -189,6 +189,11 @@ def test_a_turn_remembers_only_so_much_if_asked(tiny, run):
     assert alone.codes.tensor.equal(made.said[4].codes.tensor) and made.said[4].dropped == 0
 
 
+def test_what_cannot_be_said_is_known_before_anything_is(loop):
+    with pytest.raises(MisoError, match="Line 3: There is nothing to be said"):
+        loop("Hello.\n\n\U0001f600")
+
+
 PEAK = """
 import resource, sys, torch
 from pathlib import Path

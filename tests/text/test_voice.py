@@ -13,7 +13,7 @@ from miso.codes.takes import Span, Take
 from miso.errors import MisoError
 from miso.text.conditioning import Segment
 from miso.text.conversation import FORMAT, Conversation
-from miso.text.voice import Voice, cast, numbered
+from miso.text.voice import Voice, cast, cast_script, numbered
 
 
 def codes(text: str = "Hello there.", speaker: int = 0, frames: int = 10, codebooks: int = 8) -> Codes:
@@ -60,6 +60,15 @@ def test_who_gets_which_voice():
     assert cast(["Tom", "Tim", "Jim", "Jo"], voices[:2]) == {"Anna": 0, "Ben": 1, "Tom": 0, "Tim": 1}
     with pytest.raises(MisoError, match="Two voices are called 'anna'"):
         numbered([anna, Voice.of("anna", codes())])
+
+
+def test_a_script_is_cast():
+    voices = [Voice.of("heart", codes(speaker=0)), Voice.of("Ben", codes(speaker=1))]
+    turns, speaking = cast_script("Ben: Hi.\nAnna: Hi.\nTom: Hi.", voices)
+    assert [(t.name, t.speaker) for t in turns] == [("Ben", 1), ("Anna", 0), ("Tom", 2)]
+    assert [voice.name for voice in speaking] == ["heart", "Ben"]
+    turns, speaking = cast_script("Anna: And then?\nheart: So.", voices, {"anna": 5})
+    assert [t.speaker for t in turns] == [5, 0] and [voice.name for voice in speaking] == ["heart"]
 
 
 def test_a_conversation_is_kept_exactly(tmp_path):
