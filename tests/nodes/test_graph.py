@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 NODES = {
     "MisoLoadModel",
     "MisoLoadVocoder",
+    "MisoNormalizeText",
     "MisoEncodeText",
     "MisoVoicePrompt",
     "MisoAddSegment",

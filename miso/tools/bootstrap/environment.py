@@ -30,7 +30,8 @@ class Environment:
     def ensure(self, host: Path = HOST) -> None:
         """A Python that runs ComfyUI, by its requirement file ``host``, and this pack."""
         self._create()
-        # ComfyUI imports requests, but some versions don't list it and nothing else brings it any more
+        # ComfyUI imports requests, but some versions don't list it and nothing else brings it any more.
+        # hibari-tts gives better phonemes, but requires onnxruntime, which would replace a user's for the GPU.
         self.install(
             "host",
             "what ComfyUI and the pack need (at first minutes, and 2 GB or more)",
@@ -39,6 +40,7 @@ class Environment:
             "-r",
             ROOT / "requirements.txt",
             "requests",
+            "hibari-tts>=0.2.1",
             afterwards=CPU_TORCH,
         )
 
