@@ -161,8 +161,8 @@ class LoadVocoder(io.ComfyNode):
         return io.NodeOutput(part)
 
     @classmethod
-    def validate_inputs(cls, checkpoint: str = ""):
-        """As in Load Miso Model."""
+    def validate_inputs(cls, checkpoint: str = "", backend: str = ""):
+        """As in Load Miso Model; a backend may be of another pack."""
         return True
 
     @classmethod

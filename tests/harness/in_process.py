@@ -95,6 +95,8 @@ class InProcess:
         self.server.client_id = "test"
         self.server.send_sync = lambda event, data, sid=None: self._events.append((event, data))
         comfy.utils.set_progress_bar_global_hook(self._progress)
+        # newer ComfyUIs pass on ten steps a second; tests count them all
+        comfy.utils.PROGRESS_THROTTLE_MIN_INTERVAL = comfy.utils.PROGRESS_THROTTLE_MIN_PERCENT = 0
         loop.run_until_complete(self._load_nodes(comfyui))
         self.reset()
 

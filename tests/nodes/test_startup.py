@@ -33,6 +33,8 @@ def test_start_is_quick_and_offline(comfyui, base, tmp_path):
     )
     seconds = time.monotonic() - began
     log = done.stdout + done.stderr
-    assert done.returncode == 0 and "IMPORT FAILED" not in log and "NETWORK AT START" not in log, log
-    ours = float(re.search(r"([\d.]+) seconds: .*miso-codes", log)[1])
+    assert done.returncode == 0 and "NETWORK AT START" not in log, log
+    found = re.search(r"([\d.]+) seconds: .*miso-codes", log)
+    assert found, log  # a pack that failed has "(IMPORT FAILED)" before the colon
+    ours = float(found[1])
     assert ours < 0.1 * seconds  # of ComfyUI's whole start
