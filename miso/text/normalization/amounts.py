@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 
 from .language import Currency, Language, Rule, either
@@ -27,9 +28,13 @@ def codes(language: Language) -> list[Rule]:
         return version + join.join(number(part, language) for part in parts)
 
     telephone = r"(?:\+\d{1,3}[\s.-]?)?(?:\(\d{2,5}\)[\s.-]?|\d{3}[\s.-])\d{3,4}[\s.-]\d{4}"
+    # 10%-20%, $5K-$10K, 9am-5pm, 1980s-1990s
+    between = r"(?:(?<=\d[%°sKkMBm])|(?<=\d[ap]m)|(?<=\d\s[ap]m)|(?<=\d)(?=.[$€£¥]))[-–](?=[$€£¥]?\d)"
     return [
+        (re.compile(between, re.IGNORECASE), lambda m: f" {language.words['to']} "),
         (re.compile(rf"(?<![\w.,+-])(?:{telephone}|\d{{3}}-\d{{4}})(?![\w-]|[.,]\d)"), grouped),
         (re.compile(r"(?<![\w.,])\+\d{1,3}(?:[\s-]\d{2,5}){2,5}(?![\w-])"), grouped),
+        (re.compile(r"(?<![\w.,+-])0\d{2,4}(?:[\s-]\d{3,4}){1,3}(?![\w-]|[.,]\d)"), grouped),
         (re.compile(r"(?<![\w.,-])\d{4}(?:[\s-]\d{4}){2,4}(?![\w-])"), grouped),
         (re.compile(r"(?<![\w.])(v?)(\d{1,5}(?:\.\d{1,5}){2,6})(?!\w)"), dotted),
         (re.compile(rf"(?<!\w)({either(language.idioms)})(?![\w+#/])"), lambda m: language.idioms[m[1]]),
@@ -65,6 +70,13 @@ def rules(language: Language) -> list[Rule]:
         elif decimals:
             said = f"{number(value, language)} {currency.many}"
         return (f"{words['minus']} " if sign else "") + said + rate(period)
+
+    def paid(m: re.Match[str]) -> str:
+        currency = money[m[2]]
+        before, after = m.string[max(0, m.start() - 4) : m.start()], m.string[m.end() : m.end() + 2]
+        if re.search(r"\b[Aa]n? $", before) and re.match(" [a-z]", after):
+            currency = replace(currency, many=currency.one)  # a five dollar bill
+        return amount(m[1], m[3], m[4], currency, m[5])
 
     def span(m: re.Match[str]) -> str | None:
         first, last = m[1], m[2]
@@ -106,10 +118,7 @@ def rules(language: Language) -> list[Rule]:
             ),
             lambda m: f"{number(m[2], language)} {words['to']} {amount(None, m[3], m[4], money[m[1]], m[5])}",
         ),
-        (
-            re.compile(rf"(?<![\w.,]){minus}({either(money)})\s?({NUMBER}){scale}{per}(?!\w)"),
-            lambda m: amount(m[1], m[3], m[4], money[m[2]], m[5]),
-        ),
+        (re.compile(rf"(?<![\w.,]){minus}({either(money)})\s?({NUMBER}){scale}{per}(?!\w)"), paid),
         (spaced, span),
         (re.compile(rf"{START}({NUMBER})[{_HYPHENS}]({NUMBER})(?![{_HYPHENS}]?\d|[.,:]\d|-)"), span),
         (re.compile(r"(?<![\w)])[-−](?=\.?\d)"), lambda m: f"{words['minus']} "),
@@ -122,7 +131,10 @@ def rules(language: Language) -> list[Rule]:
             lambda m: f"{number(m[1], language)} {language.cents[m[2]][not is_one(m[1])]}",
         ),
         (re.compile(r"(?<!\w)(\d)'\s?(\d{1,2})(?:\"|'')"), feet),
-        (re.compile(rf"(?<![\w.,])({NUMBER})[\s-]?({either(units)}){per}(?![\w^°'])"), unit),
+        (
+            re.compile(rf"(?<![\w.,])({NUMBER})[\s-]?({either(units)}){per}(?![\w^°'])(?:\.(?=\s+[a-z]))?"),
+            unit,
+        ),
         (re.compile(r"(?<![\w/.,])(?:(\d{1,3})\s)?(\d{1,4})/(\d{1,4})(?![\w/]|\.\d)"), fraction),
         (re.compile(r"\s?\^\s?\(?([-−])?(\d{1,20}|[A-Za-z])\)?(?!\w)"), power),
         (re.compile(r"(?<=\d)\s?:\s?(?=\d)"), lambda m: f" {words['to']} "),

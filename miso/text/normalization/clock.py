@@ -75,6 +75,7 @@ def rules(language: Language) -> list[Rule]:
         (re.compile(rf"{START}(\d{{4}})-(\d{{2}})-(\d{{2}})(?![\w-])"), lambda m: numbered(m[2], m[3], m[1])),
         (re.compile(rf"{START}(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}|\d{{2}})(?![\w/])"), slashed),
         (re.compile(monthly), lambda m: date(language.months[m[1].lower()], m[2], m[3])),
+        (re.compile(rf"\b{month}(?=\s+\d{{4}}\b)"), lambda m: language.months[m[1].lower()]),
         (re.compile(daily), lambda m: date(language.months[m[2].lower()], m[1], m[3])),
         (re.compile(rf"{START}{_CLOCK}(?:{_HALF})?(?![\w:])"), time),
         (re.compile(rf"{START}(1[0-2]|0?[1-9]){_HALF}(?!\w)"), hour),

@@ -1,5 +1,6 @@
 """English words for what is not written in words."""
 
+from .english_units import UNITS
 from .language import Currency, Language
 
 _MONTHS = "January February March April May June July August September October November December".split()
@@ -15,62 +16,6 @@ _YEN = Currency("yen", "yen")
 _RUPEE = Currency("rupee", "rupees", "paisa", "paise")
 _WON = Currency("won", "won")
 
-
-def _regular(**units: str) -> dict[str, tuple[str, str]]:
-    """Units whose plural has an s."""
-    return {sign: (name, f"{name}s") for sign, name in units.items()}
-
-
-_LENGTHS = _regular(
-    nm="nanometer", mm="millimeter", cm="centimeter", dm="decimeter", m="meter", km="kilometer",
-    yd="yard", yds="yard", mi="mile",
-) | {"μm": ("micrometer", "micrometers"), "ft": ("foot", "feet")}  # fmt: skip
-_OTHERS = _regular(
-    mg="milligram", g="gram", kg="kilogram", oz="ounce", lb="pound", lbs="pound",
-    ml="milliliter", mL="milliliter", cl="centiliter", dl="deciliter", l="liter", L="liter",
-    ms="millisecond", s="second", sec="second", secs="second", min="minute", mins="minute",
-    h="hour", hr="hour", hrs="hour",
-    KB="kilobyte", kB="kilobyte", MB="megabyte", GB="gigabyte", TB="terabyte",
-    kbit="kilobit", Mbit="megabit", Gbit="gigabit",
-    W="watt", kW="kilowatt", MW="megawatt", V="volt", kV="kilovolt", mV="millivolt", mA="milliamp",
-    kWh="kilowatt hour", Wh="watt hour", mAh="milliamp hour", kcal="kilocalorie", kJ="kilojoule",
-    hPa="hectopascal", kPa="kilopascal", dB="decibel", ha="hectare", px="pixel",
-) | {
-    "μg": ("microgram", "micrograms"),
-    "μs": ("microsecond", "microseconds"),
-    "Ω": ("ohm", "ohms"),
-    "Hz": ("hertz", "hertz"),
-    "kHz": ("kilohertz", "kilohertz"),
-    "MHz": ("megahertz", "megahertz"),
-    "GHz": ("gigahertz", "gigahertz"),
-    "mph": ("mile per hour", "miles per hour"),
-    "kph": ("kilometer per hour", "kilometers per hour"),
-    "rpm": ("revolution per minute", "revolutions per minute"),
-    "fps": ("frame per second", "frames per second"),
-    "bpm": ("beat per minute", "beats per minute"),
-    "kbps": ("kilobit per second", "kilobits per second"),
-    "Mbps": ("megabit per second", "megabits per second"),
-    "Gbps": ("gigabit per second", "gigabits per second"),
-    "°": ("degree", "degrees"),
-    "°C": ("degree Celsius", "degrees Celsius"),
-    "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
-    "%": ("percent", "percent"),
-    "‰": ("per mille", "per mille"),
-}  # fmt: skip
-_POWERS = {
-    f"{sign}{power}": (f"{word} {one}", f"{word} {many}")
-    for sign, (one, many) in _LENGTHS.items()
-    for power, word in (("^2", "square"), ("^3", "cubic"))
-}
-_SIMPLE = _LENGTHS | _OTHERS | _POWERS
-_RATES = {
-    f"{over}/{under}": (f"{one} per {_SIMPLE[under][0]}", f"{many} per {_SIMPLE[under][0]}")
-    for over, (one, many) in _SIMPLE.items()
-    for under in ("s", "min", "h", "m", "km", "l", "L", "kg", "m^2", "m^3", "s^2")
-    if over != under and under in _SIMPLE
-} | {
-    "m/s^2": ("meter per second squared", "meters per second squared"),
-}
 
 ENGLISH = Language(
     code="en",
@@ -111,7 +56,7 @@ ENGLISH = Language(
         "B": "billion",
         "tn": "trillion",
     },  # fmt: skip
-    units=_SIMPLE | _RATES,
+    units=UNITS,
     fractions={
         2: ("half", "halves"),
         3: ("third", "thirds"),
@@ -153,6 +98,8 @@ ENGLISH = Language(
         "24/7": "twenty-four seven",
         "9/11": "nine eleven",
         "50/50": "fifty-fifty",
+        "20/20": "twenty-twenty",
+        "AT&T": "A.T. and T.",
         "and/or": "and or",
         "C++": "C plus plus",
         "C#": "C sharp",
@@ -188,6 +135,7 @@ ENGLISH = Language(
     },
     operators={
         "*": "times",
+        "/": "divided by",
         "·": "times",
         "<": "is less than",
         ">": "is greater than",
@@ -218,6 +166,9 @@ ENGLISH = Language(
         "vs.": "versus",
         "vs": "versus",
         "etc.": "et cetera",
+        "Etc.": "Et cetera",
+        "E.g.": "For example",
+        "I.e.": "That is",
         "e.g.": "for example",
         "i.e.": "that is",
         "approx.": "approximately",
@@ -258,6 +209,8 @@ ENGLISH = Language(
         "Fig.": "Figure",
         "sec.": "section",
         "Sec.": "Section",
+        "apt.": "apartment",
+        "Apt.": "Apartment",
         "ext.": "extension",
         "Ext.": "Extension",
         "ver.": "version",

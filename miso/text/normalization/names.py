@@ -43,6 +43,7 @@ def addresses(language: Language) -> list[Rule]:
 @cache
 def rules(language: Language) -> list[Rule]:
     words = language.words
+    named = r"[A-Z][a-z]{1,20}|\d{1,3}(?:st|nd|rd|th)"
     pointed = [title[:-1] for title in language.titles if title.endswith(".")]
     loose = [title for title in language.titles if not title.endswith(".")]
 
@@ -75,12 +76,10 @@ def rules(language: Language) -> list[Rule]:
 
     return [
         (
-            re.compile(
-                rf"\b([A-Z][a-z]{{1,20}}|\d(?:st|nd|rd|th)) ({either(language.streets)})\b(\.?)(?!\w| ?[A-Z])"
-            ),
+            re.compile(rf"\b({named}) ({either(language.streets)})\b(\.?)(?!\w| ?[A-Z])"),
             street,
         ),
-        (re.compile(rf"\b(?:({either(loose)})\.?|({either(pointed)})\.)(?=\s[A-Z])"), title),
+        (re.compile(rf"\b(?:({either(loose)})\.?|({either(pointed)})\.)(?=\s(?:[A-Z]|&))"), title),
         (
             re.compile(rf"(?<![\w.])({either(language.numbered)})\s?(?=\d)"),
             lambda m: f"{language.numbered[m[1]]} ",
