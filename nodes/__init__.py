@@ -8,7 +8,9 @@ from comfy_api.latest import ComfyExtension, io
 from . import (
     codes,
     conditioning,
+    conversations,
     depth,
+    dialogue,
     editing,
     editor,
     loaders,
@@ -18,9 +20,26 @@ from . import (
     sound,
     store,
     text,
+    voices,
 )
 
-_MODULES = (loaders, text, conditioning, sampling, depth, codes, parts, editing, editor, picker, sound, store)
+_MODULES = (
+    loaders,
+    voices,
+    text,
+    conditioning,
+    sampling,
+    dialogue,
+    depth,
+    codes,
+    conversations,
+    parts,
+    editing,
+    editor,
+    picker,
+    sound,
+    store,
+)
 
 
 class MisoExtension(ComfyExtension):

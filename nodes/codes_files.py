@@ -1,4 +1,4 @@
-"""Codes files under ComfyUI's input and output folders: the choices of Load Codes."""
+"""Files of codes and of conversations under ComfyUI's input and output folders."""
 
 import contextlib
 import os
@@ -36,17 +36,17 @@ class _Folder(NamedTuple):
 _folders: dict[str, _Folder] = {}  # as they were when last read
 
 
-def choices() -> list[str]:
-    """The choices of Load Codes, newest first."""
-    return [label(name) for name in _names()]
+def choices(format: str = FORMAT) -> list[str]:
+    """The choices of Load Codes, or of another block for files of another format, newest first."""
+    return [label(name) for name in _names(format)]
 
 
-def path_of(choice: str, input: str) -> Path:
+def path_of(choice: str, input: str, format: str = FORMAT) -> Path:
     """The path of a file in ComfyUI's input folder, or in its output folder if marked ' [output]'.
 
     Never one outside them.
     """
-    name, base = folder_paths.annotated_filepath(unlabel(choice, _names()))
+    name, base = folder_paths.annotated_filepath(unlabel(choice, _names(format)))
     base = os.path.abspath(base or folder_paths.get_input_directory())
     for written in (name, name.replace("\\", "/")):  # a workflow from Windows
         path = os.path.abspath(os.path.join(base, written))
@@ -65,8 +65,8 @@ def path_of(choice: str, input: str) -> Path:
     )
 
 
-def _names() -> list[str]:
-    """Codes files in and below the input and output folders, newest first.
+def _names(format: str) -> list[str]:
+    """Files of a format in and below the input and output folders, newest first.
 
     ComfyUI asks for schemas often, so a folder is read again only after it has changed. What can't be read is
     left out: a schema that fails takes its block away.
@@ -81,7 +81,7 @@ def _names() -> list[str]:
             found.append((file, f"{Path(os.path.relpath(file.path, root)).as_posix()}{mark}"))
     names: list[str] = []
     for file, name in sorted(found, key=lambda entry: entry[0].changed, reverse=True):
-        if len(names) < MOST and _holds_codes(file):
+        if len(names) < MOST and _format(file) == format:
             names.append(name)
     return names
 
@@ -120,9 +120,9 @@ def _read_folder(path: str, changed: int) -> _Folder:
 
 
 @lru_cache(20_000)
-def _holds_codes(file: _File) -> bool:
-    """Whether it is a codes file, by its header: not hidden states, a model or another program's."""
+def _format(file: _File) -> str:
+    """What it holds, by its header: codes, hidden states, a conversation; "" for another program's file."""
     try:
-        return read_header(file.path)[0].get("format") == FORMAT
+        return read_header(file.path)[0].get("format", "")
     except (MisoError, OSError):
-        return False
+        return ""

@@ -11,18 +11,20 @@ from ..miso.checkpoints.fetch import fetch_file
 from ..miso.checkpoints.find import BUNDLED, PUBLISHED, find_published, published_as
 from ..miso.errors import MisoError
 from ..miso.text.pronunciations import FILE, Pronunciations
+from ..miso.text.voice import FOLDER as VOICES
 from .labels import label, unlabel
 from .memory import progress
 from .sockets import show_on_node
 
 MODELS, VOCODERS = "miso", "miso_vocoders"
+EMBEDDED_VOICES = BUNDLED / "voices"
 # Llama 3's tokenizer, which every ComfyUI has
 TOKENIZER = Path(comfy.text_encoders.llama.__file__).parent / "llama_tokenizer" / "tokenizer.json"
 
 
 def register() -> None:
     """Add the pack's model folders to ComfyUI's."""
-    for name in (MODELS, VOCODERS):
+    for name in (MODELS, VOCODERS, VOICES):
         folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
         suffixes = {".safetensors", ".json"} if name == MODELS else {".safetensors"}
         folder_paths.folder_names_and_paths[name][1].update(suffixes)
@@ -53,6 +55,35 @@ def model_path(folder: str, choice: str) -> str | None:
     return folder_paths.get_full_path(folder, name) or folder_paths.get_full_path(
         folder, name.replace("\\", "/")
     )
+
+
+def voices() -> list[str]:
+    """The choices of Load Voice: the user's voices, then the embedded ones."""
+    return [*_saved_voices(), *sorted(path.stem for path in EMBEDDED_VOICES.glob("*.safetensors"))]
+
+
+def voice_path(choice: str) -> Path:
+    """The file behind a choice of Load Voice."""
+    saved, name = _saved_voices(), choice.replace("\\", "/")  # a workflow from Windows has the other slash
+    if name in saved and (path := folder_paths.get_full_path(VOICES, saved[name])):
+        return Path(path)
+    if (path := EMBEDDED_VOICES / f"{name}.safetensors") in EMBEDDED_VOICES.glob("*.safetensors"):
+        return path
+    place = folder_paths.get_folder_paths(VOICES)[0]
+    raise MisoError(
+        f"Voice missing: put '{choice}.safetensors' into {place}, or choose another.",
+        "Whoever shared this workflow has it; it is a few kilobytes.",
+        input="voice",
+    )
+
+
+def _saved_voices() -> dict[str, str]:
+    """Choices and files of the user's voices."""
+    try:
+        files = folder_paths.get_filename_list(VOICES)
+    except OSError:  # ComfyUI remembers a folder that has been removed
+        return {}
+    return {label(Path(file).with_suffix("").as_posix()): file for file in files}
 
 
 def pronunciations() -> Pronunciations:

@@ -136,7 +136,7 @@ class BackboneSampler(io.ComfyNode):
         rows = len(prompt.rows) + prefix_frames + frames
         vocoders = [] if preview is None else [preview]
         model, decoder, *vocoder = on_device(
-            backbone, depth.part, *vocoders, memory=_cache_bytes(config, takes, rows)
+            backbone, depth.part, *vocoders, memory=cache_bytes(config, takes, rows)
         )
         loop = FrameLoop(
             model,
@@ -177,7 +177,7 @@ class BackboneSampler(io.ComfyNode):
         return _interruptions[get_executing_context().node_id]
 
 
-def _cache_bytes(config: ModelConfig, takes: int, rows: int) -> int:
+def cache_bytes(config: ModelConfig, takes: int, rows: int) -> int:
     """Bytes of the backbone's keys and values in a 2-byte dtype."""
     stack = config.backbone
     return 2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim

@@ -16,6 +16,8 @@ Conditioning = io.Custom("MISO_CONDITIONING")  # miso.text.Conditioning
 Codes = io.Custom("MISO_CODES")  # miso.codes.Codes
 Hidden = io.Custom("MISO_HIDDEN")  # miso.codes.Hidden
 Vocoder = io.Custom("MISO_VOCODER")  # nodes.memory.Part of a miso.vocoders.Vocoder
+Voices = io.Custom("MISO_VOICES")  # a sequence of miso.text.voice.Voice
+Conversation = io.Custom("MISO_CONVERSATION")  # miso.text.conversation.Conversation
 
 
 def show_on_node(text: str, error: bool = False) -> None:

@@ -69,7 +69,7 @@ export function listenForLines() {
     say(node, detail.text, detail.error);
     if (detail.error) return;
     nameWorkflow();
-    keepForTab(node, { line: detail.text });
+    keepForTab(node, { ...keptForTab(node), line: detail.text });
   });
   // a run begins: what failed in the last one may be mended
   api.addEventListener("execution_start", () => {

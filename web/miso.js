@@ -29,7 +29,7 @@ app.registerExtension({
   getCustomWidgets: () => ({ MISO_EDITS: editsWidget, MISO_TAKES: takesWidget }),
   nodeCreated(node) {
     if (LIVE_NODES.includes(node.comfyClass)) addLiveView(node);
-    else if (node.comfyClass?.startsWith("Miso")) restoreLine(node);
+    if (node.comfyClass?.startsWith("Miso")) restoreLine(node);
     if (node.comfyClass === FILE_NODE) addFileView(node);
     if (SHOWING.includes(node.comfyClass)) keepOutputs(node);
   },

@@ -94,7 +94,7 @@ class LiveView {
     this.pace.textContent = speed == null ? "kept from an earlier run" : `${speed.toFixed(speed < 1 ? 2 : 1)}× real time`;
     if (stops) {
       this.last = detail;
-      keepForTab(this.node, detail);
+      keepForTab(this.node, { ...detail, line: keptForTab(this.node)?.line }); // a block may say something too
       this.player?.finish();
       this.showState();
     }
@@ -177,7 +177,7 @@ class LiveView {
   }
 }
 
-export const LIVE_NODES = ["MisoBackboneSampler", "MisoStoredCodes"];
+export const LIVE_NODES = ["MisoBackboneSampler", "MisoStoredCodes", "MisoDialogue", "MisoLongText"];
 
 export function addLiveView(node) {
   views.set(node, new LiveView(node));

@@ -118,6 +118,16 @@ class TurnLoop:
     def __next__(self) -> TurnFrame:
         return next(self._events)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything has been said."""
+        return bool(self.said) or self._loop is not None
+
+    @property
+    def pauses(self) -> bool:
+        """Whether there is silence for pauses."""
+        return self._silence is not None
+
     def close(self) -> None:
         """End the run, and return its recorded frame to the backbone before the loop is garbage-collected."""
         self._events.close()

@@ -83,10 +83,10 @@ def fit_turns(turns: Iterable[Turn], longest: float) -> tuple[Turn, ...]:
     return tuple(fitted)
 
 
-def text_turns(text: str, longest: float, speaker: int = 0) -> tuple[Turn, ...]:
-    """A long text as turns of one speaker, with pauses after sentences and paragraphs."""
+def text_turns(text: str, longest: float, speaker: int = 0, pauses: float = 1.0) -> tuple[Turn, ...]:
+    """A long text as turns of one speaker, with ``pauses`` times the usual after sentences and paragraphs."""
     chunks = split_text(text, longest)
-    turns = [Turn(chunk.text, speaker, pause=PAUSES[chunk.end]) for chunk in chunks]
+    turns = [Turn(chunk.text, speaker, pause=pauses * PAUSES[chunk.end]) for chunk in chunks]
     return (*turns[:-1], replace(turns[-1], pause=0.0)) if turns else ()
 
 

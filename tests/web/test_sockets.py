@@ -6,7 +6,18 @@ from miso.tools.bootstrap import ROOT
 from miso.tools.bootstrap.comfyui import PACK
 
 TYPES = {
-    f"MISO_{name}" for name in ("BACKBONE", "DEPTH", "TEXT", "CONDITIONING", "CODES", "HIDDEN", "VOCODER")
+    f"MISO_{name}"
+    for name in (
+        "BACKBONE",
+        "DEPTH",
+        "TEXT",
+        "CONDITIONING",
+        "CODES",
+        "HIDDEN",
+        "VOCODER",
+        "VOICES",
+        "CONVERSATION",
+    )
 }
 DRAWN = """types => Object.fromEntries(types.map(type => [type,
   [app.canvas.default_connection_color_byType[type], window.LGraphCanvas.link_type_colors[type]]]))"""

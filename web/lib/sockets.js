@@ -13,6 +13,8 @@ export const COLORS = {
   MISO_CODES: "#ff9cf9",
   MISO_HIDDEN: "#4dc7b3",
   MISO_VOCODER: "#ff6e6e",
+  MISO_VOICES: "#a5d66f",
+  MISO_CONVERSATION: "#c9a27a",
 };
 
 function paint() {

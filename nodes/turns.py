@@ -1,0 +1,242 @@
+"""What Dialogue and Long Text share: their inputs, and a run of the turn loop as the graph sees it.
+
+The ``executed`` event carries what was said as ``output.miso_turns``, one object for each turn: ``{turn,
+text, name, speaker, start, end, seed, stop, kept}``. ``start`` and ``end`` are seconds in the codes; ``stop``
+is ``limit`` for a turn that was cut; ``kept`` turns come from an earlier run.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import comfy.model_management as mm
+import torch
+from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
+
+from ..miso.codes.codes import Codes
+from ..miso.codes.store import Store
+from ..miso.errors import MisoError
+from ..miso.generation.turns import TurnLoop, TurnSettings
+from ..miso.model.networks import Backbone
+from ..miso.model.sampling import Sampling
+from ..miso.text.conditioning import Segment, TextEncoder
+from ..miso.text.conversation import Conversation
+from ..miso.text.script import Turn
+from ..miso.text.voice import Voice
+from . import sockets
+from .depth import SEED_MAX, Depth, DepthSampler, sampling_inputs
+from .editing import silence_of, why_no_silence
+from .memory import Part, on_device, progress
+from .preview import Preview, stream_for
+from .sampling import cache_bytes
+from .sockets import show_on_node
+from .store import store
+
+LATEST = "turns"  # the folder in the store's for the last codes of every turn
+_LISTED = 8  # turns on the node
+_interruptions: Counter[str] = Counter()  # by node id
+
+
+def model_inputs() -> list:
+    return [
+        sockets.Backbone.Input("backbone", tooltip="From Load Miso Model."),
+        sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
+        sockets.Text.Input("text_encoder", tooltip="From Load Miso Model."),
+    ]
+
+
+def sampler_inputs(what: str) -> list:
+    """Seed, limit and sampling; ``what`` is said at once: a turn, or a part of the text."""
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=SEED_MAX,
+            control_after_generate=True,
+            tooltip="The same seed gives the same speech.",
+        ),
+        io.Float.Input(
+            "max_seconds",
+            default=0.0,
+            min=0.0,
+            max=163.0,
+            step=0.08,
+            tooltip=f"Longest {what} may get; 0 follows its text.",
+        ),
+        *sampling_inputs(),
+    ]
+
+
+def optional_inputs(voices: str) -> list:
+    return [
+        io.Boolean.Input(
+            "only_changed",
+            default=False,
+            optional=True,
+            tooltip="After a change of the text. Off: what changed and all after it is said anew, so that it "
+            "fits together. On: only what changed.",
+        ),
+        sockets.Voices.Input("voices", optional=True, tooltip=voices),
+        sockets.Conversation.Input(
+            "conversation",
+            optional=True,
+            tooltip="What was said before, to go on from: from Load Conversation, or another such block.",
+        ),
+        sockets.Vocoder.Input(
+            "preview",
+            optional=True,
+            tooltip="A vocoder that streams (mimi, source-filter): see and hear the speech while it is made. "
+            "A codec also makes the silence of pauses.",
+        ),
+    ]
+
+
+def outputs(id: str) -> list:
+    return [
+        sockets.Codes.Output(
+            id,
+            display_name="codes",
+            tooltip="All of it as one take: for Vocoder Decode, Speaker Tracks, the editor or Save Codes.",
+        ),
+        sockets.Conversation.Output(
+            "continued",
+            display_name="conversation",
+            tooltip="What was said with its exact codes: for Save Conversation, or another such block.",
+        ),
+        io.String.Output(
+            "subtitles", display_name="subtitles", tooltip="Subtitles in the SRT format, a cue for each turn."
+        ),
+    ]
+
+
+def history_of(voices: Sequence[Voice], conversation: Conversation | None) -> list[Segment]:
+    """Voice prompts, and what was said before; a voice takes the place of an earlier one of its speaker."""
+    prompts = [voice.segment() for voice in voices]
+    given = {prompt.speaker for prompt in prompts}
+    before = () if conversation is None else conversation.segments
+    return [*prompts, *(s for s in before if not (s.voice and s.speaker in given))]
+
+
+def run(
+    turns: Sequence[Turn],
+    history: Sequence[Segment],
+    *,
+    backbone: Part,
+    depth: Depth,
+    text_encoder: TextEncoder,
+    seed: int,
+    max_seconds: float,
+    temperature: float,
+    top_k: int,
+    only_changed: bool,
+    preview: Part | None,
+) -> TurnLoop:
+    """Say the turns, with progress and a live preview; what is kept from earlier runs isn't sampled again."""
+    config, sampling = text_encoder.config, Sampling(temperature, top_k)
+    codebooks = min(depth.codebooks or config.codebooks, config.codebooks)
+    settings = TurnSettings(
+        fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}",
+        precision=f"{backbone.precision} {depth.part.precision}",
+        sampling=sampling,
+        depth_sampling=depth.sampling or sampling,
+        codebooks=codebooks,
+        seed=seed,
+        max_seconds=max_seconds,
+    )
+    others = [] if preview is None else [preview]
+
+    def networks(rows: int) -> tuple[Backbone, DepthSampler]:
+        model, decoder, *_ = on_device(
+            backbone, depth.part, *others, memory=cache_bytes(config, takes=1, rows=rows)
+        )
+        return model, depth.sampler(decoder, sampling)
+
+    nothing = Codes(torch.zeros(1, codebooks, 0, dtype=torch.int64), torch.zeros(1), config.codec)
+    pauses = any(turn.pause for turn in turns) and not why_no_silence(preview, nothing)
+    kept = store()
+    loop = TurnLoop(
+        text_encoder,
+        turns,
+        networks,
+        settings,
+        history=history,
+        store=kept,
+        latest=Store(kept.folder / LATEST),
+        only_changed=only_changed,
+        silence=silence_of(preview, nothing) if pauses else None,
+    )
+    stream = None
+    if preview is not None:
+        stream = stream_for(on_device(preview)[0], config.codec, config.frame_rate, codebooks)
+    report, live = progress(), Preview(0, sum(loop.expected), config.frame_rate, stream)
+    try:
+        report(*loop.progress)
+        for event in loop:
+            live.frame(event.frame)
+            report(*loop.progress)
+        report(*loop.progress)
+    except mm.InterruptProcessingException:
+        # ComfyUI clears the interrupt when it raises it: only raising it again ends the run.
+        _interruptions[get_executing_context().node_id] += 1
+        if loop.begun:
+            live.end(loop.codes)
+        raise
+    finally:
+        loop.close()
+    if not loop.codes.frames:
+        raise MisoError("Nothing was said: try another seed.", input="seed")
+    live.end(loop.codes)
+    return loop
+
+
+def interruptions() -> int:
+    """For ``fingerprint_inputs``: changes after an interrupted run, so that the next run goes on from it."""
+    return _interruptions[get_executing_context().node_id]
+
+
+def describe(loop: TurnLoop) -> list[dict]:
+    """What the page and programs are told of each turn."""
+    rate, position, described = loop.encoder.config.frame_rate, 0, []
+    for i, said in enumerate(loop.said):
+        end, take = position + said.codes.frames, said.codes.takes[0]
+        described.append(
+            {
+                "turn": i,
+                "text": said.turn.text,
+                "name": said.turn.name,
+                "speaker": said.turn.speaker,
+                "start": round(position / rate, 3),
+                "end": round(end / rate, 3),
+                "seed": take.seed,
+                "stop": take.stop,
+                "kept": said.kept,
+            }
+        )
+        position = end + (round(said.turn.pause * rate) if loop.pauses else 0)
+    return described
+
+
+def show(loop: TurnLoop, what: str, *remarks: str) -> None:
+    """Say on the node what was said, and what a person should know of it; ``what`` is a turn, or a part."""
+    kept = sum(said.kept for said in loop.said)
+    lines = [f"{len(loop.said)} {what}s, {loop.codes.seconds[0]:.1f} s" + (f", {kept} kept" if kept else "")]
+    lines += [remark for remark in remarks if remark]
+    if cut := [i for i, said in enumerate(loop.said, 1) if said.cut]:
+        lines.append(f"Cut at the time limit: {_numbers(cut, what)}. Raise max_seconds, or try another seed.")
+    if silent := [i for i, said in enumerate(loop.said, 1) if not said.codes.frames]:
+        lines.append(f"Nothing was said in {_numbers(silent, what)}. Try another seed.")
+    if loop.said[-1].dropped:
+        lines.append(
+            f"No room in the model's memory for the {loop.said[-1].dropped} oldest {what}s at the end."
+        )
+    if loop.left_out:
+        lines.append(f"Left out: {', '.join(loop.left_out)}.")
+    if any(said.turn.pause for said in loop.said) and not loop.pauses:
+        lines.append("Without pauses: connect a codec, such as mimi, to preview.")
+    show_on_node("\n".join(lines))
+
+
+def _numbers(numbers: list[int], what: str) -> str:
+    shown = ", ".join(map(str, numbers[:_LISTED])) + (", ..." if len(numbers) > _LISTED else "")
+    return f"{what}{'s' if len(numbers) > 1 else ''} {shown}"
