@@ -61,6 +61,20 @@ def test_encode_text_says_what_it_leaves_out(fresh):
     assert not done.ok and done.error.startswith("Encode Text, text: There is nothing to be said in '\"'")
 
 
+def test_encoding_a_long_text_can_be_stopped(fresh):
+    def stop(value: int, total: int) -> None:
+        if value > 1000:
+            fresh.model_management.interrupt_current_processing()
+
+    fresh.on_progress = stop
+    try:
+        done = fresh.run(encoding("Grkm brrtl zvonk pflk. " * 200))
+    finally:
+        fresh.on_progress = lambda value, total: None
+        fresh.model_management.interrupt_current_processing(False)
+    assert done.end == "execution_interrupted" and done.ran[-1] == "2"
+
+
 def test_pronunciations_of_the_models_folder(fresh, base):
     """A changed file is read again, and its lines count wherever text is encoded."""
     path = base / "models" / "miso" / "pronunciations.txt"
