@@ -85,7 +85,10 @@ class EncodeText(io.ComfyNode):
 def _add(conditioning: Conditioning, codes: Codes, transcript: str, speaker: int, voice: bool):
     """The conditioning with one more segment; without a transcript, with the text that the codes carry."""
     segment = Segment(text_said(codes, transcript), speaker, codes, voice)
-    return io.NodeOutput(conditioning.with_segment(segment))
+    try:
+        return io.NodeOutput(conditioning.with_segment(segment))
+    except MisoError as e:
+        raise MisoError(e.problem, e.remedy, "transcript" if e.input == "text" else e.input) from e
 
 
 def _inputs(speaker: str) -> list:

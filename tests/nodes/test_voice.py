@@ -36,6 +36,11 @@ def test_the_text_of_cut_codes_is_asked_for(fresh, kind):
     assert fresh.value(9).segments[0].text == "Hello."
 
 
+def test_a_transcript_of_nothing_is_refused(fresh):
+    done = fresh.run(prompt("MisoVoicePrompt", "..."))
+    assert done.error.startswith("Voice Prompt, transcript: There is nothing to be said in '...'"), done.error
+
+
 def test_the_text_of_whole_codes_is_used(fresh):
     done = fresh.run(prompt("MisoVoicePrompt", edit=("MisoKeepCodebooks", {"count": 4})))
     assert done.ok, done.error
