@@ -17,7 +17,7 @@ from .normalization.languages import LANGUAGES
 from .normalization.leftovers import CONTROL, Leftovers, cut_digits, is_control, take_out
 from .phonemes import MARKUP
 
-LONGEST = 1_000_000  # characters, a long book
+LONGEST = 200_000  # characters, three hours of speech: they take a second or two
 _ROUNDS = 4  # until nothing changes: what one round writes may be for another to read
 
 # in this order: what has digits, points or capitals of its own before what would tear it apart
@@ -48,7 +48,7 @@ def normalize(text: str, language: str = "en") -> Normalized:
     """``text`` in words. A second call changes nothing more; the time grows with the length only.
 
     ``[word](/phonemes/)`` stays as it is. Raises MisoError for an unknown language, and for a text that is
-    longer than a book.
+    longer than ``LONGEST``.
     """
     if language not in LANGUAGES:
         raise MisoError(
