@@ -67,14 +67,17 @@ def _embedded(codec: str) -> Part | None:
     return vocoder_part(DEFAULT, path)
 
 
-def _range(start: int, frames: int) -> tuple[int, int | None]:
+def _range(codes: Codes, start: int, frames: int) -> tuple[int, int | None]:
     """Start and end of ``frames`` frames from ``start``; 0 frames reach to the end.
 
     A negative start counts from the end.
     """
-    if start < 0 < start + frames:
+    shortest = int(min(codes.lengths))
+    most = -start if start < 0 else shortest - start
+    if frames > most and -shortest <= start <= shortest:
         raise MisoError(
-            f"{frames} frames from frame {start} run past the end.", f"Use at most {-start}.", input="frames"
+            f"Use at most {most}: the speech has {shortest} frames, too few for {frames} from frame {start}.",
+            input="frames",
         )
     return start, start + frames if frames and start + frames else None
 
@@ -133,7 +136,7 @@ class DeleteCodes(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, codes: Codes, start: int, frames: int):
-        return io.NodeOutput(editing.delete(codes, *_range(start, frames)))
+        return io.NodeOutput(editing.delete(codes, *_range(codes, start, frames)))
 
 
 class InsertSilence(io.ComfyNode):
@@ -180,15 +183,12 @@ class InsertSilence(io.ComfyNode):
         cls, codes: Codes, at: int, frames: int, vocoder: Part | None = None, silence: Codes | None = None
     ):
         if vocoder is not None and silence is not None:
-            raise MisoError(
-                "vocoder and silence are both connected.", "Disconnect one of them.", input="silence"
-            )
+            raise MisoError("Disconnect vocoder or silence: both are connected.", input="silence")
         if silence is None and (make := silence_of(vocoder, codes)):
             silence = make()
         if silence is None:
             raise MisoError(
-                "Nothing to make the silence from.",
-                "Connect a codec to vocoder, or quiet codes to silence.",
+                "Connect a codec to vocoder, or quiet codes to silence: nothing here makes silence.",
                 input="silence",
             )
         return io.NodeOutput(editing.insert_silence(codes, None if at < 0 else at, frames, silence))
@@ -216,7 +216,7 @@ class RepeatCodes(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, codes: Codes, start: int, frames: int, times: int):
-        return io.NodeOutput(editing.repeat(codes, *_range(start, frames), times))
+        return io.NodeOutput(editing.repeat(codes, *_range(codes, start, frames), times))
 
 
 class ReplaceCodebooks(io.ComfyNode):
@@ -260,7 +260,7 @@ class ReplaceCodebooks(io.ComfyNode):
     @name_errors
     def execute(cls, codes: Codes, other: Codes, start: int, frames: int, first: int, other_start: int):
         return io.NodeOutput(
-            editing.replace_codebooks(codes, *_range(start, frames), first, other, other_start)
+            editing.replace_codebooks(codes, *_range(codes, start, frames), first, other, other_start)
         )
 
 

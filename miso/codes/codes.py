@@ -128,7 +128,7 @@ class Codes:
         tensor = self.tensor[index : index + 1, :, : int(self.lengths[index])]
         return self.like(tensor, takes=[self.takes[index]])
 
-    def check_same_codec(self, other: Codes, what: str) -> None:
+    def check_same_codec(self, other: Codes, what: str, input: str | None = None) -> None:
         """Raise MisoError if codec, frame rate or number of codebooks differ; ``what`` names the others."""
         for name, mine, theirs in (
             ("codec", self.codec, other.codec),
@@ -136,9 +136,13 @@ class Codes:
             ("number of codebooks", self.codebooks, other.codebooks),
         ):
             if mine != theirs:
+                remedy = (
+                    "Put Keep Codebooks before the one that has more"
+                    if name == "number of codebooks"
+                    else "Connect codes of one codec"
+                )
                 raise MisoError(
-                    f"{what} has the {name} {theirs}, the first codes have {mine}: they can't be mixed.",
-                    "Use codes of one codec with the same number of codebooks (Keep Codebooks reduces it).",
+                    f"{remedy}: {what} has the {name} {theirs}, the first codes have {mine}.", input=input
                 )
 
     def save(self, path: str | Path, extra: Mapping[str, str] | None = None) -> None:

@@ -72,7 +72,7 @@ def test_copy_and_delete(case):
 def test_move_there_and_back(case):
     codes, s, e, to = case
     if s < to < e:
-        with pytest.raises(MisoError, match="one of them"):
+        with pytest.raises(MisoError, match="among those moved"):
             editing.move(codes, s, e, to)
         return
     edited = editing.move(codes, s, e, to)
@@ -227,7 +227,7 @@ LONG, SHORT = make([10]), make([10, 4])
 @pytest.mark.parametrize(
     "edit, words",
     [
-        (lambda: editing.trim(LONG, 11), ["start", "11", "10 frames", "-10 to 10"]),
+        (lambda: editing.trim(LONG, 11), ["start", "11", "10 frames", "at most 10"]),
         (lambda: editing.trim(LONG, 0, -1), ["-1", "0 or more"]),
         (lambda: editing.delete(LONG, 5, 3), ["frame 3", "frame 5"]),
         (lambda: editing.delete(SHORT, 2, 6), ["6", "4 frames"]),

@@ -360,7 +360,7 @@ def test_insert_silence_makes_it_with_a_vocoder(fresh, other):
 @pytest.mark.parametrize(
     "kind, inputs, words",
     [
-        ("MisoDeleteCodes", {"start": 10, "frames": 3}, ["Delete Codes, end", "13", "12 frames"]),
+        ("MisoDeleteCodes", {"start": 10, "frames": 3}, ["Delete Codes, frames: Use at most 2", "12 frames"]),
         ("MisoDeleteCodes", {"start": -2, "frames": 3}, ["Delete Codes, frames", "at most 2"]),
         ("MisoRepeatCodes", {"start": 0, "frames": 13, "times": 1}, ["Repeat Codes", "13"]),
         ("MisoInsertSilence", {"at": 0, "frames": 3}, ["Insert Silence", "vocoder"]),

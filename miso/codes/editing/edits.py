@@ -123,8 +123,7 @@ def _parse(edits: Sequence[Mapping] | str) -> Sequence[Mapping]:
         try:
             edits = parse_json(edits or "[]", "The list of edits")
         except MisoError as e:
-            remedy = "Empty the list in the editor, or restore the workflow."
-            raise MisoError(e.problem, remedy, input="edits") from e
+            raise MisoError(f"Press Clear edits in the editor. {e.problem}", input="edits") from e
     if not isinstance(edits, Sequence) or isinstance(edits, str):
         raise MisoError(
             "The edits are not a list of operations.", 'Write them as [{"op": ...}, ...].', input="edits"
@@ -141,8 +140,7 @@ def _split(edits: Sequence[Mapping]) -> tuple[Mapping | None, Sequence[Mapping]]
     known = "codes" in digests and digests.keys() <= {"codes", "other"}
     if not known or not all(isinstance(digest, str) for digest in digests.values()):
         raise MisoError(
-            "The note of what the edits were made for is damaged.",
-            "Press Clear edits in the editor, or restore the workflow.",
+            "Press Clear edits in the editor: the note of what the edits were made for is damaged.",
             input="edits",
         )
     return digests, edits[1:]
@@ -177,20 +175,19 @@ def _check(operation: Mapping, applied: list[str]) -> None:
         if type(operation[field]) is not int or operation[field] < 0:
             raise MisoError(f"{field} is {operation[field]!r}.", "Use a whole number, 0 or more.")
     if name == "take" and applied:
-        raise MisoError("It comes after other operations.", "Choose the take first.")
+        raise MisoError("Choose the take first: it comes after other edits.")
     if name in applied and name in MARKS:
-        raise MisoError("It occurs twice.", "Keep one of them.")
+        raise MisoError("Keep one of them: this mark is set twice.")
     mark = next((earlier for earlier in applied if earlier in MARKS), None)
     if mark and name not in MARKS:
         raise MisoError(
-            f"It comes after the mark {NAMES[mark]}, whose frame would no longer be the one that was marked.",
-            "Set marks after all edits.",
+            f"Set the mark {NAMES[mark]} after all edits: what this changes moves the frame that was marked."
         )
     edit = next((earlier for earlier in applied if earlier not in MARKS), None)
     if edit and name == "redecode_from":
         raise MisoError(
-            f"The codes were edited before ({NAMES[edit]}), and hidden states fit only the unedited codes.",
-            "Redecode the unedited codes first, then edit the result.",
+            "Redecode the unedited codes first, then edit the result: hidden states don't fit edited codes "
+            f"({NAMES[edit]})."
         )
 
 
@@ -209,11 +206,11 @@ def _step(
         return Edited(codes, edited.prefix, values["frame"])
     if name == "insert_silence":
         if silence is None:
-            raise MisoError("Nothing here makes silence.", "Connect a codec, such as mimi, to vocoder.")
+            raise MisoError("Connect a codec, such as mimi, to vocoder: nothing here makes silence.")
         return Edited(operations.insert_silence(codes, values["at"], values["frames"], silence()))
     if name in ("insert", "replace_codebooks"):
         if other is None:
-            raise MisoError("There are no second codes.", "Connect the codes that it takes frames from.")
+            raise MisoError("Connect the second codes to other: this edit takes frames from them.")
         if name == "insert":
             return Edited(operations.insert(codes, other, **values))
         start, end, first, other_start = (values[field] for field in FIELDS[name])

@@ -57,8 +57,7 @@ def move(codes: Codes, start: int, end: int, to: int) -> Codes:
         (first, last), position = resolve_range(take, start, end), resolve(take, to, "to")
         if first < position < last:
             raise MisoError(
-                f"Frames {first} to {last - 1} can't be moved to before frame {position}, one of them.",
-                f"Use {first} or less, or {last} or more.",
+                f"Move to frame {first} or less, or {last} or more: frame {position} is among those moved.",
                 input="to",
             )
         moved = Piece(take, first, last)
@@ -114,11 +113,11 @@ def insert_silence(codes: Codes, at: int | None, frames: int, silence: Codes) ->
         silence = keep_codebooks(silence, codes.codebooks)
     if silence.batch != 1 or not silence.frames:
         raise MisoError(
-            f"The silence has {silence.batch} takes of {silence.frames} frames.",
-            "Connect one take of at least one frame.",
+            "Connect one take of at least one frame (Pick Take picks one): the silence has "
+            f"{silence.batch} takes of {silence.frames} frames.",
             input="silence",
         )
-    codes.check_same_codec(silence, "The silence")
+    codes.check_same_codec(silence, "the silence", "silence")
     repeats, remainder = divmod(frames, silence.frames)
     pieces = [*[Piece(silence, 0, silence.frames)] * repeats, Piece(silence, 0, remainder)]
 
@@ -140,8 +139,8 @@ def replace_codebooks(
     """
     if not 0 <= first_codebook < codes.codebooks:
         raise MisoError(
-            f"The first codebook to replace is {first_codebook}; the codes have {codes.codebooks}.",
-            f"Use 0 to {codes.codebooks - 1}.",
+            f"Use 0 to {codes.codebooks - 1}: the codes have {codes.codebooks} codebooks, and "
+            f"{first_codebook} is none of them.",
             input="first",
         )
 
@@ -152,9 +151,9 @@ def replace_codebooks(
         source_last = source_first + last - first
         if source_last > source.frames:
             raise MisoError(
-                f"{last - first} frames are needed from frame {source_first} of the second codes, "
-                f"which have {source.frames} frames.",
-                "Replace fewer, or start earlier.",
+                f"Replace at most {source.frames - source_first} frames, or start earlier: the second codes "
+                f"have {source.frames} frames, and {last - first} frames are needed from frame "
+                f"{source_first}.",
                 input="other_start",
             )
         if not first_codebook or first == last:
@@ -171,8 +170,7 @@ def keep_codebooks(codes: Codes, count: int) -> Codes:
     """Keep the first ``count`` codebooks, for coarser sound or for a vocoder that takes fewer."""
     if not 1 <= count <= codes.codebooks:
         raise MisoError(
-            f"count is {count}; the codes have {codes.codebooks} codebooks.",
-            f"Use 1 to {codes.codebooks}.",
+            f"Use 1 to {codes.codebooks}: the codes have {codes.codebooks} codebooks, count is {count}.",
             input="count",
         )
     return codes.like(codes.tensor[:, :count], codes.lengths)
@@ -180,10 +178,10 @@ def keep_codebooks(codes: Codes, count: int) -> Codes:
 
 def _paired(codes: Codes, other: Codes, i: int) -> Codes:
     """The take of ``other`` for take ``i`` of ``codes``. Raises MisoError if they can't be paired."""
-    codes.check_same_codec(other, "The second input")
+    codes.check_same_codec(other, "the second input", "other")
     if other.batch not in (1, codes.batch):
         raise MisoError(
-            f"{codes.batch} takes and {other.batch} takes can't be paired.",
-            "Put Pick Take before one of them.",
+            f"Put Pick Take before the second codes: {other.batch} takes don't go with {codes.batch} takes.",
+            input="other",
         )
     return other.take(i % other.batch)

@@ -50,7 +50,7 @@ def arrange(take: Codes, pieces: Iterable[Piece]) -> Codes:
         return take
     if (frames := sum(piece.frames for piece in pieces)) > MAX_FRAMES:
         raise MisoError(
-            f"The result would have {frames} frames; the maximum is {MAX_FRAMES}.", "Make several clips."
+            f"Make several clips: the result would have {frames} frames, and at most {MAX_FRAMES} fit in one."
         )
     tensors = [piece.take.tensor[:, :, piece.start : piece.end] for piece in pieces]
     tensor = torch.cat([take.tensor[:, :, :0], *tensors], 2)
@@ -66,11 +66,8 @@ def resolve(take: Codes, frame: int | None, input: str) -> int:
         return take.frames
     position = frame + take.frames if frame < 0 else frame
     if not 0 <= position <= take.frames:
-        raise MisoError(
-            f"{input} is {frame}, but the take has {take.frames} frames.",
-            f"Use {-take.frames} to {take.frames}.",
-            input=input,
-        )
+        remedy = f"Use at least {-take.frames}" if frame < 0 else f"Use at most {take.frames}"
+        raise MisoError(f"{remedy}: {input} is {frame}, but the take has {take.frames} frames.", input=input)
     return position
 
 
@@ -79,8 +76,7 @@ def resolve_range(take: Codes, start: int, end: int | None) -> tuple[int, int]:
     first, last = resolve(take, start, "start"), resolve(take, end, "end")
     if first > last:
         raise MisoError(
-            f"The range ends at frame {last}, before its start, frame {first}.",
-            "Let it end after its start.",
+            f"Let the range end after its start: it starts at frame {first} and ends at frame {last}.",
             input="end",
         )
     return first, last
