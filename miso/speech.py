@@ -6,7 +6,7 @@ Nodes and commands use the same parts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from .codes.codes import Codes
 from .errors import MisoError
 from .generation.depth import DepthSampler
 from .generation.loop import FrameLoop
+from .generation.turns import KeptTurns, TurnLoop, TurnSettings
 from .model.networks import Backbone, DepthDecoder
 from .model.sampling import Sampling
 from .text.conditioning import Segment, TextEncoder
 from .text.pronunciations import Pronunciations
+from .text.script import Turn
 
 
 class Miso:
@@ -96,6 +98,46 @@ class Miso:
             prefix=prefix,
             keep_hidden=keep_hidden,
             path=path,
+        )
+
+    def turns(
+        self,
+        turns: Sequence[Turn],
+        *,
+        seed: int = 0,
+        max_seconds: float = 0,
+        sampling: Sampling | None = None,
+        depth: DepthSampler | None = None,
+        history: Sequence[Segment] = (),
+        store: KeptTurns | None = None,
+        silence: Callable[[], Codes] | None = None,
+        path: str = "auto",
+    ) -> TurnLoop:
+        """A loop that speaks turns one after another (``parse_script``, ``text_turns``).
+
+        ``max_seconds`` limits a turn; 0 follows its text. For ``history``, ``store`` and ``silence`` see
+        ``TurnLoop``.
+        """
+        sampling = sampling or self.sampling
+        depth = depth or DepthSampler(self.depth, sampling)
+        settings = TurnSettings(
+            fingerprint=self.checkpoint.fingerprint,
+            precision=str(self.precision),
+            sampling=sampling,
+            depth_sampling=depth.sampling,
+            codebooks=depth.codebooks,
+            seed=seed,
+            max_seconds=max_seconds,
+            path=path,
+        )
+        return TurnLoop(
+            self.text,
+            turns,
+            lambda rows: (self.backbone, depth),
+            settings,
+            history=history,
+            store=store,
+            silence=silence,
         )
 
 

@@ -28,7 +28,14 @@ def add_commands(group: CommandGroup) -> None:
 
 def _add_say(group: CommandGroup) -> None:
     p = group.command("say", "speak a text")
-    p.add_argument("text", help="the text to speak; - reads it from standard input")
+    what = p.add_mutually_exclusive_group(required=True)
+    what.add_argument("text", nargs="?", help="the text to speak; - reads it from standard input")
+    what.add_argument(
+        "--script",
+        metavar="FILE",
+        help="speak a dialogue, in lines such as 'Anna: Hello.' or '[0] Hello.'; - reads standard input",
+    )
+    p.add_argument("--long", action="store_true", help="cut the text into parts, whatever its length")
     p.add_argument(
         "-o", "--output", metavar="FILE", help=f"{OUTPUT_SOUND} (several takes are numbered from 1)"
     )
@@ -41,7 +48,13 @@ def _add_say(group: CommandGroup) -> None:
     add_precision(p)
     p.add_argument("--speaker", type=int, default=0, help="number of the speaker (default 0)")
     add_pronunciations(p)
-    p.add_argument("--voice", metavar="FILE", help="voice prompt: codes, or a sound file")
+    p.add_argument(
+        "--voice",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="voice prompt: codes, or a sound file; with --script several, also as NAME=FILE",
+    )
     p.add_argument(
         "--voice-text",
         metavar="TEXT",
@@ -56,8 +69,23 @@ def _add_say(group: CommandGroup) -> None:
         help="number of alternatives, sampled together with seeds SEED, SEED+1, ... (default 1)",
     )
     p.add_argument(
-        "--max-seconds", type=float, default=30, help="maximum length of each take in seconds (default 30)"
+        "--max-seconds",
+        type=float,
+        help="maximum length of each take, or turn, in seconds (default 30; of a turn what its text needs)",
     )
+    p.add_argument(
+        "--keep",
+        metavar="DIR",
+        help="with --script or --long: keep what was said in this folder, so that a run that was stopped "
+        "goes on, and after a change only what follows it is said anew",
+    )
+    p.add_argument(
+        "--conversation",
+        metavar="FILE",
+        help="with --script or --long: go on from the conversation in this file, if it is there, and keep it "
+        "there (.safetensors)",
+    )
+    p.add_argument("--subtitles", metavar="FILE", help="with --script or --long: also write subtitles (.srt)")
     p.add_argument(
         "--path",
         default="auto",

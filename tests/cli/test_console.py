@@ -64,7 +64,7 @@ def test_errors_are_one_line_and_status_1(tmp_path):
 
 def test_wrong_usage_is_status_2():
     done = miso("say")
-    assert done.returncode == 2 and b"arguments are required: text" in done.stderr
+    assert done.returncode == 2 and b"one of the arguments text --script is required" in done.stderr
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", pytest.param("ascii", marks=pytest.mark.slow)])

@@ -202,7 +202,7 @@ def test_bad_text_and_output(say, tmp_path, text, name, words):
 
 def test_an_unknown_suffix_is_refused_before_sampling(say, run, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "miso.cli.commands.speech.Miso", lambda *_, **__: pytest.fail("opened the checkpoint")
+        "miso.cli.commands.loading.Miso", lambda *_, **__: pytest.fail("opened the checkpoint")
     )
     monkeypatch.setattr("miso.cli.commands.speech.Codes", None)
     with pytest.raises(MisoError, match="x.ogg.*no suffix of a sound file"):

@@ -8,27 +8,31 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
-
-from ...audio.check import remarks
-from ...audio.files import check_suffix, read_audio, write_audio
-from ...audio.resampling import resample
+from ...audio.files import check_suffix
 from ...checkpoints.devices import pick_device
-from ...checkpoints.find import BUNDLED, PUBLISHED, find_checkpoint, find_codec, find_vocoder, models_folder
+from ...checkpoints.find import BUNDLED
 from ...codes.codes import Codes
 from ...codes.hidden import Hidden
 from ...errors import MisoError
 from ...generation.depth import DepthSampler
 from ...generation.depth import redecode as redecode_codes
-from ...model.sampling import Sampling
-from ...speech import Miso, take_seeds
-from ...text.conditioning import Segment, text_said
+from ...speech import take_seeds
+from ...text.conditioning import Segment
 from ...text.normalize import normalize
 from ...text.phonemes import phonemes
-from ...text.pronunciations import FILE, Pronunciations
-from ...vocoders import Vocoder, decode_codes, load_vocoder
+from ...vocoders import load_vocoder
 from ...vocoders.encode import encode_codes
+from .loading import (
+    choose_sampling,
+    load_codes_vocoder,
+    load_miso,
+    load_voice,
+    read_pronunciations,
+    read_sound,
+    write_sound,
+)
 from .progress import ProgressLine
+from .turns import say_turns
 
 
 def say(args: Namespace) -> None:
@@ -36,22 +40,29 @@ def say(args: Namespace) -> None:
         raise MisoError("No output file is given.", "Use -o FILE for sound, or --codes FILE.")
     if args.output:
         check_suffix(args.output)  # now, not after sampling
+    if args.script or args.long:
+        return say_turns(args)
+    if only := [name for name in ("keep", "conversation", "subtitles") if getattr(args, name)]:
+        raise MisoError(f"--{only[0]} goes with --script or --long.", "Add one of them.")
     text = sys.stdin.read() if args.text == "-" else args.text
-    miso = _load_miso(args, _pronunciations(args))
+    miso = load_miso(args, read_pronunciations(args))
     if left_out := miso.text.read(text).left_out:
         print(f"Left out: {', '.join(left_out)}", file=sys.stderr)
     config = miso.checkpoint.config
-    sampling = _choose_sampling(args, miso)
+    sampling = choose_sampling(args, miso)
     segments = [Segment(text, args.speaker)]
     vocoder = None
     if args.output or args.voice:
-        vocoder = _load_vocoder(args, config.codec, miso.checkpoint.folder)
-    if args.voice:
-        segments.insert(0, _voice_prompt(args, vocoder, miso))
+        vocoder = load_codes_vocoder(args, config.codec, miso.checkpoint.folder)
+    if len(args.voice) > 1:
+        raise MisoError("Several voices go with --script.", "Give one --voice.")
+    for file in args.voice:
+        voice = load_voice(args, file, vocoder, miso)
+        segments.insert(0, replace(voice, speaker=args.speaker).segment())
     loop = miso.sample(
         segments,
         seeds=take_seeds(args.seed, args.takes),
-        max_seconds=args.max_seconds,
+        max_seconds=30 if args.max_seconds is None else args.max_seconds,
         sampling=sampling,
         depth=DepthSampler(miso.depth, sampling, args.codebooks),
         prefix=Codes.load(args.prefix) if args.prefix else None,
@@ -66,16 +77,20 @@ def say(args: Namespace) -> None:
     if sampled := codes.frames - loop.first:
         seconds = time.perf_counter() - begin
         print(f"{sampled / config.frame_rate:.2f} s sampled in {seconds:.2f} s", file=sys.stderr)
+    for i, take in enumerate(codes.takes, 1):
+        if take.stop == "limit":
+            which = f"take {i} was" if codes.batch > 1 else "the speech was"
+            print(f"{which} cut at the time limit: raise --max-seconds", file=sys.stderr)
     if args.codes:
         codes.save(args.codes)
     if args.hidden:
         loop.hidden.save(args.hidden)
     if args.output:
-        _write_sound(codes, vocoder, Path(args.output))
+        write_sound(codes, vocoder, Path(args.output))
 
 
 def spoken(args: Namespace) -> None:
-    pronunciations = _pronunciations(args)
+    pronunciations = read_pronunciations(args)
     if (args.text is None) == (args.file is None):
         raise MisoError("Give a text, or a file with --file.", input="text")
 
@@ -107,7 +122,7 @@ def spoken(args: Namespace) -> None:
 def encode(args: Namespace) -> None:
     path = args.vocoder or BUNDLED / "nano-codec.safetensors"
     vocoder = load_vocoder(args.backend, path, device=pick_device(args.device))
-    wave = _read_sound(args.input, vocoder)
+    wave = read_sound(args.input, vocoder)
     codes = encode_codes(vocoder, wave, codebooks=args.codebooks, text=args.text, speaker=args.speaker)
     codes.save(args.output)
 
@@ -115,87 +130,15 @@ def encode(args: Namespace) -> None:
 def decode(args: Namespace) -> None:
     check_suffix(args.output)
     codes = Codes.load(args.input)
-    vocoder = _load_vocoder(args, codes.codec, Path(args.input).parent)
-    _write_sound(codes, vocoder, Path(args.output))
+    vocoder = load_codes_vocoder(args, codes.codec, Path(args.input).parent)
+    write_sound(codes, vocoder, Path(args.output))
 
 
 def redecode(args: Namespace) -> None:
-    miso = _load_miso(args)
+    miso = load_miso(args)
     codes, hidden = Codes.load(args.input), Hidden.load(args.hidden)
     seeds = None if args.seed is None else take_seeds(args.seed, codes.batch)
-    sampler = DepthSampler(miso.depth, _choose_sampling(args, miso), args.codebooks)
+    sampler = DepthSampler(miso.depth, choose_sampling(args, miso), args.codebooks)
     with ProgressLine("redecoding", codes.batch * codes.frames) as progress:
         result = redecode_codes(sampler, hidden, codes, keep=args.keep, seeds=seeds, progress=progress)
     result.save(args.output)
-
-
-def _load_miso(args: Namespace, pronunciations: Pronunciations = Pronunciations()) -> Miso:
-    models = Path(args.models or models_folder())
-    miso = Miso(
-        find_checkpoint(args.checkpoint, models),
-        device=args.device,
-        precision=args.precision,
-        tokenizers=[args.tokenizer or PUBLISHED["tokenizer"].path(models)],
-        pronunciations=pronunciations,
-    )
-    print(f"{miso.precision} on {miso.device}: {miso.because}", file=sys.stderr)
-    return miso
-
-
-def _pronunciations(args: Namespace) -> Pronunciations:
-    """Those of --pronunciations, otherwise the user's own in the models folder."""
-    path = args.pronunciations or Path(args.models or models_folder()) / "miso" / FILE
-    return Pronunciations.read(path) if args.pronunciations or Path(path).is_file() else Pronunciations()
-
-
-def _choose_sampling(args: Namespace, miso: Miso) -> Sampling:
-    """The checkpoint's sampling, with the options that were given."""
-    options = {"temperature": args.temperature, "top_k": args.top_k}
-    return replace(miso.sampling, **{name: value for name, value in options.items() if value is not None})
-
-
-def _load_vocoder(args: Namespace, codec: str, beside: Path) -> Vocoder:
-    """The vocoder of --vocoder, otherwise the one for codes of the codec id ``codec``."""
-    path = args.vocoder or find_vocoder(codec, beside, Path(args.models or models_folder()))
-    return load_vocoder(args.backend, path, device=pick_device(args.device))
-
-
-def _voice_prompt(args: Namespace, vocoder: Vocoder, miso: Miso) -> Segment:
-    """A voice prompt from a codes file, or from a sound file, which is encoded."""
-    if Path(args.voice).suffix == ".safetensors":
-        codes = Codes.load(args.voice)
-    else:
-        if not vocoder.can_encode:
-            models = Path(args.models or models_folder())
-            path = find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, models)
-            vocoder = load_vocoder("mimi", path, device=pick_device(args.device))
-        codes = encode_codes(vocoder, _read_sound(args.voice, vocoder))
-    try:
-        text = text_said(codes, args.voice_text or "")
-    except MisoError as e:
-        raise MisoError(f"{args.voice}: {e}", "Give the text with --voice-text.") from e
-    return Segment(text, args.speaker, codes, voice=True)
-
-
-def _read_sound(path: str, vocoder: Vocoder) -> Tensor:
-    """A sound file as [1, 1, N] at the vocoder's rate. Says what is odd about it."""
-    wave, rate = read_audio(path)
-    for remark in remarks(wave, rate):
-        print(f"{path}: {remark}", file=sys.stderr)
-    return resample(wave, rate, vocoder.sample_rate)[None, None]
-
-
-def _write_sound(codes: Codes, vocoder: Vocoder, output: Path) -> None:
-    """Write one sound file for each take; with several takes, the take's number precedes the suffix."""
-    if not codes.frames:
-        raise MisoError(
-            "There is nothing to decode: the speech ended at its first frame.",
-            "Try another seed.",
-            input="seed",
-        )
-    with ProgressLine("decoding", codes.frames) as progress:
-        wave, samples = decode_codes(vocoder, codes, progress)
-    for take, end in enumerate(samples):
-        path = output if len(samples) == 1 else output.with_stem(f"{output.stem}-{take + 1}")
-        write_audio(path, wave[take, 0, :end], vocoder.sample_rate)
-        print(path)

@@ -1,0 +1,127 @@
+"""say --script and say --long: dialogues and long texts."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ...checkpoints.devices import pick_device
+from ...checkpoints.find import find_codec, models_folder
+from ...codes.codes import Codes
+from ...codes.store import Store
+from ...codes.subtitles import subtitles
+from ...errors import MisoError
+from ...files import replacing
+from ...generation.depth import DepthSampler
+from ...speech import Miso
+from ...text.chunks import fit_turns, text_turns
+from ...text.conversation import Conversation
+from ...text.script import speaker_names
+from ...text.voice import Voice, cast_script
+from ...vocoders import Vocoder, coded_silence, load_vocoder
+from .loading import (
+    choose_sampling,
+    load_codes_vocoder,
+    load_miso,
+    load_voice,
+    read_pronunciations,
+    write_sound,
+)
+from .progress import ProgressLine
+
+
+def say_turns(args: Namespace) -> None:
+    """Speak a dialogue or a long text."""
+    if wrong := [name for name in ("hidden", "prefix") if getattr(args, name)]:
+        raise MisoError(f"--{wrong[0]} doesn't go with --script or --long.", "Leave it out.")
+    if args.takes != 1:
+        raise MisoError("--script and --long make one take.", "Leave out --takes.")
+    miso = load_miso(args, read_pronunciations(args))
+    config, sampling = miso.checkpoint.config, choose_sampling(args, miso)
+    vocoder = load_codes_vocoder(args, config.codec, miso.checkpoint.folder)
+    before = Conversation()
+    if args.conversation and Path(args.conversation).exists():
+        before = Conversation.load(args.conversation)
+    voices = [_voice(args, named, vocoder, miso) for named in args.voice]
+    if args.script:
+        script = _read_text(args.script)
+        written, speaking = cast_script(script, voices, before.names)
+        turns, names = fit_turns(written, config.line_seconds), speaker_names(written)
+    else:
+        text = sys.stdin.read() if args.text == "-" else args.text
+        turns, speaking, names = text_turns(text, config.line_seconds, args.speaker), tuple(voices[:1]), {}
+        if not turns:
+            raise MisoError("Write what is to be said: the text is empty.", input="text")
+    given = {voice.speaker for voice in speaking}
+    loop = miso.turns(
+        turns,
+        seed=args.seed,
+        max_seconds=args.max_seconds or 0,
+        sampling=sampling,
+        depth=DepthSampler(miso.depth, sampling, args.codebooks),
+        history=[
+            *(voice.segment() for voice in speaking),
+            *(s for s in before.segments if not (s.voice and s.speaker in given)),
+        ],
+        store=Store(args.keep) if args.keep else None,
+        silence=_silence(args, vocoder, miso) if any(turn.pause for turn in turns) else None,
+        path=args.path,
+    )
+    if loop.left_out:
+        print(f"Left out: {', '.join(loop.left_out)}", file=sys.stderr)
+    with ProgressLine("sampling", sum(loop.expected)) as progress:
+        for _ in loop:
+            progress(*loop.progress)
+    codes = loop.codes
+    kept = sum(said.kept for said in loop.said)
+    print(f"{len(loop.said)} turns, {codes.seconds[0]:.2f} s; {kept} turns were kept", file=sys.stderr)
+    for i, said in enumerate(loop.said, 1):
+        if said.cut:
+            where = f" (line {said.turn.line})" if said.turn.line else ""
+            print(f"turn {i}{where} was cut at the time limit: raise --max-seconds", file=sys.stderr)
+    if args.conversation:
+        Conversation(loop.segments, {**before.names, **names}).save(args.conversation)
+    if args.codes:
+        codes.save(args.codes)
+    if args.subtitles:
+        shown = {number: name for name, number in {**before.names, **names}.items()}
+        with replacing(args.subtitles) as temporary:
+            temporary.write_text(subtitles(codes, shown), encoding="utf-8")
+    if args.output:
+        write_sound(codes, vocoder, Path(args.output))
+
+
+def _voice(args: Namespace, named: str, vocoder: Vocoder, miso: Miso) -> Voice:
+    """A voice from FILE or NAME=FILE."""
+    name, equals, file = named.partition("=")
+    if not equals or Path(named).exists():
+        name, file = Path(named).stem, named
+    voice = load_voice(args, file, vocoder, miso, name)
+    return replace(voice, speaker=args.speaker) if args.long else voice
+
+
+def _silence(args: Namespace, vocoder: Vocoder, miso: Miso) -> Callable[[], Codes] | None:
+    """What encodes silence, once; None, with a note, if no codec is there."""
+    if not vocoder.can_encode:
+        models = Path(args.models or models_folder())
+        try:
+            path = find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, models)
+        except MisoError as e:
+            print(f"Without pauses: {e}", file=sys.stderr)
+            return None
+        vocoder = load_vocoder("mimi", path, device=pick_device(args.device))
+    return functools.cache(lambda: coded_silence(vocoder))
+
+
+def _read_text(path: str) -> str:
+    """The text of a file, or of standard input for "-"."""
+    if path == "-":
+        return sys.stdin.read()
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as e:
+        raise MisoError(f"{path} can't be read: {e}.", "Use a text file in UTF-8.") from e
