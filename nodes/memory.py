@@ -10,6 +10,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 
+from ..miso.generation.paths import state_bytes
+from ..miso.model.config import ModelConfig
 from ..miso.model.networks import TextEmbeddings
 from ..miso.progress import Progress
 from ..miso.vocoders import load_vocoder
@@ -130,6 +132,12 @@ def on_device(*parts: Part, memory: int = 0) -> list:
     """The loaded parts, all on the compute device at once with ``memory`` bytes to spare."""
     mm.load_models_gpu(list(parts), memory_required=memory, force_full_load=True)
     return [part.loaded for part in parts]
+
+
+def run_bytes(backbone: Part, config: ModelConfig, takes: int, rows: int) -> int:
+    """Bytes that sampling needs beside the weights."""
+    dtype = torch.float32 if backbone.precision == "fp32" else torch.bfloat16
+    return state_bytes(config, takes, rows, dtype)
 
 
 def progress() -> Progress:

@@ -9,16 +9,16 @@ from comfy_execution.utils import get_executing_context
 from ..miso.codes.codes import Codes
 from ..miso.generation.keys import codes_key
 from ..miso.generation.loop import FrameLoop
-from ..miso.model.config import ModelConfig
+from ..miso.generation.paths import PATHS
 from ..miso.model.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
 from ..miso.text.conditioning import Conditioning
 from . import sockets
 from .depth import SEED_MAX, Depth, sampling_inputs
-from .memory import Part, on_device, progress
+from .memory import Part, on_device, progress, run_bytes
 from .preview import Preview, send_kept, stream_for
-from .schema import SPEAK, block
-from .sockets import name_errors
+from .schema import ADVANCED, SPEAK, block
+from .sockets import name_errors, show_on_node
 from .store import store
 
 _interruptions: Counter[str] = Counter()  # by node id
@@ -88,6 +88,16 @@ class BackboneSampler(io.ComfyNode):
                     tooltip="When you stop a run: off ends it here, on passes what was made so far to the "
                     "next blocks.",
                 ),
+                io.Combo.Input(
+                    "path",
+                    options=["auto", *PATHS],
+                    default="auto",
+                    optional=True,
+                    tooltip="What computes a frame. auto: on an NVIDIA GPU the faster of persistent (one "
+                    "kernel, tried once on your card) and graph (PyTorch as a CUDA graph), otherwise plain "
+                    "PyTorch. The codes are the same but for rounding.",
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 sockets.Codes.Output(
@@ -113,6 +123,7 @@ class BackboneSampler(io.ComfyNode):
         prefix: Codes | None = None,
         preview: Part | None = None,
         use_partial: bool = False,
+        path: str = "auto",
     ):
         config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
         frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
@@ -136,7 +147,7 @@ class BackboneSampler(io.ComfyNode):
         rows = len(prompt.rows) + prefix_frames + frames
         vocoders = [] if preview is None else [preview]
         model, decoder, *vocoder = on_device(
-            backbone, depth.part, *vocoders, memory=cache_bytes(config, takes, rows)
+            backbone, depth.part, *vocoders, memory=run_bytes(backbone, config, takes, rows)
         )
         loop = FrameLoop(
             model,
@@ -147,7 +158,10 @@ class BackboneSampler(io.ComfyNode):
             sampling=sampling,
             prefix=prefix,
             keep_hidden=True,
+            path=path,
         )
+        if loop.device.type != "cpu":
+            show_on_node(f"Path {loop.path}: {loop.because}.")
         stream = (
             stream_for(vocoder[0], config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
         )
@@ -175,12 +189,6 @@ class BackboneSampler(io.ComfyNode):
     def fingerprint_inputs(cls, **inputs):
         """Changes after an interrupted run, so that the next run samples again."""
         return _interruptions[get_executing_context().node_id]
-
-
-def cache_bytes(config: ModelConfig, takes: int, rows: int) -> int:
-    """Bytes of the backbone's keys and values in a 2-byte dtype."""
-    stack = config.backbone
-    return 2 * 2 * takes * rows * stack.layers * stack.kv_heads * stack.head_dim
 
 
 NODES = [BackboneSampler]

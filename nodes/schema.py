@@ -2,6 +2,7 @@
 in all."""
 
 import dataclasses
+import inspect
 from typing import Any
 
 from comfy_api.latest import io
@@ -34,6 +35,8 @@ _WORDS = {
     "MisoVocoderDecode": "| speech, codes to audio, vae decode, tts",
     "MisoStoredCodes": "| cache, history, saved speech",
 }
+# for an input that few people change; older ComfyUIs show it like any other
+ADVANCED = {"advanced": True} if "advanced" in inspect.signature(io.Combo.Input).parameters else {}
 _SUPPORTED = {field.name for field in dataclasses.fields(io.Schema)}
 
 

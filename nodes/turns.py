@@ -26,9 +26,8 @@ from ..miso.text.voice import Voice
 from . import sockets
 from .depth import SEED_MAX, Depth, DepthSampler, sampling_inputs
 from .editing import silence_of, why_no_silence
-from .memory import Part, on_device, progress
+from .memory import Part, on_device, progress, run_bytes
 from .preview import Preview, stream_for
-from .sampling import cache_bytes
 from .sockets import show_on_node
 from .store import store
 
@@ -148,7 +147,7 @@ def run(
 
     def networks(rows: int) -> tuple[Backbone, DepthSampler]:
         model, decoder, *_ = on_device(
-            backbone, depth.part, *others, memory=cache_bytes(config, takes=1, rows=rows)
+            backbone, depth.part, *others, memory=run_bytes(backbone, config, takes=1, rows=rows)
         )
         return model, depth.sampler(decoder, sampling)
 

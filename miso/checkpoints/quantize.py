@@ -19,13 +19,16 @@ maximum, for normal and for heavy-tailed weights.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import copy
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..model.config import ModelConfig
+
+Network = TypeVar("Network", bound=nn.Module)
 
 # the kinds of quantisation, and the dtype of ``weight`` by which each is recognised
 TYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn, "int4": torch.uint8}
@@ -95,11 +98,14 @@ class QuantizedLinear(nn.Module):
         for name, (dtype, shape) in field_specs(kind, (outputs, inputs)).items():
             self.register_buffer(name, torch.empty(shape, dtype=dtype))
 
+    def dequantize(self, dtype: torch.dtype) -> Tensor:
+        """The matrix [N, K] in ``dtype``."""
+        return Quantized(self.weight, self.scale, getattr(self, "zero", None)).dequantize(dtype)
+
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "fp8":  # exact in bf16, and the scale of a channel can be applied to the product
             return (F.linear(x, self.weight.to(x.dtype)) * self.scale).to(x.dtype)
-        matrix = Quantized(self.weight, self.scale, getattr(self, "zero", None))
-        return F.linear(x, matrix.dequantize(x.dtype))
+        return F.linear(x, self.dequantize(x.dtype))
 
 
 def field_specs(kind: str, shape: tuple[int, ...]) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
@@ -161,6 +167,24 @@ def use_quantized(module: nn.Module, kinds: dict[str, str], prefix: str = "") ->
             setattr(module, name, QuantizedLinear(child.in_features, child.out_features, kind))
         else:
             use_quantized(child, kinds, f"{path}.")
+
+
+def unquantized(module: Network, dtype: torch.dtype) -> Network:
+    """A copy of the module with its quantised matrices in ``dtype``; all other tensors are shared."""
+    tensors = (*module.parameters(), *module.buffers())
+    whole = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    _replace_quantized(whole, dtype)
+    return whole
+
+
+def _replace_quantized(module: nn.Module, dtype: torch.dtype) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, QuantizedLinear):
+            linear = nn.Linear(1, 1, bias=False, device="meta")
+            linear.weight = nn.Parameter(child.dequantize(dtype), requires_grad=False)
+            setattr(module, name, linear)
+        else:
+            _replace_quantized(child, dtype)
 
 
 def weight_bytes(

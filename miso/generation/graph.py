@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import torch
 
-from .frame import FrameState
+from ..checkpoints.quantize import QuantizedLinear, unquantized
+from ..model.networks import Backbone
+from ..model.sampling import Sampling
+from .depth import DepthSampler
+from .frame import FrameState, PlainFrame
 
 
 class Step(Protocol):
@@ -18,6 +23,19 @@ class Step(Protocol):
     def __call__(self, window: int | None = None) -> None: ...
 
     def parts(self) -> dict[str, Callable[[], object]]: ...
+
+
+def graph_frame(backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState) -> GraphFrame:
+    """The plain frame as a graph.
+
+    A frame reads the depth decoder's matrices once for each codebook, so they are dequantised in advance if
+    there is memory for them, instead of 31 times a frame.
+    """
+    if any(isinstance(module, QuantizedLinear) for module in depth.decoder.modules()):
+        with suppress(torch.cuda.OutOfMemoryError):
+            decoder = unquantized(depth.decoder, depth.decoder.code_table.dtype)
+            depth = DepthSampler(decoder, depth.sampling, depth.codebooks)
+    return GraphFrame(PlainFrame(backbone, depth, sampling, state))
 
 
 class GraphFrame:

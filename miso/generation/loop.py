@@ -83,7 +83,7 @@ class FrameLoop:
         self._prefix_spans = () if prefix is None else prefix.takes[0].spans
         self.first = len(self._prefix)  # index of the first frame to be sampled
         self._check_positions()
-        self.path = pick_path(path, backbone, depth, len(seeds))
+        self.path, self.because = pick_path(path, backbone, depth, len(seeds))
         self._u = uniforms(self.seeds, self.first + max_frames, self.config.codebooks)  # [B, F, K]
 
         # What has been sampled, on the CPU: a tensor for each frame.
@@ -143,7 +143,7 @@ class FrameLoop:
         last = rows.shape[1] - 1
         if last:
             positions = torch.arange(last, device=self.device)
-            y = self.backbone(x[:, :-1], positions, state.cache.first(), window=last)
+            y = self.backbone(x[:, :-1], positions, state.cache.takes(0, 1), window=last)
             state.cache.spread(last)
             if self._hidden is not None and self.first:
                 self._prefix_hidden = y[:, last - self.first :].cpu()

@@ -17,17 +17,17 @@ import torch
 from torch import nn
 
 from ..errors import MisoError
+from ..model.config import ModelConfig
 from ..model.networks import Backbone
 from ..model.sampling import Sampling
 from .depth import DepthSampler
 from .frame import FrameState, PlainFrame
-from .graph import GraphFrame
-from .persistent.step import PersistentFrame, unsupported
-from .trial import choose_path
+from .graph import GraphFrame, graph_frame
+from .persistent.split import persistent_graph
+from .persistent.step import unsupported
+from .trial import Verdict, choose_path
 
-# Capacities of recorded frames are multiples of this, so that runs of similar length share a recording.
 _ROWS_STEP = 256
-_MAX_TAKES = 8  # columns of a tensor core tile
 
 
 class FramePath(ABC):
@@ -78,7 +78,7 @@ class GraphPath(FramePath):
 
     @staticmethod
     def make(backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState) -> GraphFrame:
-        return GraphFrame(PlainFrame(backbone, depth, sampling, state))
+        return graph_frame(backbone, depth, sampling, state)
 
 
 class PersistentPath(FramePath):
@@ -90,20 +90,18 @@ class PersistentPath(FramePath):
             return reason
         if torch.cuda.get_device_capability(_device(backbone)) < (8, 0):
             return "it needs a GPU of compute capability 8.0 or more (RTX 30, A100 or newer)"
-        if takes > _MAX_TAKES:
-            return f"it computes up to {_MAX_TAKES} takes at once"
         return unsupported(backbone, depth, takes)
 
     @staticmethod
     def make(backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState) -> GraphFrame:
-        return GraphFrame(PersistentFrame(backbone, depth, sampling, state))
+        return persistent_graph(backbone, depth, sampling, state)
 
 
 PATHS: dict[str, type[FramePath]] = {path.name: path for path in (PersistentPath, GraphPath, PlainPath)}
 
 
-def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> str:
-    """The name of a path that can compute ``takes`` takes: ``name`` itself, or the fastest one for ``auto``.
+def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> Verdict:
+    """A path that can compute ``takes`` takes, and why: the one named, or the fastest one for ``auto``.
 
     ``auto`` tries the persistent kernel once on each card (see ``trial``); it is the path that the
     environment variable ``MISO_PATH`` names, if it is set. Raises MisoError if the name is unknown, or the
@@ -112,14 +110,15 @@ def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) ->
     if name == "auto":
         name = os.environ.get("MISO_PATH", "auto")
     if name == "auto":
-        if not PersistentPath.unsupported(backbone, depth, takes):
-            return choose_path(backbone, depth, takes).path
-        return PlainPath.name if GraphPath.unsupported(backbone, depth, takes) else GraphPath.name
+        if (no_kernel := PersistentPath.unsupported(backbone, depth, takes)) is None:
+            return choose_path(backbone, depth, takes)
+        no_graph = GraphPath.unsupported(backbone, depth, takes)
+        return Verdict(PlainPath.name, no_graph) if no_graph else Verdict(GraphPath.name, no_kernel)
     if name not in PATHS:
         raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(sorted(PATHS))}.", input="path")
     if reason := PATHS[name].unsupported(backbone, depth, takes):
         raise MisoError(f"The path '{name}' can't be used here: {reason}.", "Use auto.", input="path")
-    return name
+    return Verdict(name, "as asked for")
 
 
 @contextmanager
@@ -135,7 +134,7 @@ def borrow_frame(
     if path == PlainPath.name:
         yield PlainPath.make(backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, frames))
         return
-    rows = min(-(-rows // _ROWS_STEP) * _ROWS_STEP, backbone.config.positions)
+    rows = _capacity(rows, backbone.config.positions)
 
     def key() -> tuple:
         settings = (path, depth.sampling, depth.codebooks, sampling, takes, rows)
@@ -153,6 +152,19 @@ def borrow_frame(
         yield kept[1]
     finally:
         backbone.kept_frame = kept
+
+
+def state_bytes(config: ModelConfig, takes: int, rows: int, dtype: torch.dtype) -> int:
+    """Bytes of a recorded frame's state: cache, hidden states, codes and uniform numbers of ``rows`` rows."""
+    stack, rows = config.backbone, _capacity(rows, config.positions)
+    cache = 2 * stack.layers * stack.kv_heads * stack.head_dim * dtype.itemsize
+    tables = stack.dim * dtype.itemsize + config.codebooks * (torch.float32.itemsize + torch.int64.itemsize)
+    return takes * rows * (cache + tables)
+
+
+def _capacity(rows: int, positions: int) -> int:
+    """Rows of a recorded frame: a multiple of ``_ROWS_STEP``, so that runs of similar length share it."""
+    return min(-(-rows // _ROWS_STEP) * _ROWS_STEP, positions)
 
 
 def _device(backbone: Backbone) -> torch.device:

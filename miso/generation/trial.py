@@ -24,10 +24,10 @@ from ..model.networks import Backbone
 from ..model.sampling import Sampling, probabilities, uniforms
 from .depth import DepthSampler
 from .frame import FrameState, PlainFrame
-from .graph import GraphFrame
+from .graph import GraphFrame, graph_frame
 from .persistent.compile import driver_version, source
 from .persistent.limits import gpu_limits
-from .persistent.step import PersistentFrame
+from .persistent.split import persistent_frame, persistent_graph
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +93,8 @@ def _try(backbone: Backbone, depth: DepthSampler, takes: int) -> Verdict:
     if not agreement.holds:
         return Verdict("graph", f"the persistent kernel computes other numbers here ({_percent(agreement)})")
     kernel, graph = (
-        _frame_ms(GraphFrame(step(backbone, depth, Sampling(), _state(backbone, depth, takes))))
-        for step in (PersistentFrame, PlainFrame)
+        _frame_ms(record(backbone, depth, Sampling(), _state(backbone, depth, takes)))
+        for record in (persistent_graph, graph_frame)
     )
     path = "persistent" if kernel < graph else "graph"
     return Verdict(path, f"{kernel:.1f} ms a frame, the graph {graph:.1f} ms")
@@ -106,7 +106,7 @@ def compare(backbone: Backbone, depth: DepthSampler, takes: int) -> Agreement:
     sampling = Sampling()
     plain, ours = (
         step(backbone, depth, sampling, _state(backbone, depth, takes))
-        for step in (PlainFrame, PersistentFrame)
+        for step in (PlainFrame, persistent_frame)
     )
     want, got, errors, distances = plain.state, ours.state, [], []
     for t in range(FRAMES):

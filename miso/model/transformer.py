@@ -36,10 +36,10 @@ class KVCache:
         self.values[layer].index_copy_(2, positions, v)
         return self.keys[layer], self.values[layer]
 
-    def first(self) -> KVCache:
-        """The cache of the first take alone, in the same memory."""
+    def takes(self, start: int, end: int) -> KVCache:
+        """The cache of some takes alone, in the same memory."""
         cache = object.__new__(KVCache)
-        cache.keys, cache.values = self.keys[:, :1], self.values[:, :1]
+        cache.keys, cache.values = self.keys[:, start:end], self.values[:, start:end]
         return cache
 
     def spread(self, rows: int) -> None:

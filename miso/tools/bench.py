@@ -91,7 +91,7 @@ def bench(
     runs = []
     for profile, name, number in product(profiles, paths, takes):
         with limited_to(profile):
-            path = pick_path(name, backbone, model.depth, number)
+            path = pick_path(name, backbone, model.depth, number).path
             shown = "" if profile is None else f"{profile.multiprocessors},{profile.shared_bytes // 1024}"
             report(f"{path}, {number} takes {shown}")
             backbone.kept_frame = None  # recorded under other limits
@@ -106,7 +106,7 @@ def bench(
     backbone.kept_frame = None
     result["runs"] = runs
     report("prefill")
-    path = pick_path(paths[-1], backbone, model.depth, 1)
+    path = pick_path(paths[-1], backbone, model.depth, 1).path
     result["prefill_ms"] = {
         rows: model.prefill(path, rows) for rows in _PREFILLS if rows + 4 < config.positions
     }

@@ -41,7 +41,7 @@ def exactness(
     backbone = build(Backbone, config, "random", tensor, device=device, precision=precision)
     decoder = build(DepthDecoder, config, "random", tensor, device=device, precision=precision)
     depth, x = DepthSampler(decoder), x.to(precision.dtype)
-    path, states = pick_path(path, backbone, depth, 1), []
+    path, states = pick_path(path, backbone, depth, 1).path, []
     with borrow_frame(path, backbone, depth, Sampling(), 1, rows + frames, 1) as frame:
         state = frame.state
         for n in range(rows, rows + frames):

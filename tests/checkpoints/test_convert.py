@@ -15,7 +15,7 @@ from miso.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from miso.checkpoints.convert import convert_checkpoint
 from miso.checkpoints.devices import Precision, pick_precision
 from miso.checkpoints.fit import choose_precision
-from miso.checkpoints.quantize import Quantized, QuantizedLinear, quantize
+from miso.checkpoints.quantize import Quantized, QuantizedLinear, quantize, unquantized
 from miso.errors import MisoError
 from miso.model.config import StackConfig
 from miso.model.networks import Backbone, DepthDecoder
@@ -254,3 +254,18 @@ def test_a_gpu_quantises_as_the_cpu_does(weights):
         assert got.dtype == want.dtype, name
         if want.dtype == torch.int8 or want.dtype == torch.uint8:
             assert (got.cpu() == want).float().mean() > 0.99, name
+
+
+@pytest.mark.parametrize("weights", ["int8", "int4", "fp8"])
+def test_a_network_without_quantised_matrices_computes_the_same(weights):
+    """What the graph path does to the depth decoder. All other tensors are shared, and the original stays."""
+    depth = build(
+        DepthDecoder, MODEL, "", random_tensors(MODEL, 1), device="cpu", precision=Precision(weights=weights)
+    )
+    whole = unquantized(depth, torch.float32)
+    hidden, codes = torch.randn(3, MODEL.backbone.dim), torch.randint(MODEL.codebook_size, (3, 2))
+    got, want = (net.transformer(net.start(hidden, codes)) for net in (whole, depth))
+    assert torch.allclose(got, want, atol=1e-5)
+    assert whole.code_table is depth.code_table
+    assert not any(isinstance(module, QuantizedLinear) for module in whole.modules())
+    assert any(isinstance(module, QuantizedLinear) for module in depth.modules())

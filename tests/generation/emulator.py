@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from miso.generation.persistent import compile as compiling
+from miso.generation.persistent.limits import GpuLimits
 from miso.generation.persistent.program import FETCHERS, WARPS
 from miso.generation.persistent.step import PersistentFrame
 
@@ -34,8 +35,8 @@ def compile_kernel(macros: tuple[tuple[str, int], ...]):
 class EmulatedFrame(PersistentFrame):
     """``PersistentFrame`` on the emulated GPU."""
 
-    def _gpu(self) -> tuple[int, int]:
-        return PROGRAMS, SHARED
+    def _gpu(self) -> GpuLimits:
+        return GpuLimits(PROGRAMS, SHARED)
 
     def _compiled(self, macros: dict[str, int], shared: int):
         launch = compile_kernel(tuple(macros.items()))

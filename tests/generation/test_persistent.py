@@ -3,7 +3,7 @@
 import copy
 import shutil
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -12,10 +12,15 @@ from generation.recorded import check_recorded_frame
 
 from miso.checkpoints.build import build, random_tensors
 from miso.checkpoints.devices import Precision
+from miso.errors import MisoError
 from miso.generation.depth import DepthSampler
 from miso.generation.frame import FrameState, PlainFrame
 from miso.generation.paths import pick_path
+from miso.generation.persistent.limits import GpuLimits, limited_to
+from miso.generation.persistent.program import SharedMemoryError
+from miso.generation.persistent.split import SplitFrame, persistent_frame
 from miso.generation.persistent.step import PersistentFrame, unsupported
+from miso.generation.trial import compare
 from miso.model.config import PRESETS, StackConfig
 from miso.model.networks import Backbone, DepthDecoder
 from miso.model.sampling import Sampling, draw, uniforms
@@ -172,8 +177,18 @@ def test_a_frame_is_the_plain_one(weights, takes):
     if reason := unsupported(backbone, depth, takes):
         pytest.skip(reason)
     hopper = torch.cuda.get_device_capability()[0] == 9
-    assert pick_path("auto", backbone, depth, takes) == ("persistent" if hopper else "graph")
+    assert pick_path("auto", backbone, depth, takes).path == ("persistent" if hopper else "graph")
     check_frame(PersistentFrame, backbone, decoder, takes)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("takes", [8, 20])
+def test_more_takes_than_a_small_gpu_holds(takes):
+    """Under the limits of a consumer card, and beyond eight takes."""
+    backbone, decoder = models(SMALL, "int8", "cuda")
+    depth = DepthSampler(decoder, Sampling(0.9, 20))
+    with limited_to(GpuLimits(28, 60 * 1024)):
+        assert compare(backbone, depth, takes).holds
 
 
 @pytest.mark.gpu
@@ -203,6 +218,39 @@ def test_a_recorded_frame_serves_one_loop_at_a_time_and_goes_with_the_weights():
 )
 def test_the_source_computes_the_plain_frame_on_an_emulated_gpu(weights, takes):
     check_frame(EmulatedFrame, *models(SMALL, weights), takes)
+
+
+@emulated
+def test_takes_that_one_kernel_cannot_hold_are_split(monkeypatch):
+    """Every take is as if it were alone in its group."""
+    backbone, decoder = models(SMALL, "int8")
+    depth = DepthSampler(decoder, Sampling(0.9, 20))
+
+    def make(backbone, depth, sampling, state):
+        if len(state.x) > 2:
+            raise SharedMemoryError("too many takes")
+        return EmulatedFrame(backbone, depth, sampling, state)
+
+    step = partial(persistent_frame, make=make)
+    split, plain = (compute(kind, backbone, depth, 3) for kind in (step, PlainFrame))
+    assert isinstance(split, SplitFrame)
+    got, want = split.state, plain.state
+    check_cache(got, want, 100)
+    assert relative(got.hidden[FRAME], want.hidden[FRAME]) < 2e-2
+    assert (got.codes[FRAME] == want.codes[FRAME]).float().mean() > 0.7
+    assert torch.allclose(got.log_p[FRAME], want.log_p[FRAME], atol=0.1)
+    assert (got.position, got.counter) == (want.position, want.counter) == (101, FRAME + 1)
+    assert relative(got.x, backbone.embed_frame(got.codes[FRAME])) < 1e-2
+
+
+def test_a_gpu_for_not_even_one_take_is_refused():
+    def make(*_):
+        raise SharedMemoryError("no room")
+
+    backbone, decoder = models(SMALL)
+    depth = DepthSampler(decoder)
+    with pytest.raises(MisoError, match="no room"):
+        persistent_frame(backbone, depth, Sampling(), fill(backbone, depth, 2, 0), make)
 
 
 @emulated

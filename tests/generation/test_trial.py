@@ -32,11 +32,12 @@ def model():
 def on_cpu(monkeypatch):
     """The decision without a GPU: a kernel that takes half a graph's time, on a card called X."""
     monkeypatch.setattr(trial, "_key", lambda *_: "X")
-    monkeypatch.setattr(trial, "GraphFrame", lambda step: step)
+    monkeypatch.setattr(trial, "graph_frame", PlainFrame)
     monkeypatch.setattr(trial, "_frame_ms", lambda step: 10.0 if type(step) is PlainFrame else 5.0)
 
     def install(kernel):
-        monkeypatch.setattr(trial, "PersistentFrame", kernel)
+        monkeypatch.setattr(trial, "persistent_frame", kernel)
+        monkeypatch.setattr(trial, "persistent_graph", kernel)
 
     return install
 
@@ -138,7 +139,7 @@ def test_the_path_can_be_named_in_the_environment(model, monkeypatch):
 
 @emulated
 def test_the_kernels_source_passes_on_an_emulated_gpu(model, monkeypatch):
-    monkeypatch.setattr(trial, "PersistentFrame", EmulatedFrame)
+    monkeypatch.setattr(trial, "persistent_frame", EmulatedFrame)
     monkeypatch.setattr(trial, "FRAMES", 4)
     agreement = trial.compare(*model, 1)
     assert agreement.hidden_error < trial.MAX_HIDDEN_ERROR and agreement.distance <= trial.MAX_DISTANCE
@@ -154,7 +155,7 @@ def test_on_a_gpu(weights, takes, monkeypatch):
         pytest.skip(reason)
     assert trial.compare(backbone, depth, takes).holds
     first = trial.choose_path(backbone, depth, takes)
-    assert "ms a frame" in first.because and pick_path("auto", backbone, depth, takes) == first.path
+    assert "ms a frame" in first.because and pick_path("auto", backbone, depth, takes) == first
     with limited_to(GpuLimits(28, 99 * 1024)):
         assert gpu_limits(torch.device("cuda")) == (28, 99 * 1024)
         assert (

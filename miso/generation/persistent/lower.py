@@ -11,6 +11,7 @@ from ...model.networks import Backbone
 from ...model.transformer import KVCache, Layer, Transformer
 from ..depth import DepthSampler
 from ..frame import FrameState
+from .limits import GpuLimits
 from .ops import NO_ROW, PARTIAL_HEADER, Flag, Kind, Matrix, Source, Sums
 from .program import Program
 
@@ -81,21 +82,21 @@ class _Activations:
         self.rows = program.buffer(2, program.takes, max(s.config.dim for s in stacks))
 
 
-def lower(backbone: Backbone, depth: DepthSampler, state: FrameState, programs: int) -> Lowered:
-    """The operation list of one frame of all takes in ``state``, for a GPU of ``programs`` multiprocessors.
+def lower(backbone: Backbone, depth: DepthSampler, state: FrameState, gpu: GpuLimits) -> Lowered:
+    """The operation list of one frame of all takes in ``state``, for a GPU with these limits.
 
     Lays ``audio_head`` of the depth decoder out anew in memory; its shape and values stay.
     """
-    return _Lowering(backbone, depth, state, programs).lower()
+    return _Lowering(backbone, depth, state, gpu).lower()
 
 
 class _Lowering:
-    def __init__(self, backbone: Backbone, depth: DepthSampler, state: FrameState, programs: int):
+    def __init__(self, backbone: Backbone, depth: DepthSampler, state: FrameState, gpu: GpuLimits):
         takes, config = state.x.shape[0], backbone.config
         self.backbone, self.decoder, self.config, self.state = backbone, depth.decoder, config, state
-        self.program = Program(takes, programs, state.x.device)
+        self.program = Program(takes, gpu.multiprocessors, gpu.shared_bytes, state.x.device)
         # A few takes have too few heads for all programs: split the context too.
-        parts = 1 if takes > 4 else max(min(programs // (takes * config.backbone.kv_heads), 4), 1)
+        parts = 1 if takes > 4 else max(min(gpu.multiprocessors // (takes * config.backbone.kv_heads), 4), 1)
         self.backbone_stack = _Stack(self.program, backbone.transformer, parts, Flag.NONE)
         self.depth_stack = _Stack(self.program, self.decoder.transformer, 1, Flag.IN_DEPTH)
         self.activations = _Activations(self.program, (self.backbone_stack, self.depth_stack))

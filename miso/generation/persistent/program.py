@@ -29,6 +29,7 @@ WARPS = 8
 # Warps that fetch weights: two can't keep up with memory, and eight leave the other warps too few registers.
 FETCHERS = 4
 
+_LEAST_STAGES = 2  # of a warp: one that arrives while the other is used
 _STAGE_ROW = 256  # bytes of one row of a matrix in a stage, which is 8 rows
 _SCALE_BYTES = {Kind.BF16: 0, Kind.INT8: 64, Kind.INT4: 256, Kind.FP8: 0}  # of scales and zeros in a stage
 _INPUT_BYTES = {Kind.BF16: 256, Kind.INT8: 512, Kind.INT4: 1024, Kind.FP8: 512}  # of x for a stage
@@ -36,15 +37,22 @@ _MEMORY_BANDWIDTH = 22.5  # bytes/ns of weights from memory to one multiprocesso
 _L2_BANDWIDTH = 40  # bytes/ns of what every multiprocessor reads from the L2 cache
 
 
+class SharedMemoryError(MisoError):
+    """The GPU has too little shared memory for this many takes."""
+
+
 @dataclass(eq=False)
 class Program:
     """A list of operations for ``takes`` takes on a GPU of ``programs`` multiprocessors.
+
+    Each has ``shared`` bytes of shared memory for a program.
 
     The packed list holds addresses only; this object owns the tensors behind them.
     """
 
     takes: int
     programs: int
+    shared: int
     device: torch.device
     ops: list[Op] = field(default_factory=list)
     others: list[Other] = field(default_factory=list)
@@ -56,7 +64,8 @@ class Program:
     def split(self, kind: Kind, K: int, N: int) -> int:
         """Into how many parts to split K in a product of N outputs: the fastest number by estimate."""
         tiles, pitch = -(-N // 8), row_bytes(kind, K)
-        limit = 34_816 + (self.takes - 1) * 4_864  # bytes of shared memory for x
+        # bytes of shared memory for x; the rest is for weights on their way
+        limit = min(34_816 + (self.takes - 1) * 4_864, int(self.shared * (0.16 + 0.04 * (self.takes - 1))))
         possible = [p for p in range(1, 5) if p <= self.programs and _share(pitch, p) * (p - 1) < pitch]
         fitting = [p for p in possible if self._input_bytes(kind, K, p) <= limit] or possible[-1:]
 
@@ -142,11 +151,11 @@ class Program:
         packed = bytearray(b"".join(entries))
         return torch.frombuffer(packed, dtype=torch.uint8).to(self.device)
 
-    def constants(self, vocab: int, size: int, codebooks: int, shared: int) -> tuple[dict[str, int], int]:
+    def constants(self, vocab: int, size: int, codebooks: int) -> tuple[dict[str, int], int]:
         """The macros that the kernel is compiled with (see frame.cu), and its bytes of shared memory.
 
-        ``vocab``: logits of a codebook; ``size``: ids that may be drawn; ``shared``: bytes of shared memory
-        that the GPU has for a program. Raises MisoError if they don't suffice.
+        ``vocab``: logits of a codebook; ``size``: ids that may be drawn. Raises SharedMemoryError if the GPU
+        has too little.
         """
         products = [op for op in self.ops if op.type == OpType.MATVEC]
         attentions = [op for op in self.ops if op.type == OpType.ATTEND]
@@ -158,11 +167,9 @@ class Program:
         attention = ((group + 2) * head_dim + WARPS // 2 * group * (head_dim + 2)) * 4
         scratch = _round_up(max(inputs, attention, 4 * vocab, WARPS * 3 * head_dim * 4), 128)
         all_sums, least_sums = (max(sizes) for sizes in zip(*map(self._sum_bytes, products)))
-        sums = _round_up(max(least_sums, min(all_sums, 14_336 + 2_048 * self.takes)), 128)
-        # everything but the ring of stages, as the kernel ``frame`` lays it out
+        # everything but sums and the ring of stages, as the kernel ``frame`` lays it out
         fixed = (
             scratch
-            + sums
             + len(self.ops) * OP_BYTES
             + len(self.others) * OTHER_BYTES
             + _round_up(len(self._plans) * PLAN_BYTES, 16)
@@ -170,11 +177,16 @@ class Program:
             + 48
             + _round_up(self.takes * codebooks * 4, 16)
         )
-        stages = min((shared - fixed) // (WARPS * (stage + 16)), 32)  # of each warp
-        if stages < 2:
-            raise MisoError(
+        ring = WARPS * (stage + 16)  # bytes of a stage of every warp
+        wanted = min(all_sums, 14_336 + 2_048 * self.takes)
+        rooms = (self.shared - fixed - stages * ring for stages in (_LEAST_STAGES + 1, _LEAST_STAGES))
+        room = next((room for room in rooms if room >= least_sums), least_sums)
+        sums = _round_up(min(wanted, room - 127), 128)
+        stages = min((self.shared - fixed - sums) // ring, 32)
+        if stages < _LEAST_STAGES:
+            raise SharedMemoryError(
                 f"The persistent kernel needs more shared memory for {self.takes} takes than this GPU has "
-                f"({shared} bytes).",
+                f"({self.shared} bytes).",
                 "Use the path 'auto', or fewer takes.",
                 input="path",
             )
@@ -195,7 +207,7 @@ class Program:
             "MOST_HD": next(op.K for op in attentions if op.flags & Flag.IN_DEPTH),
             "KINDS": sum(1 << kind for kind in kinds),
         }
-        return macros, fixed + stages * WARPS * (stage + 16)
+        return macros, fixed + sums + stages * ring
 
     def _input_bytes(self, kind: Kind, K: int, parts: int) -> int:
         """Bytes of x in shared memory for one part of a product."""

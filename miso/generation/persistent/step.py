@@ -14,16 +14,18 @@ from ...model.transformer import Layer, Transformer
 from ..depth import DepthSampler
 from ..frame import FrameState
 from .compile import Kernel, cubin, missing
-from .limits import gpu_limits
+from .limits import GpuLimits, gpu_limits
 from .lower import lower
 from .ops import KINDS, Kind, row_bytes
 from .program import FETCHERS, WARPS
+
+MAX_TAKES = 8  # columns of a tensor core tile
 
 
 def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | None:
     """Why the kernel can't compute ``takes`` takes of these models, as a clause; None if it can.
 
-    ``paths`` has checked already that the backbone is on a GPU, and the number of takes.
+    ``paths`` has checked already that the backbone is on a GPU.
     """
     weight, decoder = backbone.audio_embeddings.weight, depth.decoder
     if torch.version.hip:
@@ -43,7 +45,7 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
                 if reason := _unsupported_weight(name, layer.weight):
                     return reason
     programs = gpu_limits(weight.device).multiprocessors
-    if decoder.config.codebooks > 32 or takes * decoder.config.depth.heads > WARPS * programs:
+    if decoder.config.codebooks > 32 or min(takes, MAX_TAKES) * decoder.config.depth.heads > WARPS * programs:
         return "the depth decoder has too many codebooks or heads for it"
     if decoder.config.depth.dim % 8:
         return "it needs a depth decoder whose width is a multiple of 8"
@@ -114,13 +116,12 @@ class PersistentFrame:
     def __init__(self, backbone: Backbone, depth: DepthSampler, sampling: Sampling, state: FrameState):
         self.backbone, self.depth, self.sampling, self.state = backbone, depth, sampling, state
         config = backbone.config
-        programs, shared = self._gpu()
         with torch.inference_mode(False):
-            self._lowered = lower(backbone, depth, state, programs)
+            self._lowered = lower(backbone, depth, state, self._gpu())
             self._ops = self._lowered.program.table()
             self._barrier = torch.zeros(1, dtype=torch.int32, device=state.x.device)
         constants = self._lowered.program.constants(
-            config.audio_vocab, config.codebook_size, config.codebooks, shared
+            config.audio_vocab, config.codebook_size, config.codebooks
         )
         self.kernel = self._compiled(*constants)
         self._frame = self._arguments()
@@ -166,8 +167,8 @@ class PersistentFrame:
             eps=config.norm_eps,
         )
 
-    def _gpu(self) -> tuple[int, int]:
-        """The number of multiprocessors, each of which runs one program, and bytes of shared memory each."""
+    def _gpu(self) -> GpuLimits:
+        """What the kernel may use; each multiprocessor runs one program."""
         return gpu_limits(self.state.x.device)
 
     def _compiled(self, macros: dict[str, int], shared: int) -> Callable[[ctypes.Structure, int], None]:
