@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
 from ..miso.text.conditioning import Conditioning, Segment, TextEncoder, text_said
+from ..miso.text.length import expected_seconds
 from . import sockets
 from .memory import progress
 from .schema import SPEAK, block
@@ -75,8 +76,15 @@ class EncodeText(io.ComfyNode):
         conditioning = text_encoder.conditioning([*segments, Segment(text, speaker)])
         # fails here, so that bad text is this block's error
         text_encoder.rows(conditioning.line, progress())
-        if left_out := text_encoder.read(text).left_out:
-            remarks.append(f"Left out: {', '.join(left_out)}")
+        said = text_encoder.read(text)
+        if said.left_out:
+            remarks.append(f"Left out: {', '.join(said.left_out)}")
+        taught, seconds = text_encoder.config.taught_seconds, expected_seconds(said.text)
+        if taught and seconds > taught:
+            remarks.append(
+                f"Too long for one line of this checkpoint: about {seconds:.0f} s, it was taught up to "
+                f"{taught:g} s and may leave words out. Use Long Text."
+            )
         if remarks:
             show_on_node(" ".join(remarks))
         return io.NodeOutput(conditioning)

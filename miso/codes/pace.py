@@ -22,7 +22,7 @@ def pace_problem(codes: Codes) -> str:
         elif take.stop == "limit":
             why = "the time limit cut it. Raise max_seconds"
         else:
-            why = "the text may be too long for this checkpoint"
+            why = "the text may be too long for this checkpoint. Use Long Text"
         which = f"Take {number}: " if codes.batch > 1 else ""
         return f"{which}{seconds:.1f} s for {words} words: {why}"
     return ""

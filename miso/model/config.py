@@ -14,6 +14,7 @@ from ..files import parse_json
 # codec id of the Mimi that Miso, CSM, Marvis, Moshi and Kyutai's TTS share; the number is from its published
 # file name
 MIMI = "mimi-e351c8d8"
+_LINE = 20.0  # seconds of a line for checkpoints that don't say what they were taught
 # fields of a checkpoint's config that have defaults
 _OPTIONAL = (
     "codec",
@@ -51,7 +52,7 @@ class Family:
     strip: bool  # whether the text is left-stripped first
     tokenizer: str  # "llama3", "bytes" or "phonemes"
     normalize: bool = False  # whether numbers, signs and abbreviations are written in words first
-    longest_line: float = 20.0  # seconds of speech that a line should not exceed
+    longest_line: float | None = None  # seconds of speech in the longest line that was taught, where known
     memory: int | None = None  # turns of history that a turn should hear; None: all that there is room for
 
 
@@ -84,9 +85,14 @@ class ModelConfig:
     longest_line: float = 0.0  # seconds of speech in the longest line that it was taught; 0: the family's
 
     @property
-    def line_seconds(self) -> float:
-        """Seconds of speech that one line should not exceed."""
+    def taught_seconds(self) -> float | None:
+        """Seconds of speech in the longest line that it was taught; None if that is not known."""
         return self.longest_line or self.conventions.longest_line
+
+    @property
+    def line_seconds(self) -> float:
+        """Seconds of speech that a part of a long text should not exceed."""
+        return self.taught_seconds or _LINE
 
     @property
     def conventions(self) -> Family:

@@ -61,6 +61,13 @@ def test_encode_text_says_what_it_leaves_out(fresh):
     assert not done.ok and done.error.startswith("Encode Text, text: There is nothing to be said in '\"'")
 
 
+def test_a_line_longer_than_the_checkpoint_was_taught_is_said_to_be(fresh):
+    words = "Too long for one line of this checkpoint: about 14 s, it was taught up to 8 s"
+    (line,) = fresh.run(encoding("The baker opened her shop before the sun came up. " * 5)).lines("2")
+    assert words in line and "Use Long Text." in line
+    assert not fresh.run(encoding("The baker opened her shop before the sun came up.")).lines("2")
+
+
 def test_encoding_a_long_text_can_be_stopped(fresh):
     def stop(value: int, total: int) -> None:
         if value > 1000:
