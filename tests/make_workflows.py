@@ -38,12 +38,12 @@ BUILD = """({blocks, note, rows, groups}) => {
       if (w.name === 'control_after_generate') w.value = 'fixed';
     }
     const size = node.computeSize();
-    const wide = {MisoCodeEditor: 620, MisoTakePicker: 420, MarkdownNote: 330, MisoEncodeText: 330, MisoEncodeAudio: 330}[type] ?? 270;
-    const tall = {MisoEncodeText: 50, MarkdownNote: 80, SaveAudio: 40, LoadAudio: 20, MisoTakePicker: 70}[type] ?? 0;
+    const wide = {MisoCodeEditor: 620, MisoTakePicker: 420, MisoDialogue: 420, MisoLongText: 420, MarkdownNote: 330, MisoEncodeText: 330, MisoEncodeAudio: 330}[type] ?? 270;
+    const tall = {MisoEncodeText: 50, MisoDialogue: 130, MisoLongText: 130, MarkdownNote: 80, SaveAudio: 20, LoadAudio: 20, MisoTakePicker: 90}[type] ?? 0;
     node.size = [Math.max(size[0], wide), size[1] + tall];
   }
   // some blocks grow by a line when they run, so those below them keep their distance
-  const gap = node => (['MisoLoadModel', 'MisoEncodeAudio', 'MisoSaveCodes'].includes(node.type) ? 130 : 80);
+  const gap = node => (['MisoLoadModel', 'MisoEncodeAudio', 'MisoSaveCodes', 'MisoLoadVoice'].includes(node.type) ? 130 : 70);
   let top = 80;
   for (const columns of rows) {
     let x = 40, bottom = top;
@@ -69,16 +69,16 @@ BUILD = """({blocks, note, rows, groups}) => {
   for (const [title, names] of Object.entries(groups)) {
     const group = new LiteGraph.LGraphGroup(title), inside = names.split(' ').map(name => made[name]);
     const edge = (i, most) => (most ? Math.max : Math.min)(...inside.map(n => n.pos[i] + (most ? n.size[i] : 0)));
-    const below = inside.some(n => n.type === 'MisoLoadModel') ? 60 : 20;
+    const below = Math.max(20, ...inside.map(n => ({MisoLoadModel: 60, MisoSaveCodes: 85}[n.type] ?? 0)));
     group.pos = [edge(0) - 20, edge(1) - 80];
     group.size = [edge(0, true) - edge(0) + 40, edge(1, true) - edge(1) + 80 + below];
     app.graph.add(group);
   }
   const graph = app.graph.serialize(), box = app.graph.groups.map(g => [...g.pos, g.pos[0] + g.size[0], g.pos[1] + g.size[1]]);
   const [l, t, r, b] = [0, 1, 2, 3].map(i => Math[i < 2 ? 'min' : 'max'](...box.map(x => x[i])));
-  // the whole graph beside the side bar and below the tabs, in a laptop's window too
-  const scale = Math.min(1270 / (r - l), 620 / (b - t), 1);
-  graph.extra.ds = {scale, offset: [-l + 75 / scale, -t + 95 / scale]};
+  // the whole graph beside the side bar and below the Run bar, in a laptop's window too
+  const scale = Math.min(1270 / (r - l), 615 / (b - t), 1);
+  graph.extra.ds = {scale, offset: [-l + 75 / scale, -t + 140 / scale]};
   graph.id = '00000000-0000-0000-0000-000000000000';
   return JSON.stringify(graph);
 }"""

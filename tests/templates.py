@@ -6,6 +6,20 @@
 from dataclasses import dataclass, field
 
 NANO = {"temperature": 0.25, "top_k": 50}  # nano's own sampling settings
+SPEAKING = {
+    "backbone": "model.backbone",
+    "depth": "model.depth",
+    "text_encoder": "model.text",
+    "preview": "vocoder.vocoder",
+}
+CHAPTER = """The river begins as a spring under a stone. It is so small that a child can step over it. Nobody would
+think that it carries ships.
+
+Further down it turns a mill, and the mill feeds a village. The miller says that the water has never failed
+him, although his father saw it freeze.
+
+In the evening the boats come home. Their lamps draw long lines on the water, and the people on the bank count
+them until the last one is there."""
 
 
 @dataclass
@@ -100,7 +114,7 @@ vocoder blocks.""",
         [["model vocoder codec", "note recording", "encode text", "voice sampler", "decode save"]],
         {
             "Load": "model vocoder codec",
-            "Your voice": "note recording encode",
+            "Your voice and text": "note recording encode text",
             "Speak": "voice sampler",
             "Sound": "decode save",
         },
@@ -123,10 +137,14 @@ The second line is said in the voice of the first.""",
             "decode": decode("second.codes"),
             "save": save("decode", "voice_prompt"),
         },
-        [["model vocoder", "note first_text", "first", "second_text voice", "second", "decode save"]],
+        [
+            ["model", "vocoder", "note", "first_text"],
+            ["first", "second_text voice", "second", "decode save"],
+        ],
         {
             "Load": "model vocoder",
-            "The voice": "note first_text first",
+            "First line": "note first_text",
+            "The voice": "first",
             "Speak": "second_text voice second",
             "Sound": "decode save",
         },
@@ -152,12 +170,15 @@ A second has 12.5 frames. The beginning stays exactly as it was.""",
             "decode_b": decode("second.codes", "Decode with another ending"),
             "save_b": save("decode_b", "continued"),
         },
-        [["model vocoder", "note text", "first", "prefix", "second", "decode_a save_a decode_b save_b"]],
+        [
+            ["model", "vocoder", "note", "text"],
+            ["first", "prefix decode_a save_a", "second", "decode_b save_b"],
+        ],
         {
             "Load": "model vocoder",
-            "Speak": "note text first",
-            "Continue": "prefix second",
-            "Sound": "decode_a save_a decode_b save_b",
+            "Text": "note text",
+            "The whole line": "first prefix decode_a save_a",
+            "Another ending": "second decode_b save_b",
         },
     ),
     "second_half": Template(
@@ -179,10 +200,11 @@ Another seed in the second sampler gives another ending.""",
             "decode": decode("second.codes"),
             "save": save("decode", "second_half"),
         },
-        [["model vocoder", "note text", "first", "second", "decode save"], ["", "editor"]],
+        [["model", "vocoder", "note", "text", "decode save"], ["first", "editor", "second"]],
         {
             "Load": "model vocoder",
-            "Speak": "note text first",
+            "Text": "note text",
+            "Speak": "first",
             "Mark": "editor",
             "Say it anew": "second",
             "Sound": "decode save",
@@ -202,10 +224,11 @@ Drag to select, then press Delete, R (repeat) or S (silence).""",
             "decode": decode("editor.codes"),
             "save": save("decode", "edited"),
         },
-        [["model vocoder", "note text", "sampler", "picker"], ["", "editor", "decode save"]],
+        [["model", "vocoder", "note", "text", "decode save"], ["sampler", "picker", "editor"]],
         {
             "Load": "model vocoder",
-            "Speak": "note text sampler",
+            "Text": "note text",
+            "Speak": "sampler",
             "Choose": "picker",
             "Edit": "editor",
             "Sound": "decode save",
@@ -264,12 +287,69 @@ Words and rhythm stay, the detail of the sound changes, and the backbone doesn't
             "decode_b": decode("redecode.codes", "Decode redecoded"),
             "save_b": save("decode_b", "redecoded"),
         },
-        [["model vocoder", "note text", "sampler", "redecode", "decode_a save_a decode_b save_b"]],
+        [["model vocoder", "note text", "sampler", "redecode decode_b save_b", "decode_a save_a"]],
         {
             "Load": "model vocoder",
             "Speak": "note text sampler",
-            "New detail": "redecode",
-            "Sound": "decode_a save_a decode_b save_b",
+            "New detail": "redecode decode_b save_b",
+            "As sampled": "decode_a save_a",
         },
+    ),
+    "dialogue": Template(
+        "Speak a dialogue of two speakers, with their voices.",
+        """**Type a line for each turn and press Run. Then change one turn and run again:** the turns before it are
+not sampled again.
+
+`Name: text` is a turn, `[pause 0.5]` silence, `#` a comment. Each turn hears the one before it. Without the
+two voices, the speakers have the numbers 0 and 1.""",
+        {
+            **load(),
+            "anna": Block("MisoLoadVoice", {"voice": "heart", "name": "Anna"}, title="Anna's voice"),
+            "ben": Block(
+                "MisoLoadVoice",
+                {"voice": "michael", "name": "Ben"},
+                {"voices": "anna.voices"},
+                "Ben's voice",
+            ),
+            "dialogue": Block(
+                "MisoDialogue",
+                {"seed": 1, **NANO},
+                {**SPEAKING, "voices": "ben.voices"},
+            ),
+            "decode": decode("dialogue.codes"),
+            "save": save("decode", "dialogue"),
+            "tracks": Block(
+                "MisoSpeakerTracks", {}, {"codes": "dialogue.codes", "vocoder": "vocoder.vocoder"}
+            ),
+            "save_tracks": Block(
+                "SaveAudio",
+                {"filename_prefix": "audio/speaker"},
+                {"audio": "tracks.audio"},
+                "Save one file a speaker",
+            ),
+        },
+        [["model vocoder", "note anna ben", "dialogue", "decode save", "tracks save_tracks"]],
+        {
+            "Load": "model vocoder",
+            "Voices": "note anna ben",
+            "Speak": "dialogue",
+            "Sound": "decode save",
+            "A sound for each speaker": "tracks save_tracks",
+        },
+    ),
+    "long_text": Template(
+        "Speak a text of any length.",
+        """**Paste your text and press Run.** It is cut into parts that the model can say, and each part goes on from
+the one before.
+
+Press Stop and Run: it goes on where it was. Blank lines separate paragraphs.""",
+        {
+            **load(),
+            "text": Block("MisoLongText", {"seed": 1, "text": CHAPTER, **NANO}, SPEAKING),
+            "decode": decode("text.codes"),
+            "save": save("decode", "long_text"),
+        },
+        [["model vocoder", "note", "text", "decode save"]],
+        {"Load": "model vocoder", "Read this": "note", "Speak": "text", "Sound": "decode save"},
     ),
 }

@@ -22,7 +22,8 @@ VIEW = """() => {
   }
   return {scale, left: Math.min(...corners.map(c => c[0])), top: Math.min(...corners.map(c => c[1])),
     right: Math.max(...corners.map(c => c[0])), bottom: Math.max(...corners.map(c => c[1])), overlaps}; }"""
-SIDE_BAR, TABS = 55, 80  # pixels that the page covers at the left and at the top
+SIDE_BAR, RUN_BAR = 55, 130  # pixels that the page covers at the left and at the top
+READABLE = 0.58  # below, the page leaves out the words of blocks
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,7 +39,7 @@ def recording(server):
 def test_it_is_complete(path):
     workflow = json.loads(path.read_text())
     assert path.with_suffix(".jpg").is_file()
-    assert workflow["groups"] and workflow["extra"]["ds"]["scale"] >= 0.45
+    assert workflow["groups"] and workflow["extra"]["ds"]["scale"] >= READABLE
     notes = [node for node in workflow["nodes"] if node["type"] == "MarkdownNote"]
     assert len(notes) == 1 and "Run" in notes[0]["widgets_values"][0]
     decoders = [node.get("title") for node in workflow["nodes"] if node["type"] == "MisoVocoderDecode"]
@@ -66,7 +67,7 @@ def test_it_opens_in_view_and_runs(browser_page, server, path):
             arg=json.loads(path.read_text())["extra"]["ds"]["scale"],
         )
         view = page.evaluate(VIEW)
-        assert view["left"] >= SIDE_BAR and view["top"] >= TABS, view
+        assert view["left"] >= SIDE_BAR and view["top"] >= RUN_BAR, view
         assert view["right"] <= width and view["bottom"] <= height and not view["overlaps"], view
     page.evaluate("""() => { window.misoSaved = [];
       window.comfyAPI.api.api.addEventListener('executed', e => window.misoSaved.push(...(e.detail.output.audio ?? []))) }""")
