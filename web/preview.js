@@ -91,7 +91,7 @@ class LiveView {
     this.counts.setAttribute("aria-busy", !stops); // a screen reader says how it ended, not ten numbers a second
     this.counts.textContent = [`${given + frame}${stops ? "" : ` of ${given + frames_max}`} frames${given ? ` (${given} of the prefix)` : ""}`,
       seconds(length), stops && stopWords(stops)].filter(Boolean).join(" · ");
-    this.pace.textContent = speed == null ? "kept from an earlier run" : `${speed.toFixed(speed < 1 ? 2 : 1)}× real time`;
+    this.pace.textContent = speed == null ? "saved result" : `${speed.toFixed(speed < 1 ? 2 : 1)}× real time`;
     if (stops) {
       this.last = detail;
       keepForTab(this.node, { ...detail, line: keptForTab(this.node)?.line }); // a block may say something too
