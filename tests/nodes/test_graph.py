@@ -64,6 +64,7 @@ def test_all_blocks_are_there(fresh):
     assert {name for name in fresh.nodes.NODE_CLASS_MAPPINGS if name.startswith("Miso")} == NODES
 
 
+@pytest.mark.host
 def test_chain(fresh):
     done = fresh.run(graph())
     assert done.ok, done.error

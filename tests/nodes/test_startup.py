@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 GUARD = """
 import socket
 def refuse(*args, **kwargs):
@@ -14,6 +16,7 @@ socket.getaddrinfo = socket.socket.connect = socket.create_connection = refuse
 """
 
 
+@pytest.mark.host
 def test_start_is_quick_and_offline(comfyui, base, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(GUARD)
     command = [

@@ -22,8 +22,8 @@ def main(argv: list[str]) -> int:
     if free_port(port) != port:
         raise MisoError(f"Port {port} is in use.", "Give another with --port, or leave it out.")
 
-    environment = Environment()
     comfyui = find(options.comfyui) if options.comfyui else None
+    environment = Environment(comfyui)
     environment.ensure(comfyui / "requirements.txt" if comfyui else HOST)
     comfyui = comfyui or fetch(environment)
     base = make_base(HOME / "base")

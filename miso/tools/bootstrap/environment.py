@@ -20,16 +20,20 @@ OLDEST, NEWEST = (3, 10), (3, 13)
 
 
 class Environment:
-    """``.miso/venv``, made on first use with the Python that is running."""
+    """``.miso/venv``, or one for another ComfyUI, made on first use with the Python that is running."""
 
-    def __init__(self) -> None:
-        self.folder = HOME / "venv"
+    def __init__(self, comfyui: Path | None = None) -> None:
+        # of its own: two ComfyUIs want different frontends, and a common one would change each time
+        self.folder = HOME / (f"venv-{comfyui.name}" if comfyui else "venv")
         self.python = self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         self.log = HOME / "install.log"
 
     def ensure(self, host: Path = HOST) -> None:
         """A Python that runs ComfyUI, by its requirement file ``host``, and this pack."""
         self._create()
+        # another ComfyUI names no version of PyTorch, and the newest may be a download of several GB
+        torch = [line for line in HOST.read_text(encoding="utf-8").splitlines() if line.startswith("torch")]
+        pinned = [] if host == HOST else [line for line in torch if "==" in line]
         # ComfyUI imports requests, but some versions don't list it and nothing else brings it any more.
         # hibari-tts gives better phonemes, but requires onnxruntime, which may replace a user's for the GPU.
         self.install(
@@ -41,6 +45,7 @@ class Environment:
             ROOT / "requirements.txt",
             "requests",
             "hibari-tts>=0.2.1",
+            *pinned,
             afterwards=CPU_TORCH,
         )
 

@@ -1,17 +1,19 @@
 """``python -m miso test``: make the environment, check style and types, run the tests.
 
 Arguments go to pytest, among them --slow (every case of every test) and --gpu (what needs CUDA, and nothing
-else). With a path among them, only the tests there run.
+else). With a path among them, only the tests there run. ``--comfyui DIR`` runs the tests in another ComfyUI,
+in an environment of its own, and ``--front-end-root DIR`` with another frontend.
 """
 
+import argparse
 import os
 import subprocess
 import time
 from pathlib import Path
 
 from . import ROOT
-from .comfyui import fetch
-from .environment import Environment
+from .comfyui import fetch, find
+from .environment import HOST, Environment
 
 # Installed without their requirements; what they really need is in tests/requirements.txt.
 WITHOUT_REQUIREMENTS = {
@@ -26,12 +28,18 @@ CHECKS = {"style": ["ruff", "check", "."], "format": ["ruff", "format", "--check
 
 def main(argv: list[str]) -> int:
     began = time.monotonic()
-    environment = Environment()
-    environment.ensure()
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--comfyui")
+    parser.add_argument("--front-end-root")
+    options, argv = parser.parse_known_args(argv)
+    comfyui = find(options.comfyui) if options.comfyui else None
+    environment = Environment(comfyui)
+    environment.ensure(comfyui / "requirements.txt" if comfyui else HOST)
     environment.install("tests", "what the tests need", "-r", ROOT / "tests" / "requirements.txt")
     for name, package in WITHOUT_REQUIREMENTS.items():
         environment.install(package.split("=")[0], name, "--no-deps", package)
-    fetch(environment)
+    if not comfyui:
+        fetch(environment)
     everything = "--gpu" not in argv and not any(
         Path(ROOT, argument.split("::")[0]).exists() for argument in argv
     )
@@ -43,8 +51,10 @@ def main(argv: list[str]) -> int:
         "OMP_WAIT_POLICY": "PASSIVE",  # idle threads that spin would slow the servers that tests start
         **os.environ,
     }
-    failed = run_checks(environment.python) if everything else []
-    command = [str(environment.python), "-m", "pytest", *parallel, *argv]
+    failed = run_checks(environment.python) if everything and not comfyui else []
+    # with "=": pytest would take the folder for one of tests
+    chosen = [f"--{name.replace('_', '-')}={value}" for name, value in vars(options).items() if value]
+    command = [str(environment.python), "-m", "pytest", *parallel, *chosen, *argv]
     tests = subprocess.call(command, cwd=ROOT, env=variables)
     print(f"{time.monotonic() - began:.0f} s in all" + "".join(f"; {name} failed" for name in failed))
     return tests or len(failed)
