@@ -4,7 +4,7 @@
 export function whenLookChanges(element, draw) {
   const size = new ResizeObserver(draw), colours = new MutationObserver(draw);
   size.observe(element);
-  colours.observe(document.documentElement, { attributeFilter: ["style"] }); // where ComfyUI puts a theme's colours, and whether it is a dark one:
+  colours.observe(document.documentElement, { attributeFilter: ["style", "class"] }); // where ComfyUI puts a theme's colours, and whether it is a dark one:
   colours.observe(document.body, { attributeFilter: ["class"] }); // older pages say that here
   return { disconnect: () => [size, colours].forEach((observer) => observer.disconnect()) };
 }
