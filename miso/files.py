@@ -53,7 +53,7 @@ def parse_json(text: str | bytes, what: str) -> Any:
 def read_json(path: str | os.PathLike) -> Any:
     """The value of a JSON file. Raises MisoError if it can't be read, is too large or is not valid JSON."""
     path = Path(path)
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         text = file.read(MAX_JSON + 1)
     if len(text) > MAX_JSON:
         raise MisoError(
@@ -70,7 +70,7 @@ def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entr
     for a truncated file the message gives the missing length.
     """
     path = Path(path)
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
@@ -136,7 +136,7 @@ def open_tensors(path: str | os.PathLike, device: str = "cpu") -> Iterator[safe_
 
 
 @contextlib.contextmanager
-def _open_regular(path: Path) -> Iterator[Any]:
+def open_regular(path: Path) -> Iterator[Any]:
     """A regular file, open for reading bytes. A FIFO would wait for ever, a device may never end."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -113,10 +113,7 @@ class LoadCodes(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str, preview: Part | None = None):
-        try:
-            return codes_files.path_of(file, "file").stat().st_mtime_ns
-        except (MisoError, OSError):
-            return None
+        return codes_files.modified(file)
 
 
 def _shown(file: str, codes: Codes, preview: Part | None) -> dict:

@@ -1,4 +1,4 @@
-"""Files of codes and of conversations under ComfyUI's input and output folders."""
+"""Files of codes and conversations, and of other programs, under ComfyUI's input and output folders."""
 
 import contextlib
 import os
@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import folder_paths
 
+from ..miso.codes.arrays import SUFFIXES, integer_arrays
 from ..miso.codes.codes import FORMAT
 from ..miso.errors import MisoError
 from ..miso.files import read_header
 from .labels import label, unlabel
 
+FOREIGN = "integers of another program"  # what Import Codes opens, in place of a format of ours
 MOST = 500  # choices: the newest files
 MOST_FOLDERS = 5000
 _SETTLED = 2.0  # seconds; a folder that changed less long ago may change again within one tick of its clock
@@ -26,7 +28,7 @@ class _File(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """What is directly in a folder: other folders, and .safetensors files."""
+    """What is directly in a folder: other folders, and files that may be listed."""
 
     changed: int  # ns
     folders: list[str]
@@ -63,6 +65,14 @@ def path_of(choice: str, input: str, format: str = FORMAT) -> Path:
         "Whoever shared this workflow has it; it is a few kilobytes.",
         input=input,
     )
+
+
+def modified(choice: str, format: str = FORMAT) -> int | None:
+    """When the file behind a choice was last changed; None if it can't be found."""
+    try:
+        return path_of(choice, "file", format).stat().st_mtime_ns
+    except (MisoError, OSError):
+        return None
 
 
 def _names(format: str) -> list[str]:
@@ -113,7 +123,7 @@ def _read_folder(path: str, changed: int) -> _Folder:
                 continue
             if entry.is_dir():
                 folders.append(entry.path)
-            elif entry.name.endswith(".safetensors") and entry.is_file():
+            elif entry.name.endswith(SUFFIXES) and entry.is_file():
                 stat = entry.stat()
                 files.append(_File(stat.st_mtime_ns, entry.path, stat.st_size))
     return _Folder(changed, folders, files)
@@ -121,8 +131,12 @@ def _read_folder(path: str, changed: int) -> _Folder:
 
 @lru_cache(20_000)
 def _format(file: _File) -> str:
-    """What it holds, by its header: codes, hidden states, a conversation; "" for another program's file."""
+    """What it holds, by its header: codes, hidden states, a conversation; FOREIGN for integers that another
+    program wrote, "" for anything else."""
     try:
-        return read_header(file.path)[0].get("format", "")
+        if file.path.endswith(".npy"):
+            return FOREIGN
+        format = read_header(file.path)[0].get("format", "")
+        return format if format.startswith("miso.") or not integer_arrays(file.path) else FOREIGN
     except (MisoError, OSError):
         return ""

@@ -26,6 +26,7 @@ _WORDS = {
     "MisoLoadVoice": "Narrator, Character | clone, speaker",
     "MisoSaveConversation": "| dialogue, resume, history",
     "MisoLoadConversation": "| dialogue, resume, history",
+    "MisoImportCodes": "| moshi, kyutai, csm, marvis, lfm2, dia2, npy, foreign, tokens",
     "MisoEncodeAudio": "| voice, clone, recording, audio to codes, speech to codes",
     "MisoDepthDecoder": "| acoustic, temperature",
     "MisoDepthRedecode": "| resample, variation",

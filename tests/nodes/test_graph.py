@@ -15,6 +15,7 @@ NODES = {
     "MisoVoicePrompt",
     "MisoAddSegment",
     "MisoEncodeAudio",
+    "MisoImportCodes",
     "MisoDepthDecoder",
     "MisoBackboneSampler",
     "MisoDialogue",
