@@ -97,7 +97,9 @@ class DepthRedecode(io.ComfyNode):
             "speaking anew.",
             inputs=[
                 sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
-                sockets.Hidden.Input("hidden", tooltip="From the sampler that made the codes."),
+                sockets.Hidden.Input(
+                    "hidden", tooltip="From the sampler that made the codes, or Hidden States."
+                ),
                 sockets.Codes.Input("codes", tooltip="Codes of the same run as hidden, not edited."),
                 io.Int.Input(
                     "seed",
@@ -112,7 +114,8 @@ class DepthRedecode(io.ComfyNode):
                     default=1,
                     min=1,
                     max=32,
-                    tooltip="Number of codebooks that stay as they are; 1 keeps words and rhythm.",
+                    tooltip="Number of codebooks that stay as they are; 1 keeps words and rhythm. Codes that "
+                    "have fewer than the model are filled up.",
                 ),
                 *sampling_inputs(),
                 io.Int.Input(

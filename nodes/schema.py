@@ -30,6 +30,7 @@ _WORDS = {
     "MisoEncodeAudio": "| voice, clone, recording, audio to codes, speech to codes",
     "MisoDepthDecoder": "| acoustic, temperature",
     "MisoDepthRedecode": "| resample, variation",
+    "MisoHiddenStates": "| upgrade codes, voice conversion, teacher forcing",
     "MisoInsertSilence": "Pause | break, gap",
     "MisoCodeEditor": "| edit speech, cut audio, timeline, trim",
     "MisoTakePicker": "| choose take, compare, listen",

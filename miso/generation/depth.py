@@ -73,6 +73,8 @@ def redecode(
 ) -> Codes:
     """Draw codebooks ``keep``..K-1 again, of the frames from ``start`` on, from the hidden states.
 
+    Codes with fewer codebooks than ``depth`` are filled up.
+
     All frames are independent given the hidden states, so they are decoded ``batch_size`` at a time, without
     the backbone. ``seeds``: one per take, by default those of the run, which give the run's own codes.
     ``progress`` counts frames. Raises MisoError if ``hidden`` and ``codes`` are not of one run, or ``keep``
@@ -96,7 +98,8 @@ def redecode(
         if progress:
             progress(min(first + batch_size, len(kept)), len(kept))
     drawn = torch.cat(batches).unflatten(0, (codes.batch, -1)).transpose(1, 2)
-    tensor = torch.cat((codes.tensor[:, : depth.codebooks, :start], drawn), 2)
+    # codes that are filled up have fewer codebooks, and no frames before the first
+    tensor = torch.cat((codes.tensor[:, : depth.codebooks, :start], drawn), 2) if start else drawn
     takes = [replace(take, seed=seed) for take, seed in zip(codes.takes, seeds)]
     return codes.like(tensor, codes.lengths, takes)
 

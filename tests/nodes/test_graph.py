@@ -25,6 +25,7 @@ NODES = {
     "MisoSaveVoice",
     "MisoLoadConversation",
     "MisoSaveConversation",
+    "MisoHiddenStates",
     "MisoDepthRedecode",
     "MisoSaveCodes",
     "MisoLoadCodes",
