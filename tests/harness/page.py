@@ -58,19 +58,19 @@ class Page:
 
     def __init__(self, page: Any, url: str, query: str = ""):
         self.page, self.errors = page, []  # errors: those that come from this pack's scripts
-        console = []
-        page.on("console", lambda m: console.append(f"{m.type}: {m.text}"))
+        self._console: list[str] = []
+        page.on("console", lambda m: self._console.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda e: self._note(e.message, e.stack or ""))
         page.on("console", lambda m: m.type == "error" and self._note(m.text, m.location.get("url", "")))
         page.goto(f"{url}/extensions/{PACK}/miso.css")
         page.evaluate("() => localStorage.clear()")  # the graph of an earlier page
         page.goto(url + query)
-        try:
-            page.wait_for_function(READY, timeout=90_000)  # 5 s on an idle machine
-        except TimeoutError as e:
-            raise AssertionError(
-                "\n".join([f"the page did not become ready: {page.evaluate(STATE)}", *console])
-            ) from e
+        self._wait_until_ready()
+
+    def reload(self) -> None:
+        """Load the page again, until it has also put back the workflow that was open."""
+        self.page.reload()
+        self._wait_until_ready()
 
     def drop(self, path: Path, nodes: int | None = None) -> None:
         """Drop a file on the canvas; with ``nodes``, wait until the graph has that many."""
@@ -112,6 +112,13 @@ class Page:
         )
         button.first.click()
         return tuple(self.page.evaluate("() => window.misoTestEnd"))
+
+    def _wait_until_ready(self) -> None:
+        try:
+            self.page.wait_for_function(READY, timeout=90_000)  # 5 s on an idle machine
+        except TimeoutError as e:
+            state = f"the page did not become ready: {self.page.evaluate(STATE)}"
+            raise AssertionError("\n".join([state, *self._console])) from e
 
     def _note(self, message: str, origin: str) -> None:
         if f"/extensions/{PACK}/" in origin:

@@ -1,7 +1,6 @@
 """What a block says below itself: there after the run, and after the page was loaded again."""
 
 import pytest
-from harness.page import READY
 
 from miso.tools.bootstrap import ROOT
 
@@ -29,8 +28,7 @@ def test_save_codes_says_where_and_goes_on_saying_it(browser_page, vue):
         # a line is no value, and what the block has grown by is no edit: the page's undo would never get past it
         assert page.evaluate(SAVED) == before
         saved = page.evaluate("() => app.graph.serialize()")
-        page.reload()
-        page.wait_for_function(READY)
+        browser_page.reload()
         browser_page.load(saved)
         page.locator(LINE).filter(has_text="Saved as output/codes/line").wait_for()
     finally:

@@ -92,7 +92,7 @@ def test_without_a_vocoder_there_are_counters_alone(sampler):
 
 
 def test_the_take_can_be_played_again_also_after_a_reload(browser, server):
-    from harness.page import READY, Page
+    from harness.page import Page
 
     context = browser.new_context(viewport={"width": 1600, "height": 1000})
     context.add_init_script(LISTEN)
@@ -113,8 +113,7 @@ def test_the_take_can_be_played_again_also_after_a_reload(browser, server):
             "() => document.querySelector('[aria-label=\"Play the first take again\"]').textContent === '▶ Replay'"
         )
         saved = page.page.evaluate("() => app.graph.serialize()")
-        page.page.reload()
-        page.page.wait_for_function(READY)
+        page.reload()
         page.load(saved)
         panel.get_by_text("50 frames · 4.00 s · time limit").wait_for()
         replay.click()

@@ -28,7 +28,11 @@ export function addElement(node, name, type, element, { height, getValue, setVal
   const widget = node.addDOMWidget(name, type, element, { serialize: saved, hideOnZoom: false, getMinHeight: () => height + 20, getValue, setValue });
   if (!saved) widget.serialize = false; // the workflow's own switch; the option is the prompt's
   // ComfyUI's undo makes all nodes anew, and Vue nodes then go on showing the element of the node that was: put this one in its place
-  after(node, "onRemoved", () => (element.dataset.removed = `${node.id} ${name}`));
+  after(node, "onRemoved", () => {
+    element.dataset.removed = `${node.id} ${name}`;
+    // newer pages never let go of a widget's options: not of the element and what it shows, then
+    for (const option of ["getMinHeight", "getValue", "setValue"]) delete widget.options[option];
+  });
   after(node, "onConfigure", () => setTimeout(() => {
     if (!element.isConnected) document.querySelector(`[data-removed="${node.id} ${name}"]`)?.replaceWith(element);
   }));
