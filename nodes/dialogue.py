@@ -92,7 +92,7 @@ class Dialogue(io.ComfyNode):
         names = speaker_names(written)
         voiced = {voice.speaker: voice.name for voice in speaking}
         who = [
-            f"{name}: speaker {number}" + (f" ({voiced[number]})" if number in voiced else "")
+            f"{name}: speaker {number}" + (f" (voice {voiced[number]})" if number in voiced else "")
             for name, number in names.items()
         ]
         turns.show(loop, "turn", ", ".join(who))

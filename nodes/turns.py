@@ -219,8 +219,8 @@ def describe(loop: TurnLoop) -> list[dict]:
 def show(loop: TurnLoop, what: str, *remarks: str) -> None:
     """Say on the node what was said, and what a person should know of it; ``what`` is a turn, or a part."""
     kept = sum(said.kept for said in loop.said)
-    lines = [f"{len(loop.said)} {what}s, {loop.codes.seconds[0]:.1f} s" + (f", {kept} kept" if kept else "")]
-    lines += [remark for remark in remarks if remark]
+    lines = [f"{len(loop.said)} {what}s, {loop.codes.seconds[0]:.1f} s{f', {kept} kept' if kept else ''}."]
+    lines += [f"{remark}." for remark in remarks if remark]
     if cut := [i for i, said in enumerate(loop.said, 1) if said.cut]:
         lines.append(f"Cut at the time limit: {_numbers(cut, what)}. Raise max_seconds, or try another seed.")
     if silent := [i for i, said in enumerate(loop.said, 1) if not said.codes.frames]:
@@ -233,7 +233,7 @@ def show(loop: TurnLoop, what: str, *remarks: str) -> None:
         lines.append(f"Left out: {', '.join(loop.left_out)}.")
     if any(said.turn.pause for said in loop.said) and not loop.pauses:
         lines.append("Without pauses: connect a codec, such as mimi, to preview.")
-    show_on_node("\n".join(lines))
+    show_on_node(" ".join(lines))
 
 
 def _numbers(numbers: list[int], what: str) -> str:

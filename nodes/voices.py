@@ -15,6 +15,7 @@ from . import folders, sockets
 from .schema import LOAD, SPEAK, block
 from .sockets import name_errors, show_on_node
 
+_SHOWN = 60  # characters of its text
 NOTHING = "(no voice is saved yet)"
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|^\.|[. ]$')  # in file names, on one system or another
 
@@ -142,7 +143,8 @@ class LoadVoice(io.ComfyNode):
     @name_errors
     def execute(cls, voice: str, name: str, voices: Sequence[Voice] = ()):
         loaded = Voice.load(folders.voice_path(voice))
-        show_on_node(f"{loaded.codes.seconds[0]:.1f} s of codes of {loaded.codes.codec}: {loaded.text}")
+        text = loaded.text if len(loaded.text) <= _SHOWN else f"{loaded.text[:_SHOWN]}..."
+        show_on_node(f"{loaded.codes.seconds[0]:.1f} s, codes of {loaded.codes.codec}: {text}")
         named = replace(loaded, name=" ".join(name.split()) or loaded.name)
         return io.NodeOutput((*voices, named), loaded.codes)
 

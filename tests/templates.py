@@ -12,8 +12,8 @@ SPEAKING = {
     "text_encoder": "model.text",
     "preview": "vocoder.vocoder",
 }
-CHAPTER = """The river begins as a spring under a stone. It is so small that a child can step over it. Nobody would
-think that it carries ships.
+CHAPTER = """The river begins as a spring under a stone. It is so small that a child can step over it. Nobody
+would think that it carries ships.
 
 Further down it turns a mill, and the mill feeds a village. The miller says that the water has never failed
 him, although his father saw it freeze.
@@ -297,7 +297,7 @@ Words and rhythm stay, the detail of the sound changes, and the backbone doesn't
     ),
     "dialogue": Template(
         "Speak a dialogue of two speakers, with their voices.",
-        """**Type a line for each turn and press Run. Then change one turn and run again:** the turns before it are
+        """**Type a line for each turn and press Run. Then change a turn and run again:** those before it are
 not sampled again.
 
 `Name: text` is a turn, `[pause 0.5]` silence, `#` a comment. Each turn hears the one before it. Without the
@@ -328,19 +328,18 @@ two voices, the speakers have the numbers 0 and 1.""",
                 "Save one file a speaker",
             ),
         },
-        [["model vocoder", "note anna ben", "dialogue", "decode save", "tracks save_tracks"]],
+        [["model vocoder note", "anna ben", "dialogue", "decode save tracks save_tracks"]],
         {
-            "Load": "model vocoder",
-            "Voices": "note anna ben",
+            "Load": "model vocoder note",
+            "Voices": "anna ben",
             "Speak": "dialogue",
-            "Sound": "decode save",
-            "A sound for each speaker": "tracks save_tracks",
+            "Sound": "decode save tracks save_tracks",
         },
     ),
     "long_text": Template(
         "Speak a text of any length.",
-        """**Paste your text and press Run.** It is cut into parts that the model can say, and each part goes on from
-the one before.
+        """**Paste your text and press Run.** It is cut into parts that the model can say, each going on
+from the one before.
 
 Press Stop and Run: it goes on where it was. Blank lines separate paragraphs.""",
         {
@@ -349,7 +348,7 @@ Press Stop and Run: it goes on where it was. Blank lines separate paragraphs."""
             "decode": decode("text.codes"),
             "save": save("decode", "long_text"),
         },
-        [["model vocoder", "note", "text", "decode save"]],
-        {"Load": "model vocoder", "Read this": "note", "Speak": "text", "Sound": "decode save"},
+        [["model vocoder note", "text", "decode save"]],
+        {"Load": "model vocoder note", "Speak": "text", "Sound": "decode save"},
     ),
 }

@@ -169,7 +169,7 @@ def _spoken(chunks: list[Chunk]) -> tuple[Chunk, ...]:
     spoken: list[Chunk] = []
     waiting = ""
     for chunk in chunks:
-        text = f"{waiting} {chunk.text}".strip()
+        text = " ".join(f"{waiting} {chunk.text}".split())
         waiting = ""
         if any(c.isalnum() for c in chunk.text):
             spoken.append(Chunk(text, chunk.end))

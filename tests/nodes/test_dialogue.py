@@ -197,7 +197,7 @@ def test_voices_are_saved_loaded_and_cast(fresh, sampled):
     plain = fresh.value(3)
     done = fresh.run(talk(voices=["8", 0]) | load)
     assert without.ok and done.ok, done.error
-    assert "Anna: speaker 0 (Eve), Ben: speaker 1 (Ben)" in done.lines("3")[0]
+    assert "Anna: speaker 0 (voice Eve), Ben: speaker 1 (voice Ben)" in done.lines("3")[0]
     assert not fresh.value(3).tensor.equal(plain.tensor)
     segments = fresh.value(3, 1).segments
     assert [(s.voice, s.speaker) for s in segments[:2]] == [(True, 0), (True, 1)] and len(segments) == 5

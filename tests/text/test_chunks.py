@@ -60,7 +60,7 @@ def test_a_long_sentence_is_cut_at_marks_then_conjunctions_then_words():
 def test_paragraphs():
     wrapped = "A line that\nis wrapped.\n\n* * *\n\nThe next one."
     assert [(c.text, c.end) for c in split_text(wrapped, 20)] == [
-        ("A line that\nis wrapped. * * *", "paragraph"),
+        ("A line that is wrapped. * * *", "paragraph"),
         ("The next one.", "paragraph"),
     ]
     assert [c.text for c in split_text("One line.\nAnother.", 20)] == ["One line.", "Another."]
