@@ -32,6 +32,8 @@ DROP = """({name, mime, bytes}) => {
   data.items.add(new File([Uint8Array.from(atob(bytes), c => c.charCodeAt(0))], name, {type: mime}));
   const options = {bubbles: true, cancelable: true, dataTransfer: data, clientX: 700, clientY: 500};
   for (const kind of ['dragenter', 'dragover', 'drop']) canvas.dispatchEvent(new DragEvent(kind, options)); }"""
+# newer pages show a mask while they open a file, and are stuck with it if another is dropped before it is gone
+OPENED = """n => app.graph.nodes.length === n && app.graph.nodes[0] !== window.misoTestFirst && !document.querySelector('.p-blockui-mask')"""
 ARM = """() => { window.misoTestEnd = new Promise(done => {
   for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
     window.comfyAPI.api.api.addEventListener(kind, e => done([kind, e.detail]), {once: true}); }) }"""
@@ -73,11 +75,12 @@ class Page:
         self._wait_until_ready()
 
     def drop(self, path: Path, nodes: int | None = None) -> None:
-        """Drop a file on the canvas; with ``nodes``, wait until the graph has that many."""
+        """Drop a file on the canvas; with ``nodes``, wait until the graph is another one and has that many."""
+        self.page.evaluate("() => { window.misoTestFirst = app.graph.nodes[0] }")
         content = base64.b64encode(path.read_bytes()).decode()
         self.page.evaluate(DROP, {"name": path.name, "mime": MIMES[path.suffix], "bytes": content})
         if nodes is not None:
-            self.page.wait_for_function("n => app.graph.nodes.length === n", arg=nodes)
+            self.page.wait_for_function(OPENED, arg=nodes)
 
     def load(self, workflow: dict | Path) -> None:
         """Load a workflow without dropping it."""

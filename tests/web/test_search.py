@@ -19,8 +19,10 @@ WORDS = [
     "podcast",
     "pause",
 ]
-FOUND = """() => [...document.querySelectorAll('.comfy-vue-node-search-container li, .comfy-vue-node-search-container [role=option]')]
-  .map(e => e.textContent)"""
+# of older pages, and of newer ones
+BOX = ".comfy-vue-node-search-container input, [role=dialog] input"
+RESULTS = ".comfy-vue-node-search-container li, .comfy-vue-node-search-container [role=option], [data-testid=result-item]"
+FOUND = f"() => [...document.querySelectorAll('{RESULTS}')].map(e => e.textContent)"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def search(browser, server):
     page = Page(context.new_page(), server.url).page
     page.evaluate("() => app.graph.clear()")
     page.mouse.dblclick(800, 500)
-    box = page.locator(".comfy-vue-node-search-container input, [role=dialog] input").first
+    box = page.locator(BOX).first
     box.wait_for()
 
     def search(words: str) -> list[str]:
