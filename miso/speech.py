@@ -120,8 +120,9 @@ class Miso:
         """
         sampling = sampling or self.sampling
         depth = depth or DepthSampler(self.depth, sampling)
+        own, others = self.checkpoint.fingerprint, depth.decoder.fingerprint
         settings = TurnSettings(
-            fingerprint=self.checkpoint.fingerprint,
+            fingerprint=own if own == others else f"{own} {others}",
             precision=str(self.precision),
             sampling=sampling,
             depth_sampling=depth.sampling,

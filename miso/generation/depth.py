@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from ..codes.codes import Codes
 from ..codes.hidden import Hidden
 from ..errors import MisoError
+from ..model.config import ModelConfig
 from ..model.networks import DepthDecoder
 from ..model.sampling import Sampling, draw, uniforms
 from ..progress import Progress
@@ -45,6 +46,7 @@ class DepthSampler:
         Each frame is a sequence of its own, so N may be takes, frames or both. No host read, static shapes.
         """
         decoder, first = self.decoder, codes.shape[1]
+        hidden = hidden.to(decoder.code_table.dtype)  # of a backbone in another precision
         if first >= self.codebooks:
             return codes[:, : self.codebooks]
         cache = decoder.transformer.cache(len(codes), self.codebooks)
@@ -57,6 +59,23 @@ class DepthSampler:
             if k + 1 < self.codebooks:
                 x, x_positions = decoder.embed(code, k), positions[k + 1 : k + 2]
         return codes
+
+
+def check_stages(backbone: ModelConfig, depth: ModelConfig) -> None:
+    """Raise MisoError unless a depth decoder fits a backbone; they may be of different checkpoints."""
+    for what, theirs, mine in (
+        ("hidden states of the width", backbone.backbone.dim, depth.backbone.dim),
+        ("the codec", f"'{backbone.codec}'", f"'{depth.codec}'"),
+        ("a number of codebooks of", backbone.codebooks, depth.codebooks),
+        ("codebooks of the size", backbone.codebook_size, depth.codebook_size),
+    ):
+        if theirs != mine:
+            raise MisoError(
+                f"Take a depth decoder that fits the backbone: the backbone has {what} {theirs}, the depth "
+                f"decoder {mine}.",
+                "One Load Miso Model gives both.",
+                input="depth",
+            )
 
 
 @torch.inference_mode()
@@ -101,14 +120,34 @@ def redecode(
     # codes that are filled up have fewer codebooks, and no frames before the first
     tensor = torch.cat((codes.tensor[:, : depth.codebooks, :start], drawn), 2) if start else drawn
     takes = [replace(take, seed=seed) for take, seed in zip(codes.takes, seeds)]
-    return codes.like(tensor, codes.lengths, takes)
+    source = {name: value for name, value in codes.source.items() if name != "depth_model"}
+    source |= depth_source(codes.source.get("model"), depth)
+    return replace(codes.like(tensor, codes.lengths, takes), source=source)
+
+
+def depth_source(model: object, depth: DepthSampler) -> dict[str, object]:
+    """What ``Codes.source`` says of the depth decoder that draws beside the backbone of ``model``.
+
+    It is named where it is of another checkpoint.
+    """
+    own = depth.decoder.fingerprint
+    other = {} if own == model else {"depth_model": own}
+    return {"depth_sampling": asdict(depth.sampling), **other}
 
 
 def _check_redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, keep: int, start: int) -> None:
-    if hidden.fingerprint != depth.decoder.fingerprint:
+    config = depth.decoder.config
+    if hidden.tensor.shape[2] != config.backbone.dim:
         raise MisoError(
-            "The hidden states come from another checkpoint. Use the depth decoder of that one.",
+            "Take a depth decoder that fits the backbone: the hidden states have the width "
+            f"{hidden.tensor.shape[2]}, the depth decoder reads {config.backbone.dim}.",
             input="hidden",
+        )
+    if (codes.codec, codes.codebook_size) != (config.codec, config.codebook_size):
+        raise MisoError(
+            f"Use codes of the decoder's codec: these are of '{codes.codec}' with {codes.codebook_size} "
+            f"ids, it draws '{config.codec}' with {config.codebook_size}.",
+            input="codes",
         )
     hidden.check_same_run(codes)
     if not 1 <= keep <= codes.codebooks:

@@ -19,7 +19,7 @@ from ..errors import MisoError
 from ..model.networks import Backbone
 from ..model.sampling import Sampling, uniforms
 from ..text.conditioning import Prompt, frame_rows, frames_of_take
-from .depth import DepthSampler
+from .depth import DepthSampler, check_stages, depth_source
 from .frame import FrameState
 from .paths import borrow_frame, pick_path
 
@@ -58,7 +58,7 @@ class FrameLoop:
     rounding of the logits at other batch sizes: in fp32, a code changes if its uniform number is within about
     1e-6 of a boundary.
 
-    Raises MisoError if there are no takes or frames to sample, the parts are of different checkpoints, the
+    Raises MisoError if there are no takes or frames to sample, the parts don't fit each other, the
     prefix doesn't fit the model, the rows exceed the model's positions, or the path can't be used.
     """
 
@@ -187,7 +187,7 @@ class FrameLoop:
         source = {
             "model": self.backbone.fingerprint,
             "sampling": asdict(self.sampling),
-            "depth_sampling": asdict(self.depth.sampling),
+            **depth_source(self.backbone.fingerprint, self.depth),
         }
         return Codes(
             tensor,
@@ -236,11 +236,7 @@ class FrameLoop:
                 "Allow at least one frame (0.08 s).",
                 input="max_seconds",
             )
-        if self.backbone.fingerprint != self.depth.decoder.fingerprint:
-            raise MisoError(
-                "Take backbone and depth from one Load Miso Model: these come from different checkpoints.",
-                input="depth",
-            )
+        check_stages(self.config, self.depth.decoder.config)
 
     def _frames_of(self, prefix: Codes | None) -> Tensor:
         """The frames [P, K] of the prefix."""

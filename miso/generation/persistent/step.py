@@ -34,6 +34,9 @@ def unsupported(backbone: Backbone, depth: DepthSampler, takes: int) -> str | No
         return "it needs the backbone and the depth decoder in bf16"
     if decoder.code_table.device != weight.device:
         return "it needs all weights on one GPU"
+    theirs, own = backbone.config, decoder.config
+    if (theirs.depth, theirs.audio_vocab) != (own.depth, own.audio_vocab):
+        return "it needs a depth decoder of the sizes that the backbone's own checkpoint has"
     if backbone.transformer.norm.eps != decoder.transformer.norm.eps:
         return "it needs one norm epsilon for the backbone and the depth decoder"
     for stack in (backbone.transformer, decoder.transformer):
