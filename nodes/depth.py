@@ -1,6 +1,6 @@
 """Depth Decoder and Depth Redecode, and the value of a MISO_DEPTH socket."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comfy_api.latest import io
 
@@ -13,18 +13,26 @@ from ..miso.speech import take_seeds
 from . import sockets
 from .memory import Part, on_device, progress
 from .schema import SPEAK, block
-from .sockets import name_errors
+from .sockets import name_errors, show_on_node
 
 SEED_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Depth:
-    """The value of a MISO_DEPTH socket: the decoder's weights, and the settings of a Depth Decoder block."""
+    """The value of a MISO_DEPTH socket: the decoder's weights, and the settings of a Depth Decoder block.
+
+    ``checkpoint`` is the name of its file.
+    """
 
     part: Part
     sampling: Sampling | None = None
     codebooks: int | None = None
+    checkpoint: str = ""
+
+    def beside(self, fingerprint: str) -> str:
+        """Whose decoder it is, for people, if hidden states of this fingerprint are another checkpoint's."""
+        return "" if fingerprint == self.part.fingerprint else f"Depth decoder of {self.checkpoint}."
 
     def sampler(self, decoder: DepthNetwork, default: Sampling) -> DepthSampler:
         codebooks = self.codebooks and min(self.codebooks, decoder.config.codebooks)
@@ -83,7 +91,7 @@ class DepthDecoder(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, depth: Depth, temperature: float, top_k: int, codebooks: int):
-        return io.NodeOutput(Depth(depth.part, Sampling(temperature, top_k), codebooks))
+        return io.NodeOutput(replace(depth, sampling=Sampling(temperature, top_k), codebooks=codebooks))
 
 
 class DepthRedecode(io.ComfyNode):
@@ -148,6 +156,8 @@ class DepthRedecode(io.ComfyNode):
         top_k: int,
         start: int = 0,
     ):
+        if other := depth.beside(hidden.fingerprint):
+            show_on_node(other)
         (decoder,) = on_device(depth.part)
         sampler = depth.sampler(decoder, Sampling(temperature, top_k))
         seeds = take_seeds(seed, codes.batch)

@@ -107,7 +107,7 @@ class LoadModel(io.ComfyNode):
             for network, layers in ((Backbone, on_cpu), (DepthDecoder, 0))
         )
         text = summary.text_encoder([folders.TOKENIZER]).with_pronunciations(folders.pronunciations())
-        return io.NodeOutput(backbone, Depth(depth), text)
+        return io.NodeOutput(backbone, Depth(depth, checkpoint=path.name), text)
 
     @classmethod
     def validate_inputs(cls, checkpoint: str = ""):

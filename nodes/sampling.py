@@ -160,8 +160,10 @@ class BackboneSampler(io.ComfyNode):
             keep_hidden=True,
             path=path,
         )
-        if loop.device.type != "cpu":
-            show_on_node(f"Path {loop.path}: {loop.because}.")
+        lines = [depth.beside(backbone.fingerprint)]
+        lines += [f"Path {loop.path}: {loop.because}."] if loop.device.type != "cpu" else []
+        if said := " ".join(filter(None, lines)):
+            show_on_node(said)
         stream = (
             stream_for(vocoder[0], config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
         )
