@@ -29,6 +29,11 @@ _BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I1
 _BYTES |= {"U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8}  # of an element, by safetensors' names
 
 
+def cache_folder() -> Path:
+    """Where to remember what can be found out again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "miso"
+
+
 class Entry(NamedTuple):
     """One tensor in a safetensors header; ``start`` and ``end`` are positions of its bytes in the file."""
 

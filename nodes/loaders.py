@@ -15,7 +15,7 @@ from ..miso.progress import Progress
 from ..miso.vocoders import DEFAULT, list_backends
 from . import folders, sockets
 from .depth import Depth
-from .memory import Part, vocoder_part
+from .memory import Part, progress, vocoder_part
 from .schema import LOAD, block
 from .sockets import name_errors, show_on_node
 from .store import checkpoint_notes
@@ -46,7 +46,6 @@ def _part(
         part = _parts[key] = Part(
             load,
             size=lambda: network_bytes(network, summary.config, precision, on_cpu),
-            keep=precision.weights not in ("", summary.weights),  # quantising takes longer than reading
             fingerprint=summary.fingerprint,
             precision=str(precision),
         )
@@ -95,7 +94,7 @@ class LoadModel(io.ComfyNode):
     @name_errors
     def execute(cls, checkpoint: str, precision: str):
         path = folders.find(folders.MODELS, checkpoint, "checkpoint")
-        summary = CheckpointSummary(path, checkpoint_notes())
+        summary = CheckpointSummary(path, checkpoint_notes(), progress())
         device = mm.get_torch_device()
         # All memory but what ComfyUI reserves: other models are unloaded to make room, so every run makes the
         # same choice.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..errors import MisoError
-from ..files import Entry, open_tensors, read_header, read_json, tensor_bytes, write_tensors
+from ..files import Entry, open_tensors, read_header, read_json, write_tensors
 from ..model.config import ModelConfig
 from ..model.networks import Backbone, DepthDecoder
 from ..progress import Progress
@@ -18,6 +18,7 @@ from ..text.conditioning import TextEncoder
 from ..text.tokenizer import find_tokenizer
 from .build import build, canonical_shapes
 from .devices import Precision
+from .fingerprint import fingerprint
 from .layouts import detect, ignored
 from .quantize import BY_CHANNEL, TYPES, Quantized, dequantized, field_name, field_specs
 from .sizes import heads_in_config_json, infer_config
@@ -40,10 +41,11 @@ class Checkpoint:
     """The files of a model, checked by their headers: no tensor missing or unknown, each of the right shape.
 
     ``path`` is a .safetensors file, an index of shards, or a folder that contains one of them. Raises
-    MisoError if the files can't be read or are not a complete model of this family.
+    MisoError if the files can't be read or are not a complete model of this family. ``progress`` is that of
+    reading all files for the ``fingerprint``.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, progress: Progress | None = None):
         self.path = Path(path)
         self.metadata: dict[str, str] = {}
         self.entries: dict[str, Entry] = {}
@@ -56,7 +58,12 @@ class Checkpoint:
         self.layout = detect(self.entries, self.path.name)
         self.config = self._read_config()
         self._names = self._match_names()  # canonical name -> name in the file
-        self.fingerprint = self.metadata.get("fingerprint") or self._sampled_fingerprint()
+        self._progress = progress
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of config and weights. The first time, this reads all files."""
+        return fingerprint(self.config.to_json(), self.entries, self._files, self.sources, self._progress)
 
     def load_backbone(
         self,
@@ -213,17 +220,6 @@ class Checkpoint:
 
         return has_fields(kind) or kind == "int8" and has_fields(BY_CHANNEL)
 
-    def _sampled_fingerprint(self) -> str:
-        """A hash of every tensor's name, type, shape and first 4 KB, without reading the whole file."""
-        digest = hashlib.sha256()
-        for name in sorted(self.entries):
-            entry = self.entries[name]
-            digest.update(f"{name} {entry.dtype} {entry.shape}".encode())
-            with self._files[name].open("rb") as file:
-                file.seek(entry.start)
-                digest.update(file.read(min(4096, entry.end - entry.start)))
-        return digest.hexdigest()[:32]
-
 
 def save_checkpoint(
     path: str | Path,
@@ -231,12 +227,8 @@ def save_checkpoint(
     tensors: Mapping[str, Tensor],
     about: Mapping[str, str] | None = None,
 ) -> None:
-    """Write tensors by their published names, with ``about``, config and fingerprint as metadata."""
-    digest = hashlib.sha256(config.to_json().encode())
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensor_bytes(tensors[name]))
-    ours = {"format": FORMAT, "config": config.to_json(), "fingerprint": digest.hexdigest()[:32]}
+    """Write tensors by their published names, with ``about`` and the config as metadata."""
+    ours = {"format": FORMAT, "config": config.to_json()}
     write_tensors(path, tensors, {**(about or {}), **ours})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from pathlib import Path
@@ -19,7 +18,6 @@ from .devices import DTYPES, PRECISIONS
 from .quantize import dequantized, field_name, field_specs, kind_of, requantized
 
 _PIECE = 2**24  # numbers read at once
-_UNKNOWN = "0" * 32  # the fingerprint until everything is written
 
 
 def convert_checkpoint(
@@ -41,14 +39,11 @@ def convert_checkpoint(
     shapes = canonical_shapes(checkpoint.config)
     kinds = {name: kind_of(name, shape, weights) for name, shape in shapes.items()}
     header = _header(checkpoint.config, shapes, kinds, dtype)
-    digest = hashlib.sha256(checkpoint.config.to_json().encode())
     with replacing(target) as temporary, temporary.open("wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)
 
         def write(tensor: torch.Tensor) -> None:
-            data = tensor_bytes(tensor)
-            digest.update(data)
-            file.write(data)
+            file.write(tensor_bytes(tensor))
 
         for done, (name, kind) in enumerate(kinds.items()):
             if progress:
@@ -63,8 +58,6 @@ def convert_checkpoint(
                     write(dequantized(piece).to(dtype))
             for parts in zip(*scales):
                 write(torch.cat(parts))
-        file.seek(8 + header.index(_UNKNOWN.encode()))
-        file.write(digest.hexdigest()[:32].encode())
     if progress:
         progress(len(kinds), len(kinds))
 
@@ -72,7 +65,7 @@ def convert_checkpoint(
 def _header(
     config: ModelConfig, shapes: dict[str, tuple[int, ...]], kinds: dict[str, str], dtype: torch.dtype
 ) -> bytes:
-    """The safetensors header of the converted file, padded to 8 bytes, with ``_UNKNOWN`` as fingerprint."""
+    """The safetensors header of the converted file, padded to 8 bytes."""
     header: dict[str, dict] = {}
     offset = 0
     for name, kind in kinds.items():
@@ -88,6 +81,6 @@ def _header(
                 "data_offsets": [offset, end],
             }
             offset = end
-    header["__metadata__"] = {"format": FORMAT, "config": config.to_json(), "fingerprint": _UNKNOWN}
+    header["__metadata__"] = {"format": FORMAT, "config": config.to_json()}
     text = json.dumps(header).encode()
     return text + b" " * (-len(text) % 8)

@@ -14,9 +14,11 @@ from .. import __version__
 from ..errors import MisoError
 from ..files import read_json, replacing
 from ..model.config import ModelConfig
+from ..progress import Progress
 from ..text.conditioning import TextEncoder
 from ..text.tokenizer import find_tokenizer
 from .checkpoint import Checkpoint
+from .fingerprint import stamp
 
 
 class CheckpointSummary:
@@ -24,11 +26,11 @@ class CheckpointSummary:
 
     They come from a note in ``folder`` if sizes and modification times of all files are those in the note,
     otherwise from the files. Each checkpoint has its own note, so that several servers can share the folder.
-    ``checkpoint``, for loading weights, is opened on first use.
+    ``checkpoint``, for loading weights, is opened on first use. ``progress`` is that of reading all files.
     """
 
-    def __init__(self, path: str | Path, folder: str | Path):
-        self.path = Path(path).absolute()
+    def __init__(self, path: str | Path, folder: str | Path, progress: Progress | None = None):
+        self.path, self._progress = Path(path).absolute(), progress
         self._note = Path(folder) / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:32]}.json"
         self.config, self.fingerprint, self.weights = self._from_note() or self._from_files()
 
@@ -54,7 +56,7 @@ class CheckpointSummary:
         """Read the note; None if it is missing, damaged or outdated."""
         try:
             note = read_json(self._note)
-            stamps = [_stamp(name) for name, *_ in note["files"]]
+            stamps = [stamp(name) for name, *_ in note["files"]]
             if note["version"] == __version__ and note["files"] == stamps:
                 return ModelConfig.from_json(note["config"]), note["fingerprint"], note["weights"]
         except (ValueError, KeyError, TypeError):  # a MisoError is a ValueError
@@ -63,10 +65,10 @@ class CheckpointSummary:
 
     def _from_files(self) -> tuple[ModelConfig, str, str]:
         """Open the checkpoint and write the note; a folder that can't be written to is no error."""
-        opened = self.checkpoint = Checkpoint(self.path)
+        opened = self.checkpoint = Checkpoint(self.path, self._progress)
         note = {
             "version": __version__,
-            "files": [_stamp(str(file)) for file in opened.sources],
+            "files": [stamp(str(file)) for file in opened.sources],
             "config": opened.config.to_json(),
             "fingerprint": opened.fingerprint,
             "weights": opened.weights,
@@ -74,15 +76,3 @@ class CheckpointSummary:
         with contextlib.suppress(MisoError, OSError), replacing(self._note) as temporary:
             temporary.write_text(json.dumps(note), encoding="utf-8")
         return opened.config, opened.fingerprint, opened.weights
-
-
-def _stamp(name: str) -> list:
-    """A file's name, size, mtime and ctime, or only its name if it does not exist.
-
-    The ctime reveals a file that was replaced by one with the same mtime.
-    """
-    try:
-        stat = os.stat(name)
-    except OSError:
-        return [name]
-    return [name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]

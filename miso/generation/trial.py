@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import statistics
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MisoError
-from ..files import read_json, replacing
+from ..files import cache_folder, read_json, replacing
 from ..model.networks import Backbone
 from ..model.sampling import Sampling, probabilities, uniforms
 from .depth import DepthSampler
@@ -197,7 +196,7 @@ def _key(backbone: Backbone, depth: DepthSampler, takes: int) -> str:
 
 
 def _file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "miso" / "paths.json"
+    return cache_folder() / "paths.json"
 
 
 def _read() -> dict[str, Verdict]:

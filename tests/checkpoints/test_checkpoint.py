@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from miso.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from miso.checkpoints.devices import Precision
 from miso.errors import MisoError
 from miso.files import replacing
-from miso.model.config import PRESETS, ModelConfig, StackConfig
+from miso.model.config import PRESETS, StackConfig
 from miso.model.networks import Backbone
 
 
@@ -81,12 +82,33 @@ def test_the_fingerprint_depends_on_the_weights(golden_paths, tmp_path):
     save_file(tensors, tmp_path / "other.safetensors", metadata)
     same, other = (Checkpoint(tmp_path / f"{n}.safetensors").fingerprint for n in ("same", "other"))
     assert same == Checkpoint(golden_paths[0]).fingerprint != other
-    config = ModelConfig.from_json(metadata["config"])
-    save_checkpoint(tmp_path / "ours.safetensors", config, tensors)
-    tensors["projection.weight"][-1, -1] += 1
-    save_checkpoint(tmp_path / "last.safetensors", config, tensors)
-    ours, last = (Checkpoint(tmp_path / f"{n}.safetensors").fingerprint for n in ("ours", "last"))
-    assert ours != last
+
+
+def test_one_changed_number_anywhere_is_another_fingerprint(golden_paths, tmp_path, monkeypatch):
+    """Also in a file that says it is what it was: by its metadata, its name, its size and its time."""
+    monkeypatch.setattr("miso.checkpoints.fingerprint._PIECE", 1000)
+    tensors, metadata = load_file(golden_paths[0]), {"config": Checkpoint(golden_paths[0]).metadata["config"]}
+    path, seen = tmp_path / "model.safetensors", set()
+    save_file(tensors, path, {**metadata, "fingerprint": "0" * 32})
+    first, times = Checkpoint(path).fingerprint, path.stat()
+    assert Checkpoint(path).fingerprint == first != "0" * 32
+    for row in (0, 7, -1):
+        changed = {**tensors, "audio_embeddings.weight": tensors["audio_embeddings.weight"].clone()}
+        changed["audio_embeddings.weight"][row, 3] += 1
+        save_file(changed, tmp_path / "new.safetensors", {**metadata, "fingerprint": "0" * 32})
+        os.utime(tmp_path / "new.safetensors", ns=(times.st_atime_ns, times.st_mtime_ns))
+        (tmp_path / "new.safetensors").replace(path)
+        seen.add(Checkpoint(path).fingerprint)
+    assert len(seen | {first}) == 4
+
+
+def test_a_fingerprint_is_computed_once_with_progress(golden_paths, tmp_path, monkeypatch):
+    shutil.copy(golden_paths[0], tmp_path / "model.safetensors")
+    steps: list[tuple[int, int]] = []
+    first = Checkpoint(tmp_path / "model.safetensors", lambda *step: steps.append(step)).fingerprint
+    assert steps[0][0] == 0 and len(steps) == steps[-1][1]
+    monkeypatch.setattr("miso.checkpoints.fingerprint._digest", None)  # reads nothing more
+    assert Checkpoint(tmp_path / "model.safetensors").fingerprint == first
 
 
 def test_one_error_lists_all_problems(golden_paths, tmp_path):
