@@ -33,8 +33,8 @@ class Part(ModelPatcher):
     ``size()`` says how many bytes it will take on the device. ``fingerprint`` and ``precision`` describe the
     weights without loading them.
 
-    When ComfyUI unloads a part, its weights are dropped and later read from the file again. With ``keep``
-    they move to the CPU's memory while there is room, because loading them takes long.
+    When ComfyUI unloads a part, its weights are dropped and later read from the file again, which takes no
+    longer than to copy them to the CPU and back. With ``keep`` they move to the CPU's memory: for small ones.
     """
 
     def __init__(
@@ -106,8 +106,7 @@ class Part(ModelPatcher):
     def unpatch_model(self, device_to=None, unpatch_weights=True):
         if not unpatch_weights or self.model.module is None:
             return
-        room = mm.get_free_memory(torch.device("cpu")) > 2 * self.model_size()
-        if self._keep and room and device_to != self.load_device:
+        if self._keep and device_to != self.load_device:
             self.model.module.to(device_to)
         else:
             self.model.loaded = self.model.module = None
@@ -115,7 +114,9 @@ class Part(ModelPatcher):
         self.model.model_loaded_weight_memory = 0
 
     def _read(self, device: torch.device) -> None:
-        loaded = self._load(progress(), device)
+        # blocks run in inference mode, whose tensors a CUDA graph and an in-place change can't use
+        with torch.inference_mode(False), torch.no_grad():
+            loaded = self._load(progress(), device)
         self.model.loaded, self.model.module = loaded, self._module(loaded)
 
 
@@ -124,7 +125,7 @@ def vocoder_part(backend: str, path: Path) -> Part:
     return Part(
         lambda progress, device: load_vocoder(backend, path, device=device),
         lambda vocoder: vocoder.module,
-        keep=True,  # small
+        keep=True,
     )
 
 
