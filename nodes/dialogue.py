@@ -74,10 +74,11 @@ class Dialogue(io.ComfyNode):
         conversation: Conversation | None = None,
         preview: Part | None = None,
     ):
+        config = text_encoder.config
         before = {} if conversation is None else dict(conversation.names)
         written, speaking = cast_script(script, voices, before)
         loop = turns.run(
-            fit_turns(written, text_encoder.config.line_seconds),
+            fit_turns(written, config.line_seconds, config.joined_seconds),
             turns.history_of(speaking, conversation),
             backbone=backbone,
             depth=depth,
@@ -168,9 +169,9 @@ class LongText(io.ComfyNode):
         conversation: Conversation | None = None,
         preview: Part | None = None,
     ):
-        voice = voices[0] if voices else None
+        config, voice = text_encoder.config, voices[0] if voices else None
         number = speaker if voice is None else voice.speaker
-        parts = text_turns(text, text_encoder.config.line_seconds, number, pauses)
+        parts = text_turns(text, config.line_seconds, config.joined_seconds, number, pauses)
         if not parts:
             raise MisoError("Write what is to be said: the text is empty.", input="text")
         loop = turns.run(

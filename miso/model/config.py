@@ -53,13 +53,14 @@ class Family:
     tokenizer: str  # "llama3", "bytes" or "phonemes"
     normalize: bool = False  # whether numbers, signs and abbreviations are written in words first
     longest_line: float | None = None  # seconds of speech in the longest line that was taught, where known
+    several_sentences: bool = True  # whether a line may have more than one
     memory: int | None = None  # turns of history that a turn should hear; None: all that there is room for
 
 
 FAMILIES = {
     "miso": Family("[{speaker}] {text}", True, "llama3"),
     "csm": Family("[{speaker}]{text}", False, "llama3"),
-    "nano": Family("[{speaker}] {text}", True, "phonemes", normalize=True, longest_line=8.0, memory=1),
+    "nano": Family("[{speaker}] {text}", True, "phonemes", normalize=True, longest_line=8.0, several_sentences=False, memory=1),
     "bytes": Family("[{speaker}] {text}", True, "bytes"),
 }
 
@@ -93,6 +94,11 @@ class ModelConfig:
     def line_seconds(self) -> float:
         """Seconds of speech that a part of a long text should not exceed."""
         return self.taught_seconds or _LINE
+
+    @property
+    def joined_seconds(self) -> float:
+        """Seconds of speech up to which sentences of a long text share a part; 0 if each is a part."""
+        return self.line_seconds if self.conventions.several_sentences else 0.0
 
     @property
     def conventions(self) -> Family:

@@ -58,34 +58,36 @@ class Chunk:
     end: str
 
 
-def split_text(text: str, longest: float) -> tuple[Chunk, ...]:
+def split_text(text: str, longest: float, joined: float) -> tuple[Chunk, ...]:
     """Cut a text into chunks of at most ``longest`` seconds of speech, as far as can be told.
 
     Blank lines separate paragraphs; in a text without them, every line is one. Sentences of a paragraph share
-    a chunk as long as they fit. One that is too long is cut at marks within it, then at conjunctions, then
+    a chunk of up to ``joined`` seconds. One that is too long is cut at marks within it, then at conjunctions, then
     between words, and a word without end between its letters.
     """
     chunks: list[Chunk] = []
     for paragraph in _paragraphs(text):
         parts = [part for sentence in split_sentences(paragraph) for part in _fit(sentence, longest)]
-        chunks += _merged(parts, longest)
+        chunks += _merged(parts, joined)
         chunks[-1] = replace(chunks[-1], end="paragraph")
     return _spoken(chunks)
 
 
-def fit_turns(turns: Iterable[Turn], longest: float) -> tuple[Turn, ...]:
+def fit_turns(turns: Iterable[Turn], longest: float, joined: float) -> tuple[Turn, ...]:
     """Turns of at most ``longest`` seconds: those that are longer become several, with short pauses."""
     fitted = []
     for turn in turns:
-        *before, last = split_text(turn.text, longest) or (Chunk(turn.text, "paragraph"),)
+        *before, last = split_text(turn.text, longest, joined) or (Chunk(turn.text, "paragraph"),)
         fitted += [replace(turn, text=chunk.text, pause=PAUSES[chunk.end]) for chunk in before]
         fitted.append(replace(turn, text=last.text))
     return tuple(fitted)
 
 
-def text_turns(text: str, longest: float, speaker: int = 0, pauses: float = 1.0) -> tuple[Turn, ...]:
+def text_turns(
+    text: str, longest: float, joined: float, speaker: int = 0, pauses: float = 1.0
+) -> tuple[Turn, ...]:
     """A long text as turns of one speaker, with ``pauses`` times the usual after sentences and paragraphs."""
-    chunks = split_text(text, longest)
+    chunks = split_text(text, longest, joined)
     turns = [Turn(chunk.text, speaker, pause=pauses * PAUSES[chunk.end]) for chunk in chunks]
     return (*turns[:-1], replace(turns[-1], pause=0.0)) if turns else ()
 

@@ -208,7 +208,7 @@ networks = checkpoint.load_backbone(), DepthSampler(checkpoint.load_depth())
 words = "the river goes on and on past fields and towns until it finds the sea".split()
 text = " ".join(words[i % len(words)] + ("." if i % 10 == 9 else "") for i in range(int(sys.argv[2])))
 settings = TurnSettings("f", "fp32", Sampling(), Sampling(), 8, 0, 0.4)
-loop = TurnLoop(checkpoint.text_encoder([]), text_turns(text, 8), lambda rows: networks, settings)
+loop = TurnLoop(checkpoint.text_encoder([]), text_turns(text, 8, 8), lambda rows: networks, settings)
 for event in loop: pass
 print(len(loop.said), loop.codes.frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -50,10 +50,12 @@ def say_turns(args: Namespace) -> None:
     if args.script:
         script = _read_text(args.script)
         written, speaking = cast_script(script, voices, before.names)
-        turns, names = fit_turns(written, config.line_seconds), speaker_names(written)
+        turns = fit_turns(written, config.line_seconds, config.joined_seconds)
+        names = speaker_names(written)
     else:
         text = sys.stdin.read() if args.text == "-" else args.text
-        turns, speaking, names = text_turns(text, config.line_seconds, args.speaker), tuple(voices[:1]), {}
+        turns = text_turns(text, config.line_seconds, config.joined_seconds, args.speaker)
+        speaking, names = tuple(voices[:1]), {}
         if not turns:
             raise MisoError("Write what is to be said: the text is empty.", input="text")
     given = {voice.speaker for voice in speaking}
