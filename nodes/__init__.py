@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import (
     codes,
+    comparing,
     conditioning,
     conversations,
     depth,
@@ -42,6 +43,7 @@ _MODULES = (
     editor,
     picker,
     sound,
+    comparing,
     store,
 )
 

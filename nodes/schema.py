@@ -35,6 +35,8 @@ _WORDS = {
     "MisoCodeEditor": "| edit speech, cut audio, timeline, trim",
     "MisoTakePicker": "| choose take, compare, listen",
     "MisoVocoderDecode": "| speech, codes to audio, vae decode, tts",
+    "MisoBlend": "| mix, crossfade, hybrid, layer, audio",
+    "MisoCompare": "| spectrogram, difference, a/b, audio",
     "MisoStoredCodes": "| cache, history, saved speech",
 }
 # for an input that few people change; older ComfyUIs show it like any other

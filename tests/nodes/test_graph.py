@@ -35,6 +35,8 @@ NODES = {
     "MisoSpliceCodes",
     "MisoKeepCodebooks",
     "MisoVocoderDecode",
+    "MisoBlend",
+    "MisoCompare",
     "MisoCodeEditor",
     "MisoDeleteCodes",
     "MisoInsertSilence",
