@@ -12,7 +12,7 @@ from ..miso.model.sampling import Sampling
 from ..miso.speech import take_seeds
 from . import sockets
 from .memory import Part, on_device, progress
-from .schema import SPEAK, block
+from .schema import ADVANCED, SPEAK, block
 from .sockets import name_errors, show_on_node
 
 SEED_MAX = 2**63 - 1
@@ -61,6 +61,34 @@ def sampling_inputs() -> list:
     ]
 
 
+def narrowing_inputs() -> list:
+    """The widgets of ``Sampling`` that few people change."""
+    return [
+        io.Float.Input(
+            "top_p",
+            default=1.0,
+            min=0.01,
+            max=1.0,
+            step=0.01,
+            optional=True,
+            tooltip="Choose among the likeliest codes that together have this probability: lower is steadier. "
+            "1 for all.",
+            **ADVANCED,
+        ),
+        io.Float.Input(
+            "min_p",
+            default=0.0,
+            min=0.0,
+            max=0.99,
+            step=0.01,
+            optional=True,
+            tooltip="Leave out codes less likely than this share of the likeliest one: 0.05 avoids slips at a "
+            "high temperature. 0 leaves out none.",
+            **ADVANCED,
+        ),
+    ]
+
+
 class DepthDecoder(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -80,6 +108,7 @@ class DepthDecoder(io.ComfyNode):
                     max=32,
                     tooltip="Codebooks to make; at most what the model has.",
                 ),
+                *narrowing_inputs(),
             ],
             outputs=[
                 sockets.Depth.Output(
@@ -90,8 +119,17 @@ class DepthDecoder(io.ComfyNode):
 
     @classmethod
     @name_errors
-    def execute(cls, depth: Depth, temperature: float, top_k: int, codebooks: int):
-        return io.NodeOutput(replace(depth, sampling=Sampling(temperature, top_k), codebooks=codebooks))
+    def execute(
+        cls,
+        depth: Depth,
+        temperature: float,
+        top_k: int,
+        codebooks: int,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+    ):
+        sampling = Sampling(temperature, top_k, top_p, min_p)
+        return io.NodeOutput(replace(depth, sampling=sampling, codebooks=codebooks))
 
 
 class DepthRedecode(io.ComfyNode):

@@ -14,7 +14,7 @@ from ..miso.model.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
 from ..miso.text.conditioning import Conditioning
 from . import sockets
-from .depth import SEED_MAX, Depth, sampling_inputs
+from .depth import SEED_MAX, Depth, narrowing_inputs, sampling_inputs
 from .memory import Part, on_device, progress, run_bytes
 from .preview import Preview, send_kept, stream_for
 from .schema import ADVANCED, SPEAK, block
@@ -98,6 +98,18 @@ class BackboneSampler(io.ComfyNode):
                     "PyTorch. The codes are the same but for rounding.",
                     **ADVANCED,
                 ),
+                *narrowing_inputs(),
+                io.Float.Input(
+                    "min_seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=163.0,
+                    step=0.08,
+                    optional=True,
+                    tooltip="A take can't end before this. Raise it if endings are cut off; 0 lets the model "
+                    "decide.",
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 sockets.Codes.Output(
@@ -124,9 +136,13 @@ class BackboneSampler(io.ComfyNode):
         preview: Part | None = None,
         use_partial: bool = False,
         path: str = "auto",
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        min_seconds: float = 0.0,
     ):
-        config, sampling = conditioning.encoder.config, Sampling(temperature, top_k)
+        config, sampling = conditioning.encoder.config, Sampling(temperature, top_k, top_p, min_p)
         frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
+        least = frames_for(min_seconds, config.frame_rate) if min_seconds else 0
         prefix_frames = 0 if prefix is None else prefix.frames
         prompt = conditioning.prompt(prefix_frames + frames, prefix_frames)
         key = codes_key(
@@ -139,6 +155,7 @@ class BackboneSampler(io.ComfyNode):
             max_frames=frames,
             codebooks=depth.codebooks or config.codebooks,
             prefix=prefix,
+            min_frames=least,
         )
         if keep and (found := store().get(key)) and found[1] is not None:
             send_kept(found[0], prefix_frames, frames, preview)
@@ -159,6 +176,7 @@ class BackboneSampler(io.ComfyNode):
             prefix=prefix,
             keep_hidden=True,
             path=path,
+            min_frames=least,
         )
         lines = [depth.beside(backbone.fingerprint)]
         lines += [f"Path {loop.path}: {loop.because}."] if loop.device.type != "cpu" else []

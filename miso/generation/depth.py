@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -132,7 +132,7 @@ def depth_source(model: object, depth: DepthSampler) -> dict[str, object]:
     """
     own = depth.decoder.fingerprint
     other = {} if own == model else {"depth_model": own}
-    return {"depth_sampling": asdict(depth.sampling), **other}
+    return {"depth_sampling": depth.sampling.described(), **other}
 
 
 def _check_redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, keep: int, start: int) -> None:

@@ -26,6 +26,7 @@ class FrameState:
     x: Tensor  # [B, 1, D] the row that the backbone reads next
     position: Tensor  # [1] position of that row
     counter: Tensor  # [1] index of the frame to be drawn
+    least: Tensor  # [1] index of the first frame that may end a take
     u: Tensor  # [B, F, K] uniform numbers of all frames
     codes: Tensor  # [F, B, k]
     log_p: Tensor  # [F, B] log probability of codebook 0's code
@@ -42,6 +43,7 @@ class FrameState:
             x=torch.zeros(takes, 1, D, dtype=dtype, device=device),
             position=torch.zeros(1, dtype=torch.int64, device=device),
             counter=torch.zeros(1, dtype=torch.int64, device=device),
+            least=torch.zeros(1, dtype=torch.int64, device=device),
             u=torch.zeros(takes, frames, K, device=device),
             codes=torch.zeros(frames, takes, depth.codebooks, dtype=torch.int64, device=device),
             log_p=torch.zeros(frames, takes, device=device),
@@ -66,6 +68,8 @@ class PlainFrame:
         # backbone: codebook 0
         hidden = backbone(s.x, s.position, s.cache, window)[:, -1]  # [B, D]
         logits = backbone.codebook0_head(hidden)  # [B, V]
+        # a frame of zeros ends a take
+        logits[:, :1] = logits[:, :1].masked_fill(s.counter < s.least, float("-inf"))
         u = s.u.index_select(1, s.counter)[:, 0]  # [B, K]
         code = draw(logits, u[:, 0], self.sampling, backbone.config.codebook_size)[:, None]  # [B, 1]
         log_p = logits.float().log_softmax(-1).gather(1, code)[:, 0]  # [B]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 
 from .. import __version__
 from ..codes.codes import Codes, tensor_digest
@@ -23,6 +22,7 @@ def codes_key(
     max_frames: int,
     codebooks: int,
     prefix: Codes | None = None,
+    min_frames: int = 0,
 ) -> str:
     """The key of the codes that a frame loop with these arguments makes: 64 hexadecimal digits.
 
@@ -36,13 +36,15 @@ def codes_key(
         "rows": tensor_digest(prompt.rows),
         "mask": tensor_digest(prompt.mask),
         "line": (prompt.line.text, prompt.line.speaker),
-        "sampling": asdict(sampling),
-        "depth_sampling": asdict(depth_sampling),
+        "sampling": sampling.described(),
+        "depth_sampling": depth_sampling.described(),
         "seeds": list(seeds),
         "max_frames": max_frames,
         "codebooks": codebooks,
         "prefix": None if prefix is None else prefix.digest(),
     }
+    if min_frames:
+        inputs["min_frames"] = min_frames
     if any(not 0 <= seed < 2**32 for seed in seeds):  # whose numbers were those of their lower 32 bits once
         inputs["wide_seeds"] = True
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from ..model.sampling import Sampling, uniforms
 from ..text.conditioning import Prompt, frame_rows, frames_of_take
 from .depth import DepthSampler, check_stages, depth_source
 from .frame import FrameState
-from .paths import borrow_frame, pick_path
+from .paths import borrow_frame, needs_pytorch, pick_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,8 @@ class FrameLoop:
     There is one take for each of ``seeds``, all from one ``prompt``, which is prefilled once.
     (``Conditioning.prompt`` leaves room for the frames.) ``prefix``, codes of one take, is prefilled after
     the prompt, and every take continues it; with the seed of its own run it continues as that run did.
-    ``max_frames`` counts the frames after the prefix. ``path`` is ``auto`` or one of ``paths.PATHS``.
+    ``max_frames`` counts the frames after the prefix, of which the first ``min_frames`` can't end a take.
+    ``path`` is ``auto`` or one of ``paths.PATHS``.
 
     If the caller stops iterating early, takes still running have the stop reason ``interrupted``.
 
@@ -74,16 +75,19 @@ class FrameLoop:
         prefix: Codes | None = None,
         keep_hidden: bool = False,
         path: str = "auto",
+        min_frames: int = 0,
     ):
         self.backbone, self.depth, self.prompt, self.sampling = backbone, depth, prompt, sampling
-        self.seeds, self.max_frames = list(seeds), max_frames
+        self.seeds, self.max_frames, self.min_frames = list(seeds), max_frames, min_frames
         self.config, self.device = backbone.config, backbone.codebook0_head.weight.device
         self._check()
         self._prefix = self._frames_of(prefix)  # [P, K]
         self._prefix_spans = () if prefix is None else prefix.takes[0].spans
         self.first = len(self._prefix)  # index of the first frame to be sampled
         self._check_positions()
-        self.path, self.because = pick_path(path, backbone, depth, len(seeds))
+        self.path, self.because = pick_path(
+            path, backbone, depth, len(seeds), needs_pytorch(sampling, depth.sampling, min_frames)
+        )
         self._u = uniforms(self.seeds, self.first + max_frames, self.config.codebooks)  # [B, F, K]
 
         # What has been sampled, on the CPU: a tensor for each frame.
@@ -150,6 +154,7 @@ class FrameLoop:
         state.x.copy_(x[:, -1:])
         state.position.fill_(last)
         state.counter.fill_(self.first)
+        state.least.fill_(self.first + self.min_frames)
         state.u[:, : self._u.shape[1]] = self._u.to(self.device)
 
     def _fetch(self, state: FrameState, t: int) -> _FrameInFlight:
@@ -186,7 +191,7 @@ class FrameLoop:
             tensor = torch.cat((tensor, torch.stack(self._codes, 2)), 2)
         source = {
             "model": self.backbone.fingerprint,
-            "sampling": asdict(self.sampling),
+            "sampling": self.sampling.described(),
             **depth_source(self.backbone.fingerprint, self.depth),
         }
         return Codes(

@@ -100,9 +100,19 @@ class PersistentPath(FramePath):
 PATHS: dict[str, type[FramePath]] = {path.name: path for path in (PersistentPath, GraphPath, PlainPath)}
 
 
-def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) -> Verdict:
+def needs_pytorch(sampling: Sampling, depth_sampling: Sampling, min_frames: int) -> str | None:
+    """Why the persistent kernel can't draw so, as a clause; None if it can."""
+    if not (sampling.plain and depth_sampling.plain):
+        return "top_p and min_p need PyTorch"
+    return "a least length needs PyTorch" if min_frames else None
+
+
+def pick_path(
+    name: str, backbone: Backbone, depth: DepthSampler, takes: int, no_kernel: str | None = None
+) -> Verdict:
     """A path that can compute ``takes`` takes, and why: the one named, or the fastest one for ``auto``.
 
+    ``no_kernel``: why the persistent kernel can't serve the run (see ``needs_pytorch``).
     ``auto`` tries the persistent kernel once on each card (see ``trial``); it is the path that the
     environment variable ``MISO_PATH`` names, if it is set. Raises MisoError if the name is unknown, or the
     named path can't be used with this model on its device.
@@ -110,13 +120,15 @@ def pick_path(name: str, backbone: Backbone, depth: DepthSampler, takes: int) ->
     if name == "auto":
         name = os.environ.get("MISO_PATH", "auto")
     if name == "auto":
-        if (no_kernel := PersistentPath.unsupported(backbone, depth, takes)) is None:
+        no_kernel = no_kernel or PersistentPath.unsupported(backbone, depth, takes)
+        if no_kernel is None:
             return choose_path(backbone, depth, takes)
         no_graph = GraphPath.unsupported(backbone, depth, takes)
         return Verdict(PlainPath.name, no_graph) if no_graph else Verdict(GraphPath.name, no_kernel)
     if name not in PATHS:
         raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(sorted(PATHS))}.", input="path")
-    if reason := PATHS[name].unsupported(backbone, depth, takes):
+    reason = no_kernel if name == PersistentPath.name else None
+    if reason := reason or PATHS[name].unsupported(backbone, depth, takes):
         raise MisoError(f"The path '{name}' can't be used here: {reason}.", "Use auto.", input="path")
     return Verdict(name, "as asked for")
 

@@ -7,7 +7,7 @@ be drawn again with the same numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -17,13 +17,19 @@ from ..errors import MisoError
 
 @dataclass(frozen=True)
 class Sampling:
-    """Temperature and top-k. Temperature 0 or top-k 1 is greedy; top-k 0 keeps every id.
+    """From which ids a code is drawn. Temperature 0 or top-k 1 is greedy; top-k 0 keeps every id.
+
+    ``top_p`` keeps the most likely ids that together have this probability (nucleus sampling, Holtzman et al.
+    2019), ``min_p`` those that have at least this share of the most likely one's probability (Nguyen et al.
+    2024); 1 and 0 keep all. Both apply after temperature and top-k.
 
     Raises MisoError if one of them is out of range.
     """
 
     temperature: float = 0.9
     top_k: int = 50
+    top_p: float = 1.0
+    min_p: float = 0.0
 
     def __post_init__(self):
         if not 0 <= self.temperature <= 100:  # refuses NaN too
@@ -36,12 +42,29 @@ class Sampling:
             raise MisoError(
                 f"top_k is {self.top_k}.", "Use 0 (no limit) or more; 50 is usual.", input="top_k"
             )
+        if not 0 < self.top_p <= 1:
+            raise MisoError(f"top_p is {self.top_p}.", "Use more than 0, up to 1 (no limit).", input="top_p")
+        if not 0 <= self.min_p < 1:
+            raise MisoError(f"min_p is {self.min_p}.", "Use 0 (no limit) to 0.99.", input="min_p")
 
     @property
     def greedy(self) -> bool:
         return self.temperature == 0 or self.top_k == 1
 
+    @property
+    def plain(self) -> bool:
+        """Whether temperature and top-k alone decide."""
+        return self.top_p == 1 and self.min_p == 0
 
+    def described(self) -> dict[str, float]:
+        """For keys and provenance: what is at its default and was added later is left out."""
+        described = asdict(self)
+        return {
+            name: value for name, value in described.items() if name not in _ADDED or value != _ADDED[name]
+        }
+
+
+_ADDED = {"top_p": 1.0, "min_p": 0.0}
 _HIGH = 0x9E3779B9  # keeps the two halves of a seed apart
 
 
@@ -68,7 +91,7 @@ def draw(logits: Tensor, u: Tensor, sampling: Sampling, codebook_size: int) -> T
     """Draw ids [B] below ``codebook_size`` from logits [B, V] with uniform numbers u [B].
 
     The distribution is softmax(logits / temperature) over the ``top_k`` most likely ids, computed in fp32;
-    ids tied with the k-th are kept, as in the published sampler. Greedy returns the lowest of the most likely
+    ids tied with the k-th are kept, as in the published sampler (``Sampling`` can narrow it further). Greedy returns the lowest of the most likely
     ids. Shapes are static, and nothing is read on the host, so that it can be part of a CUDA graph.
     """
     if sampling.greedy:
@@ -90,4 +113,16 @@ def probabilities(logits: Tensor, sampling: Sampling, codebook_size: int) -> Ten
     # subtract before dividing, or a tiny temperature would overflow
     logits = logits - logits.amax(-1, keepdim=True)
     # accumulate in the order of ids: a sort would order ties differently on each device
-    return torch.softmax(logits / sampling.temperature, -1)
+    p = torch.softmax(logits / sampling.temperature, -1)
+    if sampling.plain:
+        return p
+    if sampling.min_p:
+        p = p.masked_fill(p < sampling.min_p * p.amax(-1, keepdim=True), 0)
+    if sampling.top_p < 1:
+        falling = p.sort(-1, descending=True).values
+        # an id is in the nucleus if those above it don't have the probability yet; ids tied with its last stay
+        above = falling.cumsum(-1) - falling
+        inside = above < sampling.top_p * falling.sum(-1, keepdim=True)
+        least = falling.masked_fill(~inside, 2).amin(-1, keepdim=True)
+        p = p.masked_fill(p < least, 0)
+    return p / p.sum(-1, keepdim=True)

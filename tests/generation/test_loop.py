@@ -1,5 +1,6 @@
 """The frame loop: seeds, prefixes, limits, ends, interruption and custom depth samplers; redecoding."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -125,6 +126,24 @@ def test_the_loop_stops_when_all_have_ended(run, decoder):
     sampler = Scripted(DepthSampler(decoder), [3, 7])
     loop = run([1, 2], 100, depth=sampler)
     assert loop.codes.frames == 7 and sampler.frame == 7
+
+
+class CodebookZeroAlone(Scripted):
+    """Leaves codebook 0 as it was drawn, and all others 0."""
+
+    def __call__(self, hidden, codes, u):
+        return torch.cat((codes, torch.zeros(len(codes), self.codebooks - 1, dtype=codes.dtype)), 1)
+
+
+@pytest.mark.parametrize("least", [0, 4])
+def test_no_take_ends_before_its_least_length(backbone, decoder, prompt, least):
+    backbone = copy.deepcopy(backbone)
+    backbone.codebook0_head.weight.zero_()  # greedy: the lowest id that is allowed
+    depth = CodebookZeroAlone(DepthSampler(decoder), [])
+    loop = FrameLoop(backbone, depth, prompt, seeds=[1], max_frames=9, sampling=Sampling(0), min_frames=least)
+    for _ in loop:
+        pass
+    assert loop.codes.frames == least and loop.codes.takes[0].stop == "eos"
 
 
 def test_log_probabilities_are_the_models_own(run, backbone, prompt):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miso.errors import MisoError
-from miso.model.sampling import Sampling, draw, uniforms
+from miso.model.sampling import Sampling, draw, probabilities, uniforms
 
 DRAWS = 20_000
 
@@ -15,11 +15,28 @@ def reference(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """The published distribution: everything below the k-th most likely id is removed, then softmax."""
     if 0 < sampling.top_k < len(logits):
         logits = torch.where(logits < logits.topk(sampling.top_k).values[-1], -torch.inf, logits)
-    return torch.softmax(logits.double() / sampling.temperature, -1)
+    p = torch.softmax(logits.double() / sampling.temperature, -1)
+    p = torch.where(p < sampling.min_p * p.max(), 0, p)
+    nucleus = torch.zeros_like(p)
+    for i in p.argsort(descending=True):
+        if nucleus.sum() >= sampling.top_p * p.sum():
+            break
+        nucleus[i] = p[i]
+    return nucleus / nucleus.sum()
 
 
 @pytest.mark.parametrize(
-    "sampling", [Sampling(0.9, 50), Sampling(1.3, 5), Sampling(0.6, 0), Sampling(1.0, 2), Sampling(0.9, 5000)]
+    "sampling",
+    [
+        Sampling(0.9, 50),
+        Sampling(1.3, 5),
+        Sampling(0.6, 0),
+        Sampling(1.0, 2),
+        Sampling(0.9, 5000),
+        Sampling(0.9, 50, top_p=0.8),
+        Sampling(1.3, 0, min_p=0.1),
+        Sampling(1.0, 60, top_p=0.9, min_p=0.02),
+    ],
 )
 def test_draws_follow_the_filtered_softmax(sampling):
     logits = torch.randn(120, generator=torch.Generator().manual_seed(3)) * 2
@@ -33,6 +50,20 @@ def test_draws_follow_the_filtered_softmax(sampling):
     seen, want = seen[want > 0], want[want > 0]
     chi2, freedom = ((seen - want) ** 2 / want).sum().item(), len(want) - 1
     assert chi2 < freedom + 4 * (2 * freedom) ** 0.5  # four standard deviations
+
+
+def test_ids_tied_with_the_last_of_the_nucleus_are_kept():
+    """Whatever their order: a device sorts ties as it likes."""
+    p = probabilities(torch.tensor([[1.0, 3.0, 1.0, 1.0]]), Sampling(1.0, 0, top_p=0.8), 4)
+    assert (p > 0).all()
+    assert (
+        probabilities(torch.tensor([[1.0, 3.0, 1.0, 1.0]]), Sampling(1.0, 0, top_p=0.5), 4) > 0
+    ).sum() == 1
+
+
+def test_what_was_added_later_changes_no_older_key():
+    assert Sampling(0.7, 20).described() == {"temperature": 0.7, "top_k": 20}
+    assert Sampling(0.7, 20, min_p=0.1).described() == {"temperature": 0.7, "top_k": 20, "min_p": 0.1}
 
 
 def test_greedy_takes_the_lowest_of_the_most_likely():
@@ -81,7 +112,10 @@ def test_numbers_depend_on_seed_frame_and_codebook_alone():
     assert not torch.equal(table[0], table[1])
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": -0.1}, {"temperature": float("nan")}, {"top_k": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": -0.1}, {"temperature": float("nan")}, {"top_k": -1}, {"top_p": 0.0}, {"min_p": 1.0}],
+)
 def test_settings_are_checked(wrong):
     with pytest.raises(MisoError) as e:
         Sampling(**wrong)

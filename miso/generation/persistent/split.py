@@ -93,6 +93,7 @@ def _group(state: FrameState, start: int, end: int) -> FrameState:
         x=state.x[start:end],
         position=torch.zeros_like(state.position),
         counter=torch.zeros_like(state.counter),
+        least=state.least,
         u=state.u[start:end],
         codes=own(state.codes),
         log_p=own(state.log_p),
