@@ -71,8 +71,8 @@ def narrowing_inputs() -> list:
             max=1.0,
             step=0.01,
             optional=True,
-            tooltip="Choose among the likeliest codes that together have this probability: lower is steadier. "
-            "1 for all.",
+            tooltip="Choose among the likeliest codes that together have this probability: lower is "
+            "steadier. 1 for all.",
             **ADVANCED,
         ),
         io.Float.Input(
@@ -82,8 +82,8 @@ def narrowing_inputs() -> list:
             max=0.99,
             step=0.01,
             optional=True,
-            tooltip="Leave out codes less likely than this share of the likeliest one: 0.05 avoids slips at a "
-            "high temperature. 0 leaves out none.",
+            tooltip="Leave out codes less likely than this share of the likeliest one: 0.05 avoids slips at "
+            "a high temperature. 0 leaves out none.",
             **ADVANCED,
         ),
     ]

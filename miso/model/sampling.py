@@ -58,10 +58,7 @@ class Sampling:
 
     def described(self) -> dict[str, float]:
         """For keys and provenance: what is at its default and was added later is left out."""
-        described = asdict(self)
-        return {
-            name: value for name, value in described.items() if name not in _ADDED or value != _ADDED[name]
-        }
+        return {name: value for name, value in asdict(self).items() if _ADDED.get(name) != value}
 
 
 _ADDED = {"top_p": 1.0, "min_p": 0.0}
@@ -91,8 +88,9 @@ def draw(logits: Tensor, u: Tensor, sampling: Sampling, codebook_size: int) -> T
     """Draw ids [B] below ``codebook_size`` from logits [B, V] with uniform numbers u [B].
 
     The distribution is softmax(logits / temperature) over the ``top_k`` most likely ids, computed in fp32;
-    ids tied with the k-th are kept, as in the published sampler (``Sampling`` can narrow it further). Greedy returns the lowest of the most likely
-    ids. Shapes are static, and nothing is read on the host, so that it can be part of a CUDA graph.
+    ids tied with the k-th are kept, as in the published sampler. ``Sampling`` can narrow it further. Greedy
+    returns the lowest of the most likely ids. Shapes are static, and nothing is read on the host, so that it
+    can be part of a CUDA graph.
     """
     if sampling.greedy:
         return logits[:, :codebook_size].float().argmax(-1)
@@ -120,7 +118,7 @@ def probabilities(logits: Tensor, sampling: Sampling, codebook_size: int) -> Ten
         p = p.masked_fill(p < sampling.min_p * p.amax(-1, keepdim=True), 0)
     if sampling.top_p < 1:
         falling = p.sort(-1, descending=True).values
-        # an id is in the nucleus if those above it don't have the probability yet; ids tied with its last stay
+        # In the nucleus are ids before which the probability isn't reached; those tied with its last stay.
         above = falling.cumsum(-1) - falling
         inside = above < sampling.top_p * falling.sum(-1, keepdim=True)
         least = falling.masked_fill(~inside, 2).amin(-1, keepdim=True)
