@@ -19,3 +19,8 @@ def missing_package(package: str, needed_for: str, install: str | None = None) -
         f"{needed_for} needs the Python package '{package}', which is not installed.",
         f"Install it with: {install or 'pip install ' + package}",
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in one line; its type if it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

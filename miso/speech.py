@@ -24,6 +24,8 @@ from .text.conditioning import Segment, TextEncoder
 from .text.pronunciations import Pronunciations
 from .text.script import Turn
 
+MAX_TAKES = 1024
+
 
 class Miso:
     """A checkpoint on a device. Its networks are loaded on first use.
@@ -151,6 +153,6 @@ def frames_for(seconds: float, frame_rate: float) -> int:
 
 def take_seeds(seed: int, takes: int) -> list[int]:
     """Seeds for ``takes`` takes. The first is ``seed``, so that a single take equals the first of several."""
-    if takes < 1:
-        raise MisoError(f"takes is {takes}.", "Use 1 or more.", input="takes")
+    if not 1 <= takes <= MAX_TAKES:
+        raise MisoError(f"takes is {takes}.", f"Use 1 to {MAX_TAKES}.", input="takes")
     return [seed + i for i in range(takes)]

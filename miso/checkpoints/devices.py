@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..errors import MisoError
+from ..errors import MisoError, first_line
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = (*DTYPES, "int8", "fp8", "int4")
@@ -33,7 +33,7 @@ def pick_device(name: str = "auto") -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as e:
         raise MisoError(
-            f"The device '{name}' can't be used here ({str(e).splitlines()[0]}).",
+            f"The device '{name}' can't be used here ({first_line(e)}).",
             "Use auto, cuda, mps or cpu.",
             input="device",
         ) from e

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import MisoError, missing_package
+from ..errors import MisoError, first_line, missing_package
 from ..progress import Progress
 from ..text.tokenizer import find_tokenizer
 from .find import PUBLISHED
@@ -51,9 +51,9 @@ def fetch_file(
     except (OSError, ValueError) as e:  # base classes of huggingface_hub's exceptions
         if isinstance(e, MisoError):
             raise
-        reason = str(e).splitlines()[0]
         raise MisoError(
-            f"{published.repository}/{published.file} can't be fetched ({type(e).__name__}: {reason}).",
+            f"{published.repository}/{published.file} can't be fetched ({type(e).__name__}: "
+            f"{first_line(e)}).",
             "Check the connection and try again: the download resumes where it stopped."
             f" Or put the file at {path} yourself.",
         ) from e

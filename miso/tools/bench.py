@@ -61,6 +61,8 @@ def bench(
     """
     if size not in PRESETS:
         raise MisoError(f"There is no size '{size}'.", f"Use {', '.join(PRESETS)}.", input="size")
+    if frames < 2:
+        raise MisoError(f"frames is {frames}.", "Use 2 or more.", input="frames")
     config = PRESETS[size]
     errors = {}
     if exact:
@@ -144,7 +146,8 @@ class _Model:
         warm_up = time.perf_counter() - start
         times = [time.perf_counter() for _ in self.loop(path, takes, rows, frames)]
         # the loop yields frames late, and the last ones at once: leave these out
-        gaps = [1e3 * (after - before) for before, after in zip(times, times[1:])][:-2]
+        gaps = [1e3 * (after - before) for before, after in zip(times, times[1:])]
+        gaps = gaps[:-2] or gaps
         return {
             "warm_up_s": warm_up,
             "frames": len(times),

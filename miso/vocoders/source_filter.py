@@ -253,7 +253,7 @@ def inspect_source_filter(path: str | os.PathLike) -> SourceFilter:
                 SourceFilterConfig(**json.loads(metadata["config"])),
                 metadata["codec"],
             )
-    except (KeyError, TypeError, ValueError) as e:
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:  # torch refuses sizes below 0
         raise MisoError(
             f"The sizes in {os.path.basename(path)} can't be read ({e}).",
             "Get the file again.",

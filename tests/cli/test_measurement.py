@@ -14,5 +14,5 @@ def test_bench(capsys, tmp_path, run):
     assert "frame_ms" in capsys.readouterr().out
     assert figures["hidden_error"] < 1e-5
     assert set(figures["prefill_ms"]) == {"128", "1500"}
-    assert figures["first_sound_ms"] > 0
+    assert figures["first_sound_ms"] > 0.3 * result["frame_ms"]  # it has a frame in it, on an uneven machine
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")

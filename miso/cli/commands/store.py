@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -12,7 +13,7 @@ from ...errors import MisoError
 
 
 def cache(args: Namespace) -> int:
-    if args.limit is not None and not args.limit >= 0:
+    if args.limit is not None and not 0 <= args.limit < math.inf:
         raise MisoError(f"--limit is {args.limit}.", "Use 0 or more gigabytes.")
     store = Store(
         Path(args.dir) if args.dir else models_folder().parent / "user" / FOLDER,
