@@ -36,7 +36,8 @@ def write_audio(
     av = _import_av()
     path, wave = Path(path), wave.reshape(-1)
     check_suffix(path)
-    samples = (wave.detach().cpu().float() * 32768).round().clamp(-32768, 32767).to(torch.int16)
+    # what is no number becomes silence: as an integer it would be anything
+    samples = (wave.detach().cpu().float().nan_to_num(0) * 32768).round().clamp(-32768, 32767).to(torch.int16)
     with replacing(path) as temporary:
         try:
             with av.open(str(temporary), "w") as file:

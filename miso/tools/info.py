@@ -95,7 +95,9 @@ def _codes(path: Path, metadata: dict[str, str]) -> str:
         for span in take.spans:
             start, end = span.start / codes.frame_rate, span.end / codes.frame_rate
             about = "" if span.exact else "about: "
-            lines.append(f"  {start:.2f} to {end:.2f} s, speaker {span.speaker}: {about}{span.text}")
+            lines.append(
+                f"  {start:.2f} to {end:.2f} s, speaker {span.speaker}: {about}{printable(span.text)}"
+            )
     if codes.batch == 1 and codes.takes[0].spans and codes.takes[0].exact:
         lines.append("Can serve as a voice prompt: its text is known.")
     if "model" in codes.source:
@@ -125,3 +127,8 @@ def _contents(entries: dict[str, Entry]) -> str:
     amount = f"{numbers / 1e9:.2f} billion" if numbers >= 1e9 else f"{numbers / 1e6:.2f} million"
     sizes = " and ".join(f"{size / 2**20:,.1f} MiB of {name.lower()}" for name, size in types.most_common())
     return f"{amount} numbers in {len(entries)} tensors, {sizes}"
+
+
+def printable(text: str) -> str:
+    """In one line, without what moves a terminal's cursor or changes its colours."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))

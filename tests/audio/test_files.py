@@ -61,6 +61,12 @@ def test_loud_sound_is_clipped_not_wrapped(tmp_path):
     assert wave[0] > 0.99 and wave[1] < -0.99
 
 
+def test_what_is_no_number_becomes_silence(tmp_path):
+    wave = torch.tensor([0.5, float("nan"), float("inf"), -float("inf"), 0.5])
+    write_audio(tmp_path / "odd.wav", wave, 24_000)
+    assert torch.allclose(read_audio(tmp_path / "odd.wav")[0], torch.tensor([0.5, 0, 1, -1, 0.5]), atol=1e-4)
+
+
 def test_stereo_is_averaged(tmp_path):
     """Both channels the same give what mono gives: the graph averages too (case 6 of the shared inputs)."""
     import av

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...checkpoints.find import models_folder
 from ...codes.store import FOLDER, LIMIT, Kept, Store
 from ...errors import MisoError
+from ...tools.info import printable
 
 
 def cache(args: Namespace) -> int:
@@ -36,7 +37,7 @@ def _line(entry: Kept) -> str:
     seeds = ", ".join(str(seed) for seed in entry.seeds)
     sizes = f"{entry.seconds:7.2f} s  {entry.size / 1e6:8.2f} MB"
     hidden = "  +hidden" if entry.hidden else ""
-    return f"{entry.key[:12]}  {created}  {sizes}  seed {seeds}{hidden}  {entry.text}"
+    return f"{entry.key[:12]}  {created}  {sizes}  seed {seeds}{hidden}  {printable(entry.text)}"
 
 
 def _verify(store: Store) -> int:
