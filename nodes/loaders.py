@@ -14,6 +14,7 @@ from ..miso.model.networks import Backbone, DepthDecoder
 from ..miso.progress import Progress
 from ..miso.vocoders import DEFAULT, list_backends
 from . import folders, sockets
+from .backends import add_backends
 from .depth import Depth
 from .memory import Part, progress, vocoder_part
 from .schema import LOAD, block
@@ -121,6 +122,7 @@ class LoadModel(io.ComfyNode):
 class LoadVocoder(io.ComfyNode):
     @classmethod
     def define_schema(cls):
+        add_backends()
         return block(
             node_id="MisoLoadVocoder",
             display_name="Load Vocoder",
