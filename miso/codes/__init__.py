@@ -8,5 +8,5 @@ __getattr__, __dir__, __all__ = lazy_names(
     hidden="Hidden",
     picture="draw_codes",
     store="Kept Store",
-    takes="Span Take",
+    takes="Span Take Word",
 )

@@ -1,9 +1,10 @@
-"""Takes and spans: the provenance of codes."""
+"""Takes, spans and words: the provenance of codes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 from ..errors import MisoError
@@ -46,8 +47,32 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of a take and where it lies: from ``start`` to ``end`` in frames, which need not be whole.
+
+    ``confidence``: 0 to 1, how sure the place is. Raises MisoError for values of other types or ranges.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+    def __post_init__(self):
+        if not isinstance(self.text, str) or not self.text.strip():
+            raise MisoError("A word needs letters.")
+        if not (is_number(self.start, 0, MAX_FRAMES) and is_number(self.end, self.start, MAX_FRAMES)):
+            raise MisoError(f"A word can't go from frame {self.start!r} to {self.end!r}.")
+        if not is_number(self.confidence, 0, 1):
+            raise MisoError(f"A word's confidence must be 0 to 1, not {self.confidence!r}.")
+
+
+@dataclass(frozen=True)
 class Take:
-    """The provenance of one take: its seed, why it ended, and the segments it consists of."""
+    """The provenance of one take: its seed, why it ended, the segments it consists of, and its words.
+
+    ``words`` are in the order of their starts; there are none before they are aligned.
+    """
 
     seed: int | None = None
     stop: str | None = None  # one of STOPS; None if the take was encoded or edited
@@ -55,6 +80,7 @@ class Take:
     # the model's log probability (natural logarithm, temperature 1) of codebook 0, mean over the sampled
     # frames
     log_probability: float | None = None
+    words: tuple[Word, ...] = ()
 
     def __post_init__(self):
         if self.seed is not None and not is_int(self.seed, -(2**63), 2**64):
@@ -65,6 +91,11 @@ class Take:
             raise MisoError("A take's spans must be spans.")
         if self.log_probability is not None and not is_number(self.log_probability, -1e6, 1e6):
             raise MisoError(f"A take's log probability must be a number, not {self.log_probability!r}.")
+
+        if not all(isinstance(word, Word) for word in self.words):
+            raise MisoError("A take's words must be words.")
+        if any(a.start > b.start for a, b in pairwise(self.words)):
+            raise MisoError("A take's words must be in the order of their starts.")
 
     @property
     def text(self) -> str:
@@ -90,6 +121,9 @@ def take_to_json(take: Take) -> dict[str, Any]:
     """
     described = asdict(take)
     described["spans"] = [span_to_json(span) for span in take.spans]
+    described["words"] = [asdict(word) for word in take.words]
+    if not take.words:
+        del described["words"]
     return described
 
 
@@ -107,7 +141,17 @@ def take_from_json(take: dict) -> Take:
     Raises MisoError, KeyError or TypeError for anything else.
     """
     spans = tuple(Span(**span) for span in take["spans"])
-    return Take(take["seed"], take["stop"], spans, take.get("log_probability"))
+    words = tuple(Word(**word) for word in take.get("words", ()))
+    return Take(take["seed"], take["stop"], spans, take.get("log_probability"), words)
+
+
+def words_within(words: Iterable[Word], start: int, end: int, shift: int = 0) -> tuple[Word, ...]:
+    """The words that lie wholly in frames start..end-1, moved by ``shift`` frames."""
+    return tuple(
+        replace(word, start=word.start + shift, end=word.end + shift)
+        for word in words
+        if start <= word.start and word.end <= end
+    )
 
 
 def join_spans(*groups: tuple[Span, ...]) -> tuple[Span, ...]:

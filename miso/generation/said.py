@@ -47,7 +47,7 @@ def join(said: Sequence[Said], seed: int, silence: Callable[[], Codes] | None, e
         if pause is not None:
             pieces.append(Piece(pause, 0, pause.frames, pause=True))
     joined = arrange(said[0].codes, pieces)
-    take = Take(seed, _stop(said), joined.takes[0].spans, _mean(said))
+    take = Take(seed, _stop(said), joined.takes[0].spans, _mean(said), joined.takes[0].words)
     return joined.like(joined.tensor, takes=[take])
 
 

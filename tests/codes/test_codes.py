@@ -1,6 +1,7 @@
 """The container of codes, its file and its picture; hidden states."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from miso.codes.codes import FORMAT, Codes, as_takes
 from miso.codes.hidden import Hidden
 from miso.codes.picture import draw_codes
-from miso.codes.takes import Span, Take, join_spans
+from miso.codes.takes import Span, Take, Word, join_spans, take_to_json
 from miso.errors import MisoError
 from miso.files import read_header, write_tensors
 from miso.tools.info import info
@@ -227,6 +228,25 @@ def rewritten(path, tmp_path, change, tensors=None):
     return tmp_path / "changed.safetensors"
 
 
+WORD = {"text": "Hello", "start": 1.5, "end": 2.25, "confidence": 0.5}
+BAD_WORDS = [
+    *(("text", value) for value in (" ", 5, None)),
+    *(("start", value) for value in (-1, 2.5, "0", float("nan"))),
+    *(("end", value) for value in (1, 1e12, None)),
+    *(("confidence", value) for value in (-0.1, 1.1, "x", None)),
+]
+
+
+def test_words_are_kept_and_files_without_words_stay_the_same(tmp_path):
+    words = (Word("Hello", 0.25, 1.5, 0.75), Word("there.", 1.5, 3, 1))
+    take = Take(7, "eos", (Span(0, 3, "Hello there."),), -2.5)
+    assert "words" not in take_to_json(take)
+    known = Codes(torch.ones(1, 2, 3, dtype=torch.int64), [3], "tiny", takes=(replace(take, words=words),))
+    known.save(tmp_path / "words.safetensors")
+    assert Codes.load(tmp_path / "words.safetensors").takes[0].words == words
+    assert known.digest() != known.like(known.tensor, takes=[take]).digest()
+
+
 @pytest.mark.parametrize(
     "where, value",
     [
@@ -247,6 +267,9 @@ def rewritten(path, tmp_path, change, tensors=None):
         *(("text", value) for value in (5, None, ["x"])),
         *(("speaker", value) for value in (-1, "a", 2**40)),
         *(("exact", value) for value in (0, "no", None)),
+        *(("words", value) for value in (5, ["x"], [{"text": "a"}], None)),
+        *(("words", [WORD | {name: value}]) for name, value in BAD_WORDS),
+        ("words", [WORD, WORD | {"start": 0.5}]),
     ],
 )
 def test_a_damaged_description_is_refused(tmp_path, where, value):
@@ -256,7 +279,8 @@ def test_a_damaged_description_is_refused(tmp_path, where, value):
 
     def change(about):
         first = about["takes"][0]
-        owner = about if where in about else first if where in first else first["spans"][0]
+        in_take = where in first or where == "words"
+        owner = about if where in about else first if in_take else first["spans"][0]
         owner[where] = value
 
     path = rewritten(tmp_path / "good.safetensors", tmp_path, change)

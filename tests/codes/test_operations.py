@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from miso.codes import editing
 from miso.codes.codes import Codes
-from miso.codes.takes import Span, Take, join_spans
+from miso.codes.takes import Span, Take, Word, join_spans
 from miso.errors import MisoError
 from miso.vocoders import coded_silence
 
@@ -280,3 +280,33 @@ def test_coded_silence_is_what_the_encoder_makes_of_zeros(codec):
     assert silence.tensor.equal(whole[:, :, 25:31])
     assert silence.takes[0].spans == ()
     assert silence.tensor.equal(coded_silence(codec, 50).tensor[:, :, :6])
+
+
+def test_words_follow_edits_and_those_that_are_cut_through_are_dropped():
+    words = tuple(Word(f"w{i}", 2 * i + 0.25, 2 * i + 1.75, 0.5) for i in range(6))
+    codes = make([12], seed=1)
+    codes = codes.like(codes.tensor, takes=[Take(1, "eos", codes.takes[0].spans, words=words)])
+
+    def places(edited: Codes) -> list[tuple[str, float]]:
+        return [(word.text, word.start) for word in edited.takes[0].words]
+
+    assert places(editing.delete(codes, 2, 4)) == [
+        ("w0", 0.25),
+        ("w2", 2.25),
+        ("w3", 4.25),
+        ("w4", 6.25),
+        ("w5", 8.25),
+    ]
+    assert places(editing.trim(codes, 3, 5)) == [("w2", 1.25), ("w3", 3.25)]
+    assert places(editing.repeat(codes, 0, 2)) == [
+        ("w0", 0.25),
+        ("w0", 2.25),
+        *((f"w{i}", 2 * i + 2.25) for i in range(1, 6)),
+    ]
+    moved = editing.move(codes, 4, 6, 0)
+    assert places(moved)[:2] == [("w2", 0.25), ("w0", 2.25)]
+    assert editing.move(moved, 0, 2, 6).takes[0].words == words
+    unknown = make([5], seed=2)
+    assert places(editing.splice(unknown, codes))[0] == ("w0", 5.25)
+    assert [word for word, _ in places(editing.insert(codes, unknown, 3))] == ["w0", "w2", "w3", "w4", "w5"]
+    assert editing.keep_codebooks(codes, 1).takes[0].words == words

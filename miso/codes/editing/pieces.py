@@ -10,7 +10,7 @@ import torch
 
 from ...errors import MisoError
 from ..codes import Codes, as_takes
-from ..takes import Span, Take
+from ..takes import Span, Take, Word, words_within
 
 # 2 h 13 min at 12.5 frames per second: larger results are mistakes, refused before they take memory
 MAX_FRAMES = 100_000
@@ -43,7 +43,7 @@ def arrange(take: Codes, pieces: Iterable[Piece]) -> Codes:
 
     Where two pieces of the same text and speaker meet, their spans are merged, so that putting frames back
     restores the original, though not that its text is exact. The exception are two whole spans: a line said
-    twice stays two spans.
+    twice stays two spans. Words that a cut goes through are dropped.
     """
     pieces = _merge_adjacent(pieces)
     if pieces == [(take, 0, take.frames, False)]:
@@ -54,7 +54,8 @@ def arrange(take: Codes, pieces: Iterable[Piece]) -> Codes:
         )
     tensors = [piece.take.tensor[:, :, piece.start : piece.end] for piece in pieces]
     tensor = torch.cat([take.tensor[:, :, :0], *tensors], 2)
-    return take.like(tensor, takes=[Take(take.takes[0].seed, None, _spans(pieces))])
+    edited = Take(take.takes[0].seed, None, _spans(pieces), words=_words(pieces))
+    return take.like(tensor, takes=[edited])
 
 
 def resolve(take: Codes, frame: int | None, input: str) -> int:
@@ -138,6 +139,17 @@ def _spans(pieces: list[Piece]) -> tuple[Span, ...]:
                 spans.append(Span(position, position + piece.frames, exact=False))
         position += piece.frames
     return tuple(spans)
+
+
+def _words(pieces: list[Piece]) -> tuple[Word, ...]:
+    """The words that are whole in a piece, where they are in the result."""
+    words: list[Word] = []
+    position = 0
+    for piece in pieces:
+        known = () if piece.pause else piece.take.takes[0].words
+        words += words_within(known, piece.start, piece.end, position - piece.start)
+        position += piece.frames
+    return tuple(words)
 
 
 def _first_span(piece: Piece) -> Span | None:
