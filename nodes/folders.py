@@ -8,7 +8,7 @@ import comfy.text_encoders.llama
 import folder_paths
 
 from ..miso.checkpoints.fetch import fetch_file
-from ..miso.checkpoints.find import BUNDLED, PUBLISHED, find_published, published_as
+from ..miso.checkpoints.find import BUNDLED, PUBLISHED, published_as
 from ..miso.errors import MisoError
 from ..miso.text.pronunciations import FILE, Pronunciations
 from ..miso.text.voice import FOLDER as VOICES
@@ -109,14 +109,15 @@ def find(folder: str, choice: str, input: str) -> Path:
         return BUNDLED / choice
     if path := model_path(folder, choice):
         return Path(path)
+    place = Path(folder_paths.get_folder_paths(folder)[0])  # the user's default, if there is one
     name = _DOWNLOAD.sub("", choice)  # workflows of earlier versions have the name alone
     if name in PUBLISHED and PUBLISHED[name].folder == folder:
         if found := _found(folder, name):
             return found
-        target = PUBLISHED[name].path(folder_paths.models_dir)
-        show_on_node(f"Downloading {PUBLISHED[name].size} to {target}")
-        return fetch_file(name, folder_paths.models_dir, tokenizers=[TOKENIZER], progress=progress())
-    place = folder_paths.get_folder_paths(folder)[0]
+        show_on_node(f"Downloading {PUBLISHED[name].size} to {PUBLISHED[name].below(place)}")
+        return fetch_file(
+            name, folder_paths.models_dir, folder=place, tokenizers=[TOKENIZER], progress=progress()
+        )
     if published := published_as(choice, folder):
         size = PUBLISHED[published].size
         raise MisoError(
@@ -136,4 +137,5 @@ _DOWNLOAD = re.compile(r" \(download, [^()]*\)$")  # how a choice ends that isn'
 
 def _found(folder: str, name: str) -> Path | None:
     """The file of a published name, if it was downloaded."""
-    return find_published(name, {Path(p).parent for p in folder_paths.get_folder_paths(folder)})
+    paths = (PUBLISHED[name].below(Path(place)) for place in folder_paths.get_folder_paths(folder))
+    return next((path for path in paths if path.is_file()), None)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MisoError
-from ..files import Entry, open_tensors, read_header, read_json, write_tensors
+from ..files import Entry, open_tensors, read_header, write_tensors
 from ..model.config import ModelConfig
 from ..model.networks import Backbone, DepthDecoder
 from ..progress import Progress
@@ -21,6 +21,7 @@ from .devices import Precision
 from .fingerprint import fingerprint
 from .layouts import detect, ignored
 from .quantize import BY_CHANNEL, TYPES, Quantized, dequantized, field_name, field_specs
+from .shards import shards
 from .sizes import heads_in_config_json, infer_config
 
 FORMAT = "miso.model/1"
@@ -40,7 +41,7 @@ _MAX_PROBLEMS = 12  # listed in one error
 class Checkpoint:
     """The files of a model, checked by their headers: no tensor missing or unknown, each of the right shape.
 
-    ``path`` is a .safetensors file, an index of shards, or a folder that contains one of them. Raises
+    ``path`` is a .safetensors file, one of several shards, their index, or a folder of these. Raises
     MisoError if the files can't be read or are not a complete model of this family. ``progress`` is that of
     reading all files for the ``fingerprint``.
     """
@@ -50,7 +51,7 @@ class Checkpoint:
         self.metadata: dict[str, str] = {}
         self.entries: dict[str, Entry] = {}
         self._files: dict[str, Path] = {}  # tensor name -> the file that contains it
-        for file in _shards(self.path):
+        for file in shards(self.path):
             metadata, entries = read_header(file)
             self.metadata.update(metadata)
             self.entries.update(entries)
@@ -230,24 +231,3 @@ def save_checkpoint(
     """Write tensors by their published names, with ``about`` and the config as metadata."""
     ours = {"format": FORMAT, "config": config.to_json()}
     write_tensors(path, tensors, {**(about or {}), **ours})
-
-
-def _shards(path: Path) -> list[Path]:
-    """The .safetensors files of a checkpoint's path."""
-    if path.is_dir():
-        index, whole = path / "model.safetensors.index.json", path / "model.safetensors"
-        candidates = [index, whole, *sorted(path.glob("*.safetensors"))]
-        path = next((candidate for candidate in candidates if candidate.is_file()), whole)
-    if path.suffix != ".json":
-        return [path]
-    try:
-        names = sorted(set(read_json(path)["weight_map"].values()))
-        if outside := [name for name in names if Path(name).name != name]:
-            raise MisoError(
-                f"{path.name} names {outside[0]!r}, which is not a file beside it.", "Download it again."
-            )
-    except (KeyError, TypeError, AttributeError) as e:
-        raise MisoError(
-            f"{path.name} can't be read as an index of shards ({type(e).__name__}).", "Download it again."
-        ) from e
-    return [path.parent / name for name in names]

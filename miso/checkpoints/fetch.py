@@ -14,9 +14,16 @@ from .find import PUBLISHED
 
 
 def fetch_file(
-    name: str, models: str | Path, *, tokenizers: Iterable[str | Path] = (), progress: Progress | None = None
+    name: str,
+    models: str | Path,
+    *,
+    folder: Path | None = None,
+    tokenizers: Iterable[str | Path] = (),
+    progress: Progress | None = None,
 ) -> Path:
     """Return the file of a published name, downloading it into the models folder if it is not there.
+
+    ``folder``: where files of its kind belong, if that is not the usual folder below ``models``.
 
     An interrupted download is resumed. For a checkpoint that needs a tokenizer, the tokenizer is downloaded
     first unless one of ``tokenizers`` exists: a failure then comes before 33 GB rather than after.
@@ -30,7 +37,7 @@ def fetch_file(
             input="checkpoint",
         )
     published = PUBLISHED[name]
-    path = published.path(models)
+    path = published.path(models) if folder is None else published.below(folder)
     if path.is_file():
         return path
     if published.tokenizer:

@@ -26,7 +26,11 @@ class PublishedFile:
 
     def path(self, models: str | Path) -> Path:
         """Where the file belongs in a models folder: one folder per repository, because file names repeat."""
-        return Path(models) / self.folder / self.repository.split("/")[1] / self.file
+        return self.below(Path(models) / self.folder)
+
+    def below(self, folder: Path) -> Path:
+        """The same in a folder of its kind, whatever it is called."""
+        return folder / self.repository.split("/")[1] / self.file
 
 
 PUBLISHED = {

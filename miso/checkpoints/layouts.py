@@ -91,6 +91,12 @@ def detect(names: Iterable[str], file: str) -> Layout:
     if found := _mark(names):
         name, mark = found
         return replace(_MARKS[mark], prefix=name[: -len(mark)])
+    if any(".lora_A." in name or ".lora_B." in name for name in names):
+        raise MisoError(
+            f"{file} is a LoRA adapter, not a checkpoint.",
+            "Merge it into its checkpoint (PEFT: merge_and_unload), save that, and choose it here.",
+            input="checkpoint",
+        )
     first_names = ", ".join(sorted(names)[:3]) or "none"
     raise MisoError(
         f"{file} is not a checkpoint of the Miso / CSM family: no tensor is named {' or '.join(_MARKS)}"

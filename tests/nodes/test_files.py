@@ -186,6 +186,26 @@ def test_published_checkpoints_show_what_they_would_download(fresh, monkeypatch)
         shutil.rmtree(place.parent)
 
 
+def test_downloads_go_to_the_folder_that_the_user_made_the_default(fresh, monkeypatch, tmp_path):
+    """``is_default`` in ``extra_model_paths.yaml``, whatever the folder is called."""
+    import folder_paths
+
+    folders, asked = fresh.module("nodes.folders"), []
+    monkeypatch.setattr(folders, "show_on_node", asked.append)
+    monkeypatch.setattr(folders, "fetch_file", lambda name, models, folder, **_: asked.append(folder))
+    before = {name: list(paths) for name, (paths, _) in folder_paths.folder_names_and_paths.items()}
+    folder_paths.add_model_folder_path("miso", str(tmp_path / "voices"), is_default=True)
+    try:
+        folders.find("miso", "miso-8b-bf16 (download, 16 GB)", "checkpoint")
+        assert asked[1] == tmp_path / "voices" and str(tmp_path / "voices") in asked[0]
+        place = folders.PUBLISHED["miso-8b-bf16"].below(tmp_path / "voices")
+        place.parent.mkdir(parents=True)
+        place.touch()
+        assert folders.find("miso", "miso-8b-bf16 (download, 16 GB)", "checkpoint") == place
+    finally:
+        folder_paths.folder_names_and_paths["miso"][0][:] = before["miso"]
+
+
 RATE = 24000
 TONE = torch.sin(2 * math.pi * 440 * torch.arange(RATE) / RATE) * 0.5
 
