@@ -10,6 +10,9 @@ earlier run. ``vocoder``: whether there is one to hear them by. The last three a
 they are the stop reason of each take, the sound of take 0 as a file for ``/view`` (null without a vocoder),
 and what seems wrong with the length ("" if nothing does).
 
+The last event is also ``output.miso_preview`` of the ``executed`` event, for a ComfyUI that sends this again
+when it reuses a block's result.
+
 ``miso.preview.audio``: ``{node, prompt_id, sequence, start, end, given, sample_rate, pcm}``. ``pcm`` is take
 0 as base64 of 16-bit little-endian samples; ``start`` and ``end`` count samples, and the first ``given`` of
 them belong to the prefix. The chunks concatenated are the sound of the finished take.
@@ -127,13 +130,13 @@ class Preview:
             else:
                 self._sound.add(frame.codes[0])
 
-    def end(self, codes: Codes) -> None:
-        """To be called after the last frame, however the loop ended."""
+    def end(self, codes: Codes) -> dict:
+        """To be called after the last frame, however the loop ended; returns the block's ``ui``."""
         if self._sound is not None:
             self._sound.send(self._prefix, flush=True)
-        self._send_counts(codes.frames - self._first, _ended(codes, self._sound))
+        return self._send_counts(codes.frames - self._first, _ended(codes, self._sound))
 
-    def _send_counts(self, frames: int, ended: dict | None = None) -> None:
+    def _send_counts(self, frames: int, ended: dict | None = None) -> dict:
         speed = frames / self._rate / max(time.monotonic() - self._began, 1e-6)
         counts = {
             "frame": frames,
@@ -143,13 +146,22 @@ class Preview:
             "speed": round(speed, 2),
             "vocoder": self._sound is not None,
         }
-        send("miso.preview", {**counts, **(ended or NOT_ENDED)})
+        return _send_shown({**counts, **(ended or NOT_ENDED)})
 
 
-def send_kept(codes: Codes, first: int, frames_max: int, vocoder: Part | None) -> None:
-    """Send the counters of codes kept from an earlier run, and the sound of their first take."""
+def _send_shown(counts: dict) -> dict:
+    """Send the counters; returns them as a block's ``ui``."""
+    send("miso.preview", counts)
+    return {"miso_preview": ({"prompt_id": get_executing_context().prompt_id, **counts},)}
+
+
+def send_kept(codes: Codes, first: int, frames_max: int, vocoder: Part | None) -> dict:
+    """Send the counters of codes kept from an earlier run, and the sound of their first take.
+
+    Returns the block's ``ui``.
+    """
     if _listener() is None:
-        return
+        return {}
     sound = None
     if vocoder is not None and codes.lengths[0]:
         (loaded,) = on_device(vocoder)
@@ -167,7 +179,7 @@ def send_kept(codes: Codes, first: int, frames_max: int, vocoder: Part | None) -
         "speed": None,
         "vocoder": vocoder is not None,
     }
-    send("miso.preview", {**counts, **_ended(codes, sound)})
+    return _send_shown({**counts, **_ended(codes, sound)})
 
 
 def _ended(codes: Codes, sound: _Sound | None) -> dict:

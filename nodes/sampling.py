@@ -34,6 +34,7 @@ class BackboneSampler(io.ComfyNode):
             # Two equal nodes would otherwise share one result, and the second would show nothing. It finds
             # its codes in the store.
             not_idempotent=True,
+            has_intermediate_output=True,
             description="Speaks the text. Codes come out; Vocoder Decode turns them into sound.",
             inputs=[
                 sockets.Backbone.Input("backbone", tooltip="From Load Miso Model."),
@@ -158,8 +159,8 @@ class BackboneSampler(io.ComfyNode):
             min_frames=least,
         )
         if keep and (found := store().get(key)) and found[1] is not None:
-            send_kept(found[0], prefix_frames, frames, preview)
-            return io.NodeOutput(*found, ui={"miso_kept": (True,)})
+            shown = send_kept(found[0], prefix_frames, frames, preview)
+            return io.NodeOutput(*found, ui={"miso_kept": (True,), **shown})
 
         rows = len(prompt.rows) + prefix_frames + frames
         vocoders = [] if preview is None else [preview]
@@ -200,10 +201,10 @@ class BackboneSampler(io.ComfyNode):
                 live.end(loop.codes)
                 raise
         codes, hidden = loop.codes, loop.hidden
-        live.end(codes)
+        shown = live.end(codes)
         if keep:
             store().put(key, codes, hidden)
-        return io.NodeOutput(codes, hidden, ui={"miso_kept": (False,)})
+        return io.NodeOutput(codes, hidden, ui={"miso_kept": (False,), **shown})
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):

@@ -39,6 +39,7 @@ class KeptCodes(io.ComfyNode):
             category=CODES,
             # two equal nodes would otherwise share one result, and the second would show nothing
             not_idempotent=True,
+            has_intermediate_output=True,
             description="Codes that Backbone Sampler made before, even before a restart; the last used come "
             "first.",
             inputs=[
@@ -73,8 +74,8 @@ class KeptCodes(io.ComfyNode):
         if entry is None or (found := store().get(entry.key)) is None:
             raise MisoError(f"Choose another, or sample it again: '{kept}' is no longer kept.", input="kept")
         codes, hidden = found
-        send_kept(codes, 0, codes.frames, preview)
-        return io.NodeOutput(codes, ExecutionBlocker(None) if hidden is None else hidden)
+        shown = send_kept(codes, 0, codes.frames, preview)
+        return io.NodeOutput(codes, ExecutionBlocker(None) if hidden is None else hidden, ui=shown or None)
 
     @classmethod
     def validate_inputs(cls, kept: str = ""):

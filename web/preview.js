@@ -37,6 +37,7 @@ class LiveView {
       this.showState();
       setTimeout(() => this.restore()); // when the workflow is there as a whole
     });
+    after(node, "onExecuted", (output) => this.showEnd(output?.miso_preview?.[0]));
     after(node, "onConnectionsChange", () => this.showState());
     after(node, "onRemoved", () => this.close());
     this.showState();
@@ -102,9 +103,13 @@ class LiveView {
   }
 
   /** After a reload of the page: show how the last run ended. */
-  async restore() {
-    const last = keptForTab(this.node);
-    if (this.prompt !== null || !last?.stops) return;
+  restore() {
+    if (this.prompt === null) this.showEnd(keptForTab(this.node));
+  }
+
+  /** Show how a run ended that was not seen here: one before the page was opened, or whose result is used again. */
+  async showEnd(last) {
+    if (!last?.stops || last.prompt_id === this.prompt) return;
     this.count(last);
     this.pace.textContent = "the last run";
     const samples = last.sound && (await loadSound(last.sound));

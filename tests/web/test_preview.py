@@ -126,6 +126,28 @@ def test_the_take_can_be_played_again_also_after_a_reload(browser, server):
         context.close()
 
 
+@pytest.mark.host
+def test_a_result_that_comfyui_uses_again_is_shown_on_a_new_page(sampler, browser, server):
+    from harness.page import Page
+
+    if "has_intermediate_output" not in server.get("/object_info")["MisoBackboneSampler"]:
+        pytest.skip("this ComfyUI sends again what output nodes have shown, and no others")
+    assert sampler.run()[0] == "execution_success"
+    saved = json.loads(sampler.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+    context = browser.new_context()
+    page = Page(context.new_page(), server.url)
+    try:
+        page.load(saved)
+        panel = page.page.get_by_role("group", name="Live playback")
+        panel.get_by_text("Not run yet").wait_for()
+        assert page.run()[0] == "execution_success"
+        panel.get_by_text("80 frames · 6.40 s · time limit").wait_for()
+        panel.get_by_role("button", name="Play the first take again").wait_for()
+        assert not page.errors
+    finally:
+        context.close()
+
+
 def test_counts_have_the_prefix_and_a_pace_that_cannot_be_is_flagged(sampler):
     sampler.page.evaluate("""() => {
       const of = type => app.graph.nodes.find(n => n.type === type), sampler = of('MisoBackboneSampler');
