@@ -1,9 +1,11 @@
 """Import Codes: codes that another model wrote."""
 
 import re
+from pathlib import Path
 
 from comfy_api.latest import io
 
+from ..miso.checkpoints.find import BUNDLED
 from ..miso.codes.arrays import read_array
 from ..miso.codes.importing import AXES, DELAYED, MODEL, UNDONE, USER, Codec, import_codes
 from ..miso.codes.layouts import LAYOUTS, refuse_other_codec
@@ -14,6 +16,7 @@ from .schema import ADVANCED, CODES, block
 from .sockets import name_errors, show_on_node
 
 CHOOSE = "(choose)"
+EXAMPLES, EXAMPLE = BUNDLED / "examples", " [example]"  # files of the pack, and how their choices end
 
 
 class ImportCodes(io.ComfyNode):
@@ -28,9 +31,9 @@ class ImportCodes(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=codes_files.choices(codes_files.FOREIGN),
+                    options=[*codes_files.choices(codes_files.FOREIGN), *_examples()],
                     tooltip="An .npy or .safetensors file in any folder of input or output, newest first. "
-                    "Refresh finds new ones.",
+                    "Refresh finds new ones. [example]: three of nano's eight codebooks.",
                 ),
                 io.Combo.Input(
                     "layout",
@@ -121,7 +124,8 @@ class ImportCodes(io.ComfyNode):
                 f"There are {', '.join(LAYOUTS)}.",
                 input="layout",
             )
-        array, words = read_array(codes_files.path_of(file, "file", codes_files.FOREIGN), tensor.strip())
+        path = _examples().get(file) or codes_files.path_of(file, "file", codes_files.FOREIGN)
+        array, words = read_array(path, tensor.strip())
         refuse_other_codec(words)
         codes = import_codes(
             array,
@@ -145,7 +149,12 @@ class ImportCodes(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str, **others):
-        return codes_files.modified(file, codes_files.FOREIGN)
+        return None if file in _examples() else codes_files.modified(file, codes_files.FOREIGN)
+
+
+def _examples() -> dict[str, Path]:
+    """Choices and files of codes that come with the pack."""
+    return {f"{path.name}{EXAMPLE}": path for path in sorted(EXAMPLES.glob("*.npy"))}
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from harness.graphs import graph
+from make_examples import LINE
 from safetensors.torch import save_file
 
 from miso.codes.codes import Codes
@@ -60,6 +61,59 @@ def test_files_of_integers_are_offered_and_no_others(fresh):
     assert {name for name in listed if "mine" in name} == {"mine/a.npy", "mine/b.safetensors"}
     ours = nodes["MisoLoadCodes"].INPUT_TYPES()["required"]["file"][1]["options"]
     assert {name for name in ours if "mine" in name} == {"mine/ours.safetensors"}
+
+
+def test_the_example_is_nanos_and_is_filled_up(fresh):
+    """Three of eight codebooks, through Hidden States, become all; and two vocoders of them are blended."""
+    nano = {
+        "class_type": "MisoLoadVocoder",
+        "inputs": {"backend": "auto", "checkpoint": "nano-vocoder.safetensors"},
+    }
+    prompt = importing("three_codebooks.npy [example]", vocoder=True) | {
+        "4": nano,
+        "6": {
+            "class_type": "MisoLoadModel",
+            "inputs": {"checkpoint": "nano.safetensors", "precision": "auto"},
+        },
+        "7": {
+            "class_type": "MisoEncodeText",
+            "inputs": {"text_encoder": ["6", 2], "text": LINE, "speaker": 0},
+        },
+        "8": {
+            "class_type": "MisoHiddenStates",
+            "inputs": {"backbone": ["6", 0], "conditioning": ["7", 0], "codes": ["1", 0]},
+        },
+        "9": {
+            "class_type": "MisoDepthRedecode",
+            "inputs": {
+                "depth": ["6", 1],
+                "hidden": ["8", 0],
+                "codes": ["1", 0],
+                "seed": 1,
+                "keep": 3,
+                "temperature": 0.25,
+                "top_k": 50,
+            },
+        },
+        "10": {**nano, "inputs": {"backend": "auto", "checkpoint": "nano-codec.safetensors"}},
+        "11": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["9", 0], "vocoder": ["4", 0]}},
+        "12": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["9", 0], "vocoder": ["10", 0]}},
+        "13": {
+            "class_type": "MisoBlend",
+            "inputs": {"a": ["11", 0], "b": ["12", 0], "share": 1.0, "start": 1.0, "end": 2.0},
+        },
+        "14": {"class_type": "MisoCompare", "inputs": {"a": ["11", 0], "b": ["12", 0], "c": ["13", 0]}},
+    }
+    done = fresh.run(prompt)
+    assert done.ok, done.error
+    few, filled = fresh.value(1), fresh.value(9)
+    assert (few.codebooks, filled.codebooks, few.codec) == (3, 8, filled.codec)
+    assert filled.tensor[:, :3].equal(few.tensor) and few.frames > 25
+    sound = fresh.value(13)["waveform"]
+    assert sound.shape[-1] == few.frames * 1920 and fresh.value(14).count("dB from a") == 2
+    inside = slice(24_000 + 480, 48_000 - 480)
+    assert sound[..., inside].equal(fresh.value(12)["waveform"][..., inside])
+    assert sound[..., 48_000:].equal(fresh.value(11)["waveform"][..., 48_000:])
 
 
 @pytest.mark.parametrize(
