@@ -62,8 +62,8 @@ def split_text(text: str, longest: float, joined: float) -> tuple[Chunk, ...]:
     """Cut a text into chunks of at most ``longest`` seconds of speech, as far as can be told.
 
     Blank lines separate paragraphs; in a text without them, every line is one. Sentences of a paragraph share
-    a chunk of up to ``joined`` seconds. One that is too long is cut at marks within it, then at conjunctions, then
-    between words, and a word without end between its letters.
+    a chunk of up to ``joined`` seconds. One that is too long is cut at marks within it, then at conjunctions,
+    then between words, and a word without end between its letters.
     """
     chunks: list[Chunk] = []
     for paragraph in _paragraphs(text):
