@@ -21,6 +21,9 @@ him, although his father saw it freeze.
 In the evening the boats come home. Their lamps draw long lines on the water, and the people on the bank count
 them until the last one is there."""
 
+SOURCE_LINE = "The north wind and the sun could not agree which of them was the stronger."  # what heart says
+FEW_CODES = "A few codes carry the words, and many more carry the sound."  # what the example says
+
 
 @dataclass
 class Block:
@@ -66,6 +69,16 @@ def decode(codes: str, title: str = "", vocoder: str = "vocoder") -> Block:
 
 def save(audio: str, name: str) -> Block:
     return Block("SaveAudio", {"filename_prefix": f"audio/{name}"}, {"audio": f"{audio}.audio"})
+
+
+def round_of(name: str, codes: str, title: str) -> dict[str, Block]:
+    """Hidden States of ``codes`` in the voice of the prompt, and what Depth Redecode makes of them."""
+    hears = {"backbone": "model.backbone", "conditioning": "prompt.conditioning", "codes": codes}
+    draws = {"depth": "model.depth", "hidden": f"{name}_hidden.hidden", "codes": codes}
+    return {
+        f"{name}_hidden": Block("MisoHiddenStates", {}, hears, f"{title}: hear"),
+        name: Block("MisoDepthRedecode", {"seed": 5, "keep": 1, **NANO}, draws, f"{title}: draw"),
+    }
 
 
 TEMPLATES = {
@@ -350,5 +363,108 @@ Press Stop and Run: it goes on where it was. Blank lines separate paragraphs."""
         },
         [["model vocoder note", "text", "decode save"]],
         {"Load": "model vocoder note", "Speak": "text", "Sound": "decode save"},
+    ),
+    "voice_conversion": Template(
+        "Say codes in another voice.",
+        """**Press Run. Then choose other voices, type what the first one says, and run again.**
+
+Codebook 0 of the first voice stays, the rest is drawn in the second. Twice, because the first round hears one
+codebook only. With nano the result is near the second voice, not equal to it, and about one word in twelve is
+no longer understood. From *keep* 2 on, nano stays in the first voice.""",
+        {
+            **load(),
+            "source": Block("MisoLoadVoice", {"voice": "heart", "name": "Source"}, title="What is said"),
+            "target": Block("MisoLoadVoice", {"voice": "michael", "name": "Target"}, title="In whose voice"),
+            "text": Block(
+                "MisoEncodeText",
+                {"text": SOURCE_LINE, "speaker": 1},
+                {"text_encoder": "model.text"},
+                "What the first voice says",
+            ),
+            "prompt": Block(
+                "MisoVoicePrompt",
+                {"speaker": 1},
+                {"conditioning": "text.conditioning", "codes": "target.codes"},
+            ),
+            "keep": Block("MisoKeepCodebooks", {"count": 1}, {"codes": "source.codes"}),
+            **round_of("first", "keep.codes", "First round"),
+            **round_of("second", "first.codes", "Second round"),
+            "decode_a": decode("source.codes", "Decode the first voice"),
+            "save_a": save("decode_a", "first_voice"),
+            "decode_b": decode("second.codes", "Decode in the second voice"),
+            "save_b": save("decode_b", "converted"),
+        },
+        [
+            [
+                "model vocoder note",
+                "source target",
+                "text prompt keep",
+                "first_hidden first",
+                "second_hidden second",
+                "decode_b save_b decode_a save_a",
+            ]
+        ],
+        {
+            "Load": "model vocoder note",
+            "Voices": "source target",
+            "What is said": "text prompt keep",
+            "First round": "first_hidden first",
+            "Second round": "second_hidden second",
+            "Sound": "decode_b save_b decode_a save_a",
+        },
+    ),
+    "hybrid": Template(
+        "Fill up codes with few codebooks, and blend two vocoders.",
+        """**Press Run. Then change the range of *Blend Sounds* and run again:** nothing is drawn again.
+
+The file has three of nano's eight codebooks. The other five are drawn from what is said. To do this with
+codes of Moshi or LFM2-Audio (8 codebooks), load Miso 8B or CSM and `mimi`, and set *keep* to 8.""",
+        {
+            **load(codec="Load codec"),
+            "import": Block(
+                "MisoImportCodes",
+                {"file": "three_codebooks.npy [example]", "layout": "plain", "transcript": FEW_CODES},
+                {"vocoder": "vocoder.vocoder"},
+            ),
+            "text": text(FEW_CODES, "What the codes say"),
+            "hidden": Block(
+                "MisoHiddenStates",
+                {},
+                {"backbone": "model.backbone", "conditioning": "text.conditioning", "codes": "import.codes"},
+            ),
+            "redecode": Block(
+                "MisoDepthRedecode",
+                {"seed": 1, "keep": 3, **NANO},
+                {"depth": "model.depth", "hidden": "hidden.hidden", "codes": "import.codes"},
+                "Fill up to all codebooks",
+            ),
+            "decode_a": decode("redecode.codes", "Decode with the vocoder"),
+            "decode_b": decode("redecode.codes", "Decode with the codec", "codec"),
+            "blend": Block(
+                "MisoBlend",
+                {"share": 1.0, "start": 1.0, "end": 2.0},
+                {"a": "decode_a.audio", "b": "decode_b.audio"},
+            ),
+            "compare": Block("MisoCompare", {}, {"a": "decode_a.audio", "b": "decode_b.audio"}),
+            "save": save("blend", "hybrid"),
+        },
+        [
+            [
+                "model vocoder codec",
+                "note text",
+                "import",
+                "hidden redecode",
+                "decode_a decode_b compare",
+                "blend save",
+            ]
+        ],
+        {
+            "Load": "model vocoder codec",
+            "What they say": "note text",
+            "Codes from elsewhere": "import",
+            "Fill up": "hidden redecode",
+            "Two vocoders": "decode_a decode_b compare",
+            "One sound": "blend save",
+        },
     ),
 }
