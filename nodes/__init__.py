@@ -14,6 +14,7 @@ from . import (
     dialogue,
     editing,
     editor,
+    finishing,
     hidden,
     importing,
     loaders,
@@ -44,6 +45,7 @@ _MODULES = (
     picker,
     sound,
     comparing,
+    finishing,
     store,
 )
 

@@ -36,6 +36,8 @@ _WORDS = {
     "MisoTakePicker": "| choose take, compare, listen",
     "MisoVocoderDecode": "| speech, codes to audio, vae decode, tts",
     "MisoBlend": "| mix, crossfade, hybrid, layer, audio",
+    "MisoLoudness": "| normalize, volume, LUFS, level, audio",
+    "MisoTrimSilence": "| silence, cut, trim audio",
     "MisoCompare": "| spectrogram, difference, a/b, audio",
     "MisoStoredCodes": "| cache, history, saved speech",
 }

@@ -37,6 +37,8 @@ NODES = {
     "MisoVocoderDecode",
     "MisoBlend",
     "MisoCompare",
+    "MisoLoudness",
+    "MisoTrimSilence",
     "MisoCodeEditor",
     "MisoDeleteCodes",
     "MisoInsertSilence",
