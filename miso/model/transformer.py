@@ -124,6 +124,25 @@ class Attention(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.output_proj(y.reshape(B, -1, S, self.head_dim).transpose(1, 2).reshape(B, S, -1))
 
+    def weights(self, x: Tensor, rotation: Tensor, rows: slice, columns: Tensor) -> Tensor:
+        """How much of their attention ``rows`` give to ``columns``: [heads, rows, columns] in fp32.
+
+        For one sequence x [1, S, D] without a cache. ``forward`` doesn't compute them: they are for what
+        looks into the network, not for sampling.
+        """
+        q, k = (
+            rotate(proj(x).view(1, x.shape[1], -1, self.head_dim).transpose(1, 2), rotation)[0].float()
+            for proj in (self.q_proj, self.k_proj)
+        )
+        place = torch.arange(x.shape[1], device=x.device)
+        later = place > place[rows, None]
+        found = []
+        for i, head in enumerate(q[:, rows]):  # one by one: a long sequence takes 16 MB a head
+            logits = head @ k[i // (len(q) // self.kv_heads)].T / self.head_dim**0.5
+            whole = logits.masked_fill_(later, -torch.inf).logsumexp(-1, keepdim=True)
+            found.append((logits[:, columns] - whole).exp())
+        return torch.stack(found)
+
 
 class MLP(nn.Module):
     """SwiGLU (Shazeer 2020, arXiv 2002.05202): w2(silu(w1 x) * w3 x)."""

@@ -107,10 +107,11 @@ class TextEncoder:
         audio_rows, audio_mask = self._audio_rows(segment.codes)
         return torch.cat((rows, audio_rows)), torch.cat((mask, audio_mask))
 
-    def conditioning(self, segments: Iterable[Segment]) -> Conditioning:
-        return Conditioning(self, tuple(segments))
+    def spelling(self, segment: Segment, progress: Progress | None = None) -> tuple[str, str, int]:
+        """A segment's text as it is spoken, as it is written into the prompt, and where it begins there.
 
-    def _text_rows(self, segment: Segment, progress: Progress | None) -> tuple[Tensor, Tensor]:
+        Raises MisoError as ``rows`` does.
+        """
         conventions = self.config.conventions
         if segment.speaker < 0:
             raise MisoError(f"speaker is {segment.speaker}.", "Use 0 or more.", input="speaker")
@@ -120,7 +121,13 @@ class TextEncoder:
         text = text.lstrip() if conventions.strip else text
         spelt = self.tokenizer.spell(text, progress)
         prompt = conventions.prompt.format(speaker=segment.speaker, text=spelt)
-        ids = torch.tensor(self.tokenizer.encode(prompt))
+        return text, prompt, len(prompt) - len(spelt)  # all prompts end with the text
+
+    def conditioning(self, segments: Iterable[Segment]) -> Conditioning:
+        return Conditioning(self, tuple(segments))
+
+    def _text_rows(self, segment: Segment, progress: Progress | None) -> tuple[Tensor, Tensor]:
+        ids = torch.tensor(self.tokenizer.encode(self.spelling(segment, progress)[1]))
         if int(ids.max()) >= self.config.text_vocab:
             raise MisoError(
                 f"Use the checkpoint's own tokenizer: this one gives the id {int(ids.max())}, "

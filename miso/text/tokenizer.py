@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,8 @@ class Tokenizer(Protocol):
     """Turns the text of a segment into ids."""
 
     letters_per_id: int  # about
+    space: str  # what separates words in a prompt, besides white space
+    marks: str  # what stands for punctuation in a prompt, besides itself
 
     def spell(self, text: str, progress: Progress | None = None) -> str:
         """What to write into the prompt for ``text``: the text, or its phonemes if the model reads these."""
@@ -30,17 +32,26 @@ class Tokenizer(Protocol):
         """The ids of a prompt, with start and end ids."""
         ...
 
+    def places(self, prompt: str) -> list[tuple[int, int]]:
+        """The characters start..end-1 of the prompt that each of its ids stands for; (0, 0) for start and
+        end ids."""
+        ...
+
 
 class ByteTokenizer:
     """UTF-8 bytes as ids 0 to 255; 256 starts and 257 ends a prompt."""
 
-    vocab, letters_per_id = 258, 1
+    vocab, letters_per_id, space, marks = 258, 1, "", ""
 
     def spell(self, text: str, progress: Progress | None = None) -> str:
         return without_phonemes(text)
 
     def encode(self, prompt: str) -> list[int]:
         return [256, *prompt.encode("utf-8"), 257]
+
+    def places(self, prompt: str) -> list[tuple[int, int]]:
+        inside = [(i, i + 1) for i, c in enumerate(prompt) for _ in c.encode("utf-8")]
+        return [(0, 0), *inside, (0, 0)]
 
 
 class PhonemeTokenizer:
@@ -52,6 +63,8 @@ class PhonemeTokenizer:
     """
 
     vocab, letters_per_id = ByteTokenizer.vocab + len(SYMBOLS), 1
+    space = chr(_PRIVATE + SYMBOLS.index(" "))
+    marks = "".join(chr(_PRIVATE + SYMBOLS.index(c)) for c in ".,?!;:")
 
     def spell(self, text: str, progress: Progress | None = None) -> str:
         symbols = phonemes(text, progress)
@@ -65,11 +78,16 @@ class PhonemeTokenizer:
         return "".join(chr(_PRIVATE + SYMBOLS.index(c)) for c in _ended(symbols))
 
     def encode(self, prompt: str) -> list[int]:
-        ids = [256]
-        for c in prompt:
-            symbol = ord(c) - _PRIVATE
-            ids += [ByteTokenizer.vocab + symbol] if 0 <= symbol < len(SYMBOLS) else c.encode("utf-8")
-        return [*ids, 257]
+        return [256, *(i for c in prompt for i in self._ids(c)), 257]
+
+    def places(self, prompt: str) -> list[tuple[int, int]]:
+        inside = [(i, i + 1) for i, c in enumerate(prompt) for _ in self._ids(c)]
+        return [(0, 0), *inside, (0, 0)]
+
+    @staticmethod
+    def _ids(c: str) -> Sequence[int]:
+        symbol = ord(c) - _PRIVATE
+        return [ByteTokenizer.vocab + symbol] if 0 <= symbol < len(SYMBOLS) else c.encode("utf-8")
 
 
 def _ended(line: str) -> str:
@@ -85,7 +103,7 @@ class Llama3Tokenizer:
     missing.
     """
 
-    letters_per_id = 4
+    letters_per_id, space, marks = 4, "", ""
 
     def __init__(self, path: str | Path):
         try:
@@ -109,6 +127,9 @@ class Llama3Tokenizer:
 
     def encode(self, prompt: str) -> list[int]:
         return [128_000, *self._tokenizer.encode(prompt, add_special_tokens=False).ids, 128_001]
+
+    def places(self, prompt: str) -> list[tuple[int, int]]:
+        return [(0, 0), *self._tokenizer.encode(prompt, add_special_tokens=False).offsets, (0, 0)]
 
 
 def find_tokenizer(kind: str, beside: Path, elsewhere: Iterable[str | Path] = ()) -> Tokenizer:

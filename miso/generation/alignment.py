@@ -1,0 +1,189 @@
+"""Where each word lies in codes: the backbone hears them with their text, and its attention is followed.
+
+No other model takes part, and nothing is trained or stored for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ..codes.codes import Codes
+from ..codes.takes import Span, Take, Word
+from ..errors import MisoError
+from ..model.networks import Backbone
+from ..progress import Progress
+from ..text.conditioning import Segment, TextEncoder, frame_rows, frames_of_take
+from ..text.length import expected_seconds
+from ..text.words import SpelledWord, spelled_words
+from .attention import text_shares
+from .monotone import occupancy
+
+LOW = 0.3  # of confidence: look at such a word
+_STEP = 4  # symbols that a path may go on in a frame; more if the text is long for its frames
+_AHEAD = 1.0  # frames that the model looks at a symbol before it is heard
+_PAUSE = 3.0  # times the mean symbol: a word's last symbol lasts no longer, the rest is a pause after it
+_GRID = 16  # parts of a frame (5 ms): numbers that stay exact when frames are added
+_CUT = ("limit", "interrupted")
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """Codes with words, and spans (take from 0, span) whose text could not be aligned, with the reason."""
+
+    codes: Codes
+    left_out: tuple[tuple[int, Span, str], ...] = ()
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The words of all takes."""
+        return tuple(word for take in self.codes.takes for word in take.words)
+
+
+def align(
+    backbone: Backbone,
+    encoder: TextEncoder,
+    codes: Codes,
+    transcript: str = "",
+    progress: Progress | None = None,
+) -> Aligned:
+    """``codes`` with the words of every take.
+
+    Each span is aligned with its own text, by itself. With a ``transcript``, every take is one span that says
+    it; the spans of the codes stay. Words that were there before are replaced. ``progress`` counts layers.
+
+    Raises MisoError if no text is known or exact, if the codes are of another codec, or if a span is too long
+    for the model.
+    """
+    _check(backbone, encoder)
+    tasks = [
+        (i, span)
+        for i, take in enumerate(codes.takes)
+        for span in _spans(take, int(codes.lengths[i]), transcript)
+    ]
+    if not any(span.text.strip() for _, span in tasks):
+        raise MisoError(
+            "The text of these codes is not known. Type exactly what they say.", input="transcript"
+        )
+    words: list[list[Word]] = [[] for _ in codes.takes]
+    left_out = []
+    layers = len(backbone.transformer.layers)
+    for done, (i, span) in enumerate(tasks):
+        report = partial(_within, progress, done * layers, len(tasks) * layers) if progress else None
+        reason = _why_not(span, int(codes.lengths[i]))
+        if not reason:
+            take = codes.takes[i]
+            cut = take.stop in _CUT and span.end == int(codes.lengths[i])
+            words[i] += _align_span(backbone, encoder, codes.take(i), span, cut, report)
+        elif span.text.strip():
+            left_out.append((i, span, reason))
+    if not any(words):
+        raise MisoError(
+            f"No words could be aligned: {left_out[0][2]}." if left_out else "There are no words.",
+            "Type exactly what the codes say now.",
+            input="transcript",
+        )
+    takes = [replace(take, words=tuple(found)) for take, found in zip(codes.takes, words)]
+    return Aligned(codes.like(codes.tensor, codes.lengths, takes), tuple(left_out))
+
+
+def _check(backbone: Backbone, encoder: TextEncoder) -> None:
+    mine, theirs = backbone.config, encoder.config
+    if (mine.family, mine.codebooks, mine.text_vocab) != (theirs.family, theirs.codebooks, theirs.text_vocab):
+        raise MisoError(
+            "Take text_encoder and backbone from one Load Miso Model: they are of different checkpoints.",
+            input="text_encoder",
+        )
+
+
+def _within(progress: Progress, before: int, total: int, done: int, _: int) -> None:
+    """Report steps of one span as steps of all."""
+    progress(before + done, total)
+
+
+def _spans(take: Take, length: int, transcript: str) -> list[Span]:
+    if text := transcript.strip():
+        return [Span(0, length, text, take.spans[0].speaker if take.spans else 0)]
+    return sorted(take.spans, key=lambda span: span.start)
+
+
+def _why_not(span: Span, length: int) -> str:
+    """Why a span can't be aligned; "" if it can."""
+    if not span.text.strip():
+        return "its text is not known"
+    if not span.exact:
+        return "its text is no longer exact, because the codes were edited"
+    if span.start >= min(span.end, length):
+        return "it has no frames"
+    return ""
+
+
+def _align_span(
+    backbone: Backbone,
+    encoder: TextEncoder,
+    codes: Codes,
+    span: Span,
+    cut: bool,
+    progress: Progress | None,
+) -> list[Word]:
+    """The words of a span of one take; with ``cut`` its frames may end before its text does."""
+    config = backbone.config
+    frames = frames_of_take(codes, config)[span.start : span.end]
+    segment = Segment(span.text, span.speaker)
+    text, text_mask = encoder.rows(segment)
+    spelled = spelled_words(encoder, segment)
+    if not spelled:
+        return []
+    first = len(text) - 1
+    if first + len(frames) > config.positions:
+        raise MisoError(
+            f"Cut the codes: {len(frames) / codes.frame_rate:.0f} s of one text are too long for the model.",
+            f"They and the text are {first + len(frames)} rows; it has {config.positions} positions.",
+            input="codes",
+        )
+    # from the first word to the last mark: not the start id and the speaker before, nor the end id after
+    columns = torch.arange(spelled[0].first, first)
+    step = max(_STEP, -(-2 * len(columns) // len(frames)))
+    least = len(columns) - step
+    if cut:  # it may have come to half of what usually is said in that time
+        usual = len(frames) / codes.frame_rate / expected_seconds(span.text)
+        least = min(least, int(len(columns) * usual / 2))
+    least = max(0, least)
+    audio, audio_mask = frame_rows(frames[:-1], config.codebooks)
+    shares = text_shares(
+        backbone,
+        torch.cat((text, audio)),
+        torch.cat((text_mask, audio_mask)),
+        first,
+        columns,
+        step,
+        least,
+        progress,
+    )
+    return _words(spelled, shares, occupancy(shares, step, least), span, cut)
+
+
+def _words(spelled: list[SpelledWord], shares: Tensor, places: Tensor, span: Span, cut: bool) -> list[Word]:
+    """Words in frames of the take, from each frame's shares and places [T, S] in the symbols."""
+    frames, origin = len(shares), spelled[0].first
+    passed = places.sum(0).cumsum(0)  # frames until each symbol is left, in the mean over all paths
+    longest = max(2.0, _PAUSE * frames / shares.shape[1])
+    found: list[Word] = []
+    for word in spelled:
+        a, b = word.first - origin, word.last - origin
+        start = float(passed[a - 1]) if a else 0.0
+        last = float(passed[b - 1]) if b else 0.0
+        end = last + min(float(passed[b]) - last, longest)
+        if cut and start > frames - 0.5:
+            break
+        own = places[:, a : b + 1].sum()
+        seen = (shares[:, a : b + 1].sum(1) * places[:, a : b + 1].sum(1)).sum()
+        confidence = float(seen / own.clamp_min(1.0))
+        start, end = (round(min(max(x + _AHEAD, 0), frames) * _GRID) / _GRID for x in (start, end))
+        found.append(
+            Word(word.text, span.start + start, span.start + end, round(min(max(confidence, 0), 1), 3))
+        )
+    return found
