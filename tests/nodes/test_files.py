@@ -144,6 +144,7 @@ def test_a_missing_file_is_named_with_its_place(fresh, change, words):
     "node, name",
     [
         ("MisoLoadCodes", "file"),
+        ("MisoImportCodes", "file"),
         ("MisoLoadModel", "checkpoint"),
         ("MisoLoadVocoder", "checkpoint"),
         ("MisoStoredCodes", "kept"),
