@@ -33,6 +33,7 @@ _WORDS = {
     "MisoHiddenStates": "| upgrade codes, voice conversion, teacher forcing",
     "MisoInsertSilence": "Pause | break, gap",
     "MisoCodeEditor": "| edit speech, cut audio, timeline, trim",
+    "MisoBestTake": "| choose take, best of n, rank, score",
     "MisoTakePicker": "| choose take, compare, listen",
     "MisoVocoderDecode": "| speech, codes to audio, vae decode, tts",
     "MisoBlend": "| mix, crossfade, hybrid, layer, audio",

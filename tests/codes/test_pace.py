@@ -18,7 +18,10 @@ def spoken(seconds: float, words: int, stop: str | None = "eos", given: float = 
 @pytest.mark.parametrize(
     "codes, problem",
     [
-        (spoken(5.2, 111), "5.2 s for 111 words: the text may be too long for this checkpoint. Use Long Text"),
+        (
+            spoken(5.2, 111),
+            "5.2 s for 111 words: the text may be too long for this checkpoint. Use Long Text",
+        ),
         (spoken(5.2, 111, "limit"), "5.2 s for 111 words: the time limit cut it. Raise max_seconds"),
         (spoken(24, 8), "24.0 s for 8 words: it may go on after the text. Try another seed"),
         (spoken(5.2, 111, "interrupted"), ""),

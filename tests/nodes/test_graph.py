@@ -31,6 +31,7 @@ NODES = {
     "MisoLoadCodes",
     "MisoPreviewCodes",
     "MisoPickTake",
+    "MisoBestTake",
     "MisoTrimCodes",
     "MisoSpliceCodes",
     "MisoKeepCodebooks",

@@ -54,3 +54,18 @@ def test_takes_are_counted_from_1(fresh):
     assert "Pick Take, take: There is no take 6; there are 2. Choose 0 to 1" in fresh.run(prompt).error
     prompt["8"] = {"class_type": "MisoTakePicker", "inputs": {"codes": ["3", 0], "chosen": "5"}}
     assert "Take Picker, chosen: There is no take 6; there are 2." in fresh.run(prompt).error
+
+
+def test_the_best_take_is_picked_with_its_hidden_states(fresh):
+    prompt = graph(n3__takes=3)
+    inputs = {"codes": ["3", 0], "hidden": ["3", 1], "rank": 1}
+    prompt["8"] = {"class_type": "MisoBestTake", "inputs": inputs}
+    prompt["7"]["inputs"]["codes"] = ["8", 0]
+    done = fresh.run(prompt)
+    assert done.ok, done.error
+    takes = fresh.value(3).takes
+    best = max(range(3), key=lambda i: takes[i].log_probability)
+    assert fresh.value(8).takes[0] == takes[best] and fresh.value(8, 1).tensor.shape[0] == 1
+    assert fresh.value(8, 2).splitlines()[0].startswith(f"Take {best + 1}: ")
+    prompt["8"]["inputs"]["rank"] = 4
+    assert "rank is 4; the codes have 3 takes" in fresh.run(prompt).error
