@@ -60,7 +60,15 @@ class Family:
 FAMILIES = {
     "miso": Family("[{speaker}] {text}", True, "llama3"),
     "csm": Family("[{speaker}]{text}", False, "llama3"),
-    "nano": Family("[{speaker}] {text}", True, "phonemes", normalize=True, longest_line=8.0, several_sentences=False, memory=1),
+    "nano": Family(
+        "[{speaker}] {text}",
+        True,
+        "phonemes",
+        normalize=True,
+        longest_line=8.0,
+        several_sentences=False,
+        memory=1,
+    ),
     "bytes": Family("[{speaker}] {text}", True, "bytes"),
 }
 

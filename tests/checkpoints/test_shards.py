@@ -49,9 +49,7 @@ def test_an_index_of_any_name(golden_paths, split, tmp_path):
 def test_a_missing_shard_is_named(split):
     first, second, _ = split(shard_names("model"))
     second.unlink()
-    with pytest.raises(
-        MisoError, match="one of 3 files, and model-00002-of-00003.safetensors is"
-    ):
+    with pytest.raises(MisoError, match="one of 3 files, and model-00002-of-00003.safetensors is"):
         Checkpoint(first)
 
 
