@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..model.config import ModelConfig
 from ..model.networks import Backbone
 from ..model.transformer import Attention
 from ..progress import Progress
@@ -19,6 +20,14 @@ from .monotone import best_score
 HEADS = 3  # their mean misses no word; one alone missed 2 %
 _MASS = 0.2  # weight of the log of the attention that goes to the text at all
 _AT_ONCE = 2**25  # numbers that are kept before heads are chosen
+
+
+def pass_bytes(config: ModelConfig, rows: int) -> int:
+    """Bytes that ``text_shares`` needs beside the weights for so many rows, at most."""
+    stack = config.backbone
+    states = rows * (3 * stack.inter + 8 * stack.dim)  # of one layer
+    kept = min(2 * _AT_ONCE, stack.layers * stack.heads * rows**2 // 4)  # T * S is at most (rows / 2)^2
+    return 4 * (states + 2 * stack.heads // stack.kv_heads * rows**2 + 3 * kept)
 
 
 class _Best:
