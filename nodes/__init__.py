@@ -6,6 +6,7 @@ Every idea lives in ``miso``.
 from comfy_api.latest import ComfyExtension, io
 
 from . import (
+    alignment,
     codes,
     comparing,
     conditioning,
@@ -42,6 +43,7 @@ _MODULES = (
     parts,
     editing,
     editor,
+    alignment,
     picker,
     sound,
     comparing,

@@ -31,6 +31,7 @@ _WORDS = {
     "MisoDepthDecoder": "| acoustic, temperature",
     "MisoDepthRedecode": "| resample, variation",
     "MisoHiddenStates": "| upgrade codes, voice conversion, teacher forcing",
+    "MisoAlignWords": "Word Timestamps | subtitles, captions, karaoke, srt, vtt, forced alignment, timing",
     "MisoInsertSilence": "Pause | break, gap",
     "MisoCodeEditor": "| edit speech, cut audio, timeline, trim",
     "MisoBestTake": "| choose take, best of n, rank, score",

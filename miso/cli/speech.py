@@ -1,4 +1,4 @@
-"""Arguments of the commands along the chain: say, spoken, encode, decode, redecode."""
+"""Arguments of the commands along the chain: say, spoken, encode, decode, redecode, align."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def add_commands(group: CommandGroup) -> None:
     _add_encode(group)
     _add_decode(group)
     _add_redecode(group)
+    _add_align(group)
 
 
 def _add_say(group: CommandGroup) -> None:
@@ -152,6 +153,25 @@ def _add_redecode(group: CommandGroup) -> None:
     add_precision(p)
     add_sampling(p)
     _add_codebooks(p)
+
+
+def _add_align(group: CommandGroup) -> None:
+    p = group.command("align", "find where each word lies in codes, and write subtitles")
+    p.add_argument("input", help="codes file")
+    p.add_argument(
+        "-o", "--output", metavar="FILE", help="file to write: .srt, .vtt, .txt or .json (default: print it)"
+    )
+    p.add_argument(
+        "--to", metavar="FORMAT", help="srt, vtt, labels (Audacity) or json (default: by -o, otherwise srt)"
+    )
+    p.add_argument("--text", default="", help="what the codes say (default: the text stored with them)")
+    p.add_argument("--codes", metavar="FILE", help="also write the codes with their words (.safetensors)")
+    add_checkpoint(p)
+    add_tokenizer(p)
+    add_models(p)
+    add_device(p)
+    add_precision(p)
+    add_pronunciations(p)
 
 
 def _add_codebooks(p: argparse.ArgumentParser) -> None:

@@ -90,6 +90,25 @@ def align(
     return Aligned(codes.like(codes.tensor, codes.lengths, takes), tuple(left_out))
 
 
+def summary(aligned: Aligned) -> str:
+    """What was found, for people: how many words, from when to when, and what to look at."""
+    codes, words = aligned.codes, aligned.words
+    low = sum(word.confidence < LOW for word in words)
+    facts = [f"{len(words)} word{'s' * (len(words) != 1)}"]
+    if codes.batch > 1:
+        facts[0] += f" in {codes.batch} takes"
+    else:
+        start, end = words[0].start / codes.frame_rate, max(word.end for word in words) / codes.frame_rate
+        facts.append(f"{start:.1f} to {end:.1f} s")
+    facts += [f"{low} of low confidence"] if low else []
+    lines = [", ".join(facts)]
+    for take, span, why in aligned.left_out:
+        text = span.text if len(span.text) <= 40 else f"{span.text[:40]}..."
+        which = f" of take {take + 1}" if codes.batch > 1 else ""
+        lines.append(f"Left out{which}: '{text}': {why}")
+    return "\n".join(lines)
+
+
 def _check(backbone: Backbone, encoder: TextEncoder) -> None:
     mine, theirs = backbone.config, encoder.config
     if (mine.family, mine.codebooks, mine.text_vocab) != (theirs.family, theirs.codebooks, theirs.text_vocab):

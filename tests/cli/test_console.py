@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
-    "speech": ["say", "spoken", "encode", "decode", "redecode"],
+    "speech": ["say", "spoken", "encode", "decode", "redecode", "align"],
     "files": ["fetch", "info", "convert"],
     "store": ["cache"],
     "training and measurement": ["train", "evaluate", "bench", "parity"],

@@ -1,4 +1,4 @@
-"""Commands along the chain: say, spoken, encode, decode, redecode."""
+"""Commands along the chain: say, spoken, encode, decode, redecode, align."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from ...checkpoints.devices import pick_device
 from ...checkpoints.find import BUNDLED
 from ...codes.codes import Codes
 from ...codes.hidden import Hidden
+from ...codes.subtitles import WORD_FORMATS
 from ...errors import MisoError
+from ...files import replacing
+from ...generation.alignment import align as align_words
+from ...generation.alignment import summary
 from ...generation.depth import DepthSampler
 from ...generation.depth import redecode as redecode_codes
 from ...speech import take_seeds
@@ -142,3 +146,25 @@ def redecode(args: Namespace) -> None:
     with ProgressLine("redecoding", codes.batch * codes.frames) as progress:
         result = redecode_codes(sampler, hidden, codes, keep=args.keep, seeds=seeds, progress=progress)
     result.save(args.output)
+
+
+def align(args: Namespace) -> None:
+    suffix = Path(args.output).suffix[1:] if args.output else "srt"
+    kind = args.to or ("labels" if suffix == "txt" else suffix)
+    if kind not in WORD_FORMATS:
+        raise MisoError(
+            f"There are no subtitles of the kind '{kind}'.", f"Use one of: {', '.join(WORD_FORMATS)}."
+        )
+    codes, miso = Codes.load(args.input), load_miso(args, read_pronunciations(args))
+    with ProgressLine("aligning", 1) as progress:
+        aligned = align_words(miso.backbone, miso.text, codes, args.text, progress)
+    print(summary(aligned), file=sys.stderr)
+    if args.codes:
+        aligned.codes.save(args.codes)
+    written = WORD_FORMATS[kind](aligned.codes)
+    if not args.output:
+        print(written, end="")
+        return
+    with replacing(args.output) as temporary:
+        temporary.write_text(written, encoding="utf-8")
+    print(args.output)
