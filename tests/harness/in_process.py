@@ -35,11 +35,19 @@ class InProcess:
 
     def value(self, node: str | int, slot: int = 0) -> Any:
         """What a node of the last run gave out of a socket."""
-        return self._outputs(node)[slot][0]
+        return self.values(node, slot)[0]
+
+    def values(self, node: str | int, slot: int = 0) -> list:
+        """All that a node of the last run gave out of a socket that is a list."""
+        return self._outputs(node)[slot]
+
+    def load_blocks(self, name: str) -> None:
+        """Load a file of ComfyUI's own blocks, such as ``nodes_preview_any.py``."""
+        assert self._thread.submit(asyncio.run, self._load_blocks(name)).result()
 
     def replace(self, node: str | int, value: Any, slot: int = 0) -> None:
         """Have a node whose result is cached give this out of a socket instead."""
-        self._outputs(node)[slot][0] = value
+        self.values(node, slot)[0] = value
 
     def reset(self, cache: str = "CLASSIC", **sizes: int) -> None:
         """Forget all results. ``cache``: CLASSIC, LRU (``lru=20``), NONE or RAM_PRESSURE, ComfyUI's CacheType."""
@@ -97,13 +105,16 @@ class InProcess:
         comfy.utils.set_progress_bar_global_hook(self._progress)
         # newer ComfyUIs pass on ten steps a second; tests count them all
         comfy.utils.PROGRESS_THROTTLE_MIN_INTERVAL = comfy.utils.PROGRESS_THROTTLE_MIN_PERCENT = 0
-        loop.run_until_complete(self._load_nodes(comfyui))
+        loop.run_until_complete(self._load_nodes())
         self.reset()
 
-    async def _load_nodes(self, comfyui: Path) -> None:
+    async def _load_blocks(self, name: str) -> bool:
+        path = Path(self.nodes.__file__).parent / "comfy_extras" / name
+        return await self.nodes.load_custom_node(str(path), module_parent="comfy_extras")
+
+    async def _load_nodes(self) -> None:
         await self.nodes.init_public_apis()
-        audio = comfyui / "comfy_extras" / "nodes_audio.py"
-        assert await self.nodes.load_custom_node(str(audio), module_parent="comfy_extras")
+        assert await self._load_blocks("nodes_audio.py")
         assert await self.nodes.load_custom_node(str(self._pack)), (
             "the pack does not load in ComfyUI: its log says why"
         )

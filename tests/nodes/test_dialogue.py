@@ -272,7 +272,7 @@ def test_speaker_tracks_are_aligned_and_make_up_the_whole(fresh):
     prompt["7"] = {"class_type": "SaveAudio", "inputs": {"audio": ["6", 0], "filename_prefix": "tracks"}}
     done = fresh.run(prompt)
     assert done.ok, done.error
-    anna, ben = (track["waveform"] for track in fresh.executor.caches.outputs.get("6").outputs[0])
+    anna, ben = (track["waveform"] for track in fresh.values(6))
     whole = fresh.value(4)["waveform"]
     assert anna.shape == ben.shape == whole.shape and torch.allclose(anna + ben, whole, atol=1e-6)
     frame = 1920

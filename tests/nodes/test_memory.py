@@ -92,7 +92,7 @@ def test_a_backbone_with_layers_on_the_cpu_is_unloaded_and_runs_again(fresh):
     size = part.model_size()
     assert size + on_cpu == whole.model_size() == part.get_ram_usage() and on_cpu > 0
     # the same graph with this part in the place of the loader's
-    fresh.executor.caches.outputs.get("1").outputs[0][0] = part
+    fresh.replace(1, part)
     for seed in (4, 3):
         assert fresh.run(graph(n3__keep=False, n3__seed=seed)).ok and fresh.value(1) is part
         loaded = [m.model for m in fresh.model_management.current_loaded_models if m.model is part]

@@ -21,11 +21,7 @@ def normalizing(text: str, pronunciations: str = "") -> dict:
 @pytest.fixture
 def preview(comfy):
     """ComfyUI's block that shows any value, so that the graph has an output."""
-    import asyncio
-    from pathlib import Path
-
-    path = Path(comfy.nodes.__file__).parent / "comfy_extras" / "nodes_preview_any.py"
-    assert asyncio.run(comfy.nodes.load_custom_node(str(path), module_parent="comfy_extras"))
+    comfy.load_blocks("nodes_preview_any.py")
 
 
 def test_normalize_text(fresh, preview):
