@@ -12,10 +12,9 @@ from ..miso.model.sampling import Sampling
 from ..miso.speech import take_seeds
 from . import sockets
 from .memory import Part, on_device, progress
-from .schema import ADVANCED, SPEAK, block
+from .schema import SPEAK, block
 from .sockets import name_errors, show_on_node
-
-SEED_MAX = 2**63 - 1
+from .widgets import narrowing_inputs, sampling_inputs, seed_input
 
 
 @dataclass(frozen=True)
@@ -37,56 +36,6 @@ class Depth:
     def sampler(self, decoder: DepthNetwork, default: Sampling) -> DepthSampler:
         codebooks = self.codebooks and min(self.codebooks, decoder.config.codebooks)
         return DepthSampler(decoder, self.sampling or default, codebooks)
-
-
-def sampling_inputs() -> list:
-    """The widgets of ``Sampling``."""
-    return [
-        io.Float.Input(
-            "temperature",
-            default=0.9,
-            min=0.0,
-            max=5.0,
-            step=0.01,
-            tooltip="Lower is steadier, higher livelier; 0 always takes the likeliest code. 0.9 for Miso 8B "
-            "and CSM, 0.25 for nano.",
-        ),
-        io.Int.Input(
-            "top_k",
-            default=50,
-            min=0,
-            max=4096,
-            tooltip="Choose among this many of the likeliest codes; 0 for all.",
-        ),
-    ]
-
-
-def narrowing_inputs() -> list:
-    """The widgets of ``Sampling`` that few people change."""
-    return [
-        io.Float.Input(
-            "top_p",
-            default=1.0,
-            min=0.01,
-            max=1.0,
-            step=0.01,
-            optional=True,
-            tooltip="Choose among the likeliest codes that together have this probability: lower is "
-            "steadier. 1 for all.",
-            **ADVANCED,
-        ),
-        io.Float.Input(
-            "min_p",
-            default=0.0,
-            min=0.0,
-            max=0.99,
-            step=0.01,
-            optional=True,
-            tooltip="Leave out codes less likely than this share of the likeliest one: 0.05 avoids slips at "
-            "a high temperature. 0 leaves out none.",
-            **ADVANCED,
-        ),
-    ]
 
 
 class DepthDecoder(io.ComfyNode):
@@ -147,14 +96,7 @@ class DepthRedecode(io.ComfyNode):
                     "hidden", tooltip="From the sampler that made the codes, or Hidden States."
                 ),
                 sockets.Codes.Input("codes", tooltip="Codes of the same run as hidden, not edited."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=SEED_MAX,
-                    control_after_generate=True,
-                    tooltip="The sampler's own seed gives its own codes again.",
-                ),
+                seed_input("The sampler's own seed gives its own codes again."),
                 io.Int.Input(
                     "keep",
                     default=1,

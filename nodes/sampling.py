@@ -14,12 +14,13 @@ from ..miso.model.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
 from ..miso.text.conditioning import Conditioning
 from . import sockets
-from .depth import SEED_MAX, Depth, narrowing_inputs, sampling_inputs
+from .depth import Depth
 from .memory import Part, on_device, progress, run_bytes
 from .preview import Preview, send_kept, stream_for
 from .schema import ADVANCED, SPEAK, block
 from .sockets import name_errors, show_on_node
 from .store import store
+from .widgets import narrowing_inputs, sampling_inputs, seed_input
 
 _interruptions: Counter[str] = Counter()  # by node id
 
@@ -42,14 +43,7 @@ class BackboneSampler(io.ComfyNode):
                 sockets.Conditioning.Input(
                     "conditioning", tooltip="What to say: from Encode Text or Voice Prompt."
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=SEED_MAX,
-                    control_after_generate=True,
-                    tooltip="The same seed gives the same take.",
-                ),
+                seed_input("The same seed gives the same take."),
                 io.Int.Input(
                     "takes",
                     default=1,

@@ -24,12 +24,13 @@ from ..miso.text.conversation import Conversation
 from ..miso.text.script import Turn
 from ..miso.text.voice import Voice
 from . import sockets
-from .depth import SEED_MAX, Depth, DepthSampler, sampling_inputs
+from .depth import Depth, DepthSampler
 from .editing import silence_of, why_no_silence
 from .memory import Part, on_device, progress, run_bytes
 from .preview import Preview, stream_for
 from .sockets import show_on_node
 from .store import store
+from .widgets import sampling_inputs, seed_input
 
 LATEST = "turns"  # the folder in the store's for the last codes of every turn
 _LISTED = 8  # turns on the node
@@ -47,14 +48,7 @@ def model_inputs() -> list:
 def sampler_inputs(what: str) -> list:
     """Seed, limit and sampling; ``what`` is said at once: a turn, or a part of the text."""
     return [
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=SEED_MAX,
-            control_after_generate=True,
-            tooltip="The same seed gives the same speech.",
-        ),
+        seed_input("The same seed gives the same speech."),
         io.Float.Input(
             "max_seconds",
             default=0.0,
