@@ -26,6 +26,7 @@ NODES = {
     "MisoLoadConversation",
     "MisoSaveConversation",
     "MisoHiddenStates",
+    "MisoAlignWords",
     "MisoDepthRedecode",
     "MisoSaveCodes",
     "MisoLoadCodes",
