@@ -171,7 +171,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as e:
         raise _cannot_write(path, e) from e
     try:
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)  # a library may have put a private file of its own there, as safetensors does
         os.replace(temporary, path)
     except OSError as e:
         raise _cannot_write(path, e) from e

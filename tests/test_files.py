@@ -161,3 +161,10 @@ def test_a_written_file_has_the_permissions_of_an_ordinary_one(tmp_path):
         temporary.write_text("x")
     (tmp_path / "ordinary").write_text("x")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_tensors_have_the_permissions_of_an_ordinary_file(tmp_path):
+    """Others on the machine can read a shared output folder."""
+    (tmp_path / "ordinary").touch()
+    write_tensors(tmp_path / "ours.safetensors", {"a": torch.zeros(2)}, {})
+    assert (tmp_path / "ours.safetensors").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
