@@ -2,11 +2,14 @@
 
 Run it in the test environment. Sentences are sampled, aligned and decoded, and their word starts compared
 with those of Whisper tiny.en, which are good to about 100 ms themselves. With ``--source``, a folder of sound
-files with a ``transcripts.tsv`` (file, text, seconds, ...), these are encoded and compared too. Words that
-the recogniser hears otherwise don't count. It prints a Markdown table.
+files with a ``transcripts.tsv`` (file, text, seconds, ...), these are encoded and compared too: with
+``words.json`` in the folder ({file: [[start, end], ...]}, seconds of each word), as a synthesiser knows them,
+otherwise with the recogniser. Words that the recogniser hears otherwise don't count. It prints a Markdown
+table.
 """
 
 import argparse
+import json
 import re
 import statistics
 import sys
@@ -35,42 +38,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure Align Words with nano.")
     parser.add_argument("sentences", type=int, nargs="?", default=60)
     parser.add_argument("--source", type=Path, help="folder of sound files with a transcripts.tsv")
+    parser.add_argument("--clips", type=int, help="how many of these (default: as many as SENTENCES)")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     miso, whisper = Miso(BUNDLED / "nano.safetensors", device="cpu"), Whisper()
     vocoder = load_vocoder("auto", BUNDLED / "nano-vocoder.safetensors")
-    print(
-        "| speech | words | compared | constant (ms) | median (ms) | 95 % (ms) | beyond 200 ms | missed "
-        "| low confidence | time a sentence (ms) |\n|---|---|---|---|---|---|---|---|---|---|"
+    columns = " | ".join(
+        f"{which}: constant | median | 95 % | beyond 200" for which in ("starts (ms)", "ends")
     )
-    report("sampled", miso, whisper, vocoder, sampled(miso, args.sentences))
+    print(f"| speech | words | compared | {columns} | missed | low confidence | ms a sentence |")
+    print(f"|---|{'---|' * 13}", flush=True)
+    if args.sentences:
+        report("sampled", miso, whisper, sampled(miso, vocoder, args.sentences))
     if args.source:
-        report("encoded", miso, whisper, vocoder, encoded(args.source, args.sentences))
+        report("encoded", miso, whisper, encoded(args.source, args.clips or args.sentences))
 
 
-def sampled(miso: Miso, count: int) -> Iterator[tuple[Codes, torch.Tensor | None]]:
+Clip = tuple[Codes, torch.Tensor, list[list[float]] | None]  # codes, sound [1, N], words' true times
+
+
+def sampled(miso: Miso, vocoder, count: int) -> Iterator[Clip]:
     for i, text in enumerate(SENTENCES.read_text(encoding="utf-8").splitlines()[:count]):
         loop = miso.sample([Segment(text, i % 2)], seeds=[i], max_seconds=12)
         list(loop)
-        yield loop.codes, None
+        yield loop.codes, vocoder.decode(loop.codes.tensor)[0], None
 
 
-def encoded(source: Path, count: int) -> Iterator[tuple[Codes, torch.Tensor | None]]:
+def encoded(source: Path, count: int) -> Iterator[Clip]:
     codec = load_vocoder("auto", BUNDLED / "nano-codec.safetensors")
-    lines = (source / "transcripts.tsv").read_text(encoding="utf-8").splitlines()
-    for line in lines[-count:]:
+    known = source / "words.json"
+    times = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
+    for line in (source / "transcripts.tsv").read_text(encoding="utf-8").splitlines()[-count:]:
         file, text, *_ = line.split("\t")
-        wave, rate = read_audio(source / file)
-        wave = resample(wave.mean(0, keepdim=True), rate, codec.sample_rate)
-        yield encode_codes(codec, wave[None], text=text), wave
+        wave = resample(*read_audio(source / file), codec.sample_rate)[None]
+        yield encode_codes(codec, wave[None], text=text), wave, times.get(file)
 
 
-def report(name: str, miso: Miso, whisper: Whisper, vocoder, speech) -> None:
-    offsets: list[float] = []  # seconds from the recogniser's starts to ours
+def report(name: str, miso: Miso, whisper: Whisper, clips: Iterator[Clip]) -> None:
+    starts: list[float] = []  # seconds from the true starts to ours
+    ends: list[float] = []
     words = missed = low = sentences = 0
     spent = 0.0
-    for codes, wave in speech:
+    for codes, wave, times in clips:
         begin = time.perf_counter()
         found = align(miso.backbone, miso.text, codes).words
         spent += time.perf_counter() - begin
@@ -78,24 +88,32 @@ def report(name: str, miso: Miso, whisper: Whisper, vocoder, speech) -> None:
         words += len(found)
         missed += sum(word.end - word.start < MISSED for word in found)
         low += sum(word.confidence < LOW for word in found)
-        if wave is None:
-            wave = vocoder.decode(codes.tensor)[0]
-        heard = list(recognised(whisper, resample(wave, vocoder.sample_rate, RATE)[0]))
-        matcher = SequenceMatcher(None, [plain(w.text) for w in found], [w for w, _ in heard], False)
+        if times is not None:
+            true = [(plain(word.text), *time) for word, time in zip(found, times, strict=True)]
+        else:
+            true = list(recognised(whisper, resample(wave[0], 24_000, RATE)))
+        matcher = SequenceMatcher(None, [plain(w.text) for w in found], [w for w, *_ in true], False)
         for a, b, size in matcher.get_matching_blocks():
-            offsets += [found[a + k].start / codes.frame_rate - heard[b + k][1] for k in range(size)]
+            for k in range(size):
+                starts.append(found[a + k].start / codes.frame_rate - true[b + k][1])
+                if b + k + 1 < len(true):  # a synthesiser counts the silence after the last word to it
+                    ends.append(found[a + k].end / codes.frame_rate - true[b + k][2])
+    figures = " | ".join(f"{spread(offsets)}" for offsets in (starts, ends))
+    took = 1000 * spent / sentences
+    print(f"| {name} | {words} | {len(starts)} | {figures} | {missed} | {low} | {took:.0f} |", flush=True)
+
+
+def spread(offsets: list[float]) -> str:
+    """The constant, and what is left after it: median, 95 % and the share beyond 200 ms."""
     constant = statistics.median(offsets)
     errors = sorted(abs(offset - constant) for offset in offsets)
     at = [1000 * errors[min(len(errors) - 1, int(share * len(errors)))] for share in (0.5, 0.95)]
-    beyond = sum(error > 0.2 for error in errors) / len(errors)
-    print(
-        f"| {name} | {words} | {len(errors)} | {1000 * constant:+.0f} | {at[0]:.0f} | {at[1]:.0f} "
-        f"| {100 * beyond:.1f} % | {missed} | {low} | {1000 * spent / sentences:.0f} |"
-    )
+    beyond = 100 * sum(error > 0.2 for error in errors) / len(errors)
+    return f"{1000 * constant:+.0f} | {at[0]:.0f} | {at[1]:.0f} | {beyond:.1f} %"
 
 
-def recognised(whisper: Whisper, wave: torch.Tensor) -> Iterator[tuple[str, float]]:
-    """Words and their starts in seconds."""
+def recognised(whisper: Whisper, wave: torch.Tensor) -> Iterator[tuple[str, float, float]]:
+    """Words with start and end in seconds."""
     parts, _ = whisper.model.transcribe(
         wave.numpy(),
         language="en",
@@ -105,7 +123,7 @@ def recognised(whisper: Whisper, wave: torch.Tensor) -> Iterator[tuple[str, floa
         word_timestamps=True,
     )
     for part in parts:
-        yield from ((plain(word.word), word.start) for word in part.words or ())
+        yield from ((plain(word.word), word.start, word.end) for word in part.words or ())
 
 
 def plain(word: str) -> str:

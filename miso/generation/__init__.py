@@ -4,6 +4,7 @@ from .. import lazy_names
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
+    alignment="Aligned align",
     depth="DepthSampler redecode",
     keys="codes_key",
     loop="Frame FrameLoop",

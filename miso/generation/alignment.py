@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..codes.codes import Codes
-from ..codes.takes import Span, Take, Word
+from ..codes.takes import Span, Take, Word, words_within
 from ..errors import MisoError
 from ..model.networks import Backbone
 from ..progress import Progress
@@ -53,7 +53,8 @@ def align(
     """``codes`` with the words of every take.
 
     Each span is aligned with its own text, by itself. With a ``transcript``, every take is one span that says
-    it; the spans of the codes stay. Words that were there before are replaced. ``progress`` counts layers.
+    it; the spans of the codes stay. Words that were there before are replaced, except in spans that are left
+    out. ``progress`` counts layers.
 
     Raises MisoError if no text is known or exact, if the codes are of another codec, or if a span is too long
     for the model.
@@ -80,13 +81,17 @@ def align(
             words[i] += _align_span(backbone, encoder, codes.take(i), span, cut, report)
         elif span.text.strip():
             left_out.append((i, span, reason))
-    if not any(words):
+            words[i] += words_within(codes.takes[i].words, span.start, span.end)
+    if len(left_out) == sum(bool(span.text.strip()) for _, span in tasks) or not any(words):
         raise MisoError(
             f"No words could be aligned: {left_out[0][2]}." if left_out else "There are no words.",
             "Type exactly what the codes say now.",
             input="transcript",
         )
-    takes = [replace(take, words=tuple(found)) for take, found in zip(codes.takes, words)]
+    takes = [
+        replace(take, words=tuple(sorted(found, key=lambda word: word.start)))
+        for take, found in zip(codes.takes, words)
+    ]
     return Aligned(codes.like(codes.tensor, codes.lengths, takes), tuple(left_out))
 
 
@@ -152,8 +157,11 @@ def _align_span(
     config = backbone.config
     frames = frames_of_take(codes, config)[span.start : span.end]
     segment = Segment(span.text, span.speaker)
-    text, text_mask = encoder.rows(segment)
-    spelled = spelled_words(encoder, segment)
+    try:
+        text, text_mask = encoder.rows(segment)
+        spelled = spelled_words(encoder, segment)
+    except MisoError as e:
+        raise MisoError(e.problem, e.remedy, input="transcript") from e
     if not spelled:
         return []
     first = len(text) - 1

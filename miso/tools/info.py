@@ -98,6 +98,8 @@ def _codes(path: Path, metadata: dict[str, str]) -> str:
             lines.append(
                 f"  {start:.2f} to {end:.2f} s, speaker {span.speaker}: {about}{printable(span.text)}"
             )
+        if take.words:
+            lines.append(f"  It is known where {len(take.words)} words lie.")
     if codes.batch == 1 and codes.takes[0].spans and codes.takes[0].exact:
         lines.append("Can serve as a voice prompt: its text is known.")
     if "model" in codes.source:

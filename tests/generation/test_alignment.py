@@ -121,6 +121,13 @@ def test_edited_spans_are_left_out_with_the_reason(nano, spoken):
         align(nano.backbone, nano.text, editing.delete(spoken[0], 4, 8))
 
 
+def test_words_that_were_known_before_a_cut_stay(nano, spoken):
+    known = [align(nano.backbone, nano.text, codes).codes for codes in spoken]
+    cut = editing.splice(editing.delete(known[0], 4, 8), known[1])
+    assert len(cut.takes[0].words) < sum(len(codes.takes[0].words) for codes in known)
+    assert align(nano.backbone, nano.text, cut).codes.takes[0].words == cut.takes[0].words
+
+
 @pytest.fixture(scope="module")
 def csm(tmp_path_factory):
     """A random checkpoint of CSM's family, 2 layers of 4 heads."""
@@ -193,6 +200,13 @@ def test_nothing_stays_on_the_backbone(nano, spoken):
     assert not any(layer.attn._forward_hooks for layer in nano.backbone.transformer.layers)
 
 
+def test_layers_that_stay_on_the_cpu(nano, spoken):
+    """Their weights are there only while they run."""
+    words = align(nano.backbone, nano.text, spoken[0]).words
+    backbone = nano.checkpoint.load_backbone(on_cpu=3)
+    assert backbone.bytes_on_cpu and align(backbone, nano.text, spoken[0]).words == words
+
+
 def test_what_does_not_fit_is_refused(nano, spoken, csm, llama):
     long = Codes(torch.ones(1, 8, 2040, dtype=torch.int64), [2040], "nano")
     other = replace(spoken[0], codec="mimi-e351c8d8")
@@ -204,6 +218,9 @@ def test_what_does_not_fit_is_refused(nano, spoken, csm, llama):
         with pytest.raises(MisoError, match=words) as e:
             align(nano.backbone, encoder, codes, "Hello there.")
         assert e.value.input == input
+    with pytest.raises(MisoError, match="nothing to be said") as e:
+        align(nano.backbone, nano.text, spoken[0], "...")
+    assert e.value.input == "transcript"
 
 
 def test_paths_against_all_paths_written_out():
