@@ -5,13 +5,6 @@ seed, stop, text, sound, silent}``. ``seconds`` and what follows are of the firs
 for ``/view`` or null, and ``silent`` then says why.
 """
 
-import json
-import logging
-import os
-from pathlib import Path
-
-import folder_paths
-from comfy.cli_args import args
 from comfy_api.latest import io, ui
 from server import PromptServer
 
@@ -21,10 +14,9 @@ from ..miso.errors import MisoError
 from . import codes_files, sockets
 from .listen import bundled_vocoder, sound_file
 from .memory import Part
+from .saving import save
 from .schema import CODES, block
-from .sockets import name_errors, show_on_node
-
-log = logging.getLogger(__name__)
+from .sockets import name_errors
 
 
 class SaveCodes(io.ComfyNode):
@@ -52,24 +44,7 @@ class SaveCodes(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, codes: Codes, filename_prefix: str):
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory()
-        )
-        file = f"{name}_{counter:05}_.safetensors"
-        extra = {}
-        if not args.disable_metadata:
-            graph = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
-            extra = {key: json.dumps(value) for key, value in graph.items() if value}
-        try:
-            codes.save(os.path.join(folder, file), extra)
-        except MisoError as e:  # a full disk must not take the codes from the blocks after this one
-            log.error("Save Codes: %s", e)
-            show_on_node(f"Not saved: {e}")
-            return io.NodeOutput(codes, ui={"codes": []})
-        show_on_node(f"Saved as output/{Path(subfolder, file).as_posix()}")
-        return io.NodeOutput(
-            codes, ui={"codes": [{"filename": file, "subfolder": subfolder, "type": "output"}]}
-        )
+        return io.NodeOutput(codes, ui={"codes": save(filename_prefix, cls.hidden, codes.save)})
 
 
 class LoadCodes(io.ComfyNode):

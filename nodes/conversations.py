@@ -1,16 +1,11 @@
 """Save and Load Conversation: what was said, to go on from another day."""
 
-import json
-import os
-from pathlib import Path
-
-import folder_paths
-from comfy.cli_args import args
 from comfy_api.latest import io
 
 from ..miso.errors import MisoError
 from ..miso.text.conversation import FORMAT, Conversation
 from . import codes_files, sockets
+from .saving import save
 from .schema import CODES, block
 from .sockets import name_errors, show_on_node
 
@@ -46,18 +41,9 @@ class SaveConversation(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, conversation: Conversation, filename_prefix: str):
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory()
-        )
-        file = f"{name}_{counter:05}_.safetensors"
-        extra = {}
-        if not args.disable_metadata:
-            graph = {"prompt": cls.hidden.prompt, **(cls.hidden.extra_pnginfo or {})}
-            extra = {key: json.dumps(value) for key, value in graph.items() if value}
-        conversation.save(os.path.join(folder, file), extra)
-        show_on_node(f"Saved as output/{Path(subfolder, file).as_posix()}: {_described(conversation)}")
-        saved = {"filename": file, "subfolder": subfolder, "type": "output"}
-        return io.NodeOutput(conversation, ui={"conversations": [saved]})
+        about = f": {_described(conversation)}"
+        saved = save(filename_prefix, cls.hidden, conversation.save, about)
+        return io.NodeOutput(conversation, ui={"conversations": saved})
 
 
 class LoadConversation(io.ComfyNode):

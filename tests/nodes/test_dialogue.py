@@ -266,6 +266,24 @@ def test_a_conversation_is_saved_and_goes_on(fresh):
     assert [s.text for s in fresh.value(3, 1).segments] == ["This is one.", "This is two.", "This is three."]
 
 
+def test_a_conversation_that_can_not_be_saved_goes_on(fresh, monkeypatch):
+    """A full disk, as the engine reports it."""
+    error = fresh.module("miso.errors").MisoError("x can't be written: no space left.", "Free some space.")
+
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(fresh.module("miso.text.conversation"), "write_tensors", full)
+    prompt = talk()
+    prompt["6"] = {
+        "class_type": "MisoSaveConversation",
+        "inputs": {"conversation": ["3", 1], "filename_prefix": "conversations/full"},
+    }
+    done = fresh.run(prompt)
+    assert done.ok, done.error
+    assert done.outputs["6"]["conversations"] == [] and done.lines("6")[0].startswith("Not saved: x can't")
+
+
 def test_speaker_tracks_are_aligned_and_make_up_the_whole(fresh):
     prompt = talk()
     prompt["6"] = {"class_type": "MisoSpeakerTracks", "inputs": {"codes": ["3", 0], "vocoder": ["2", 0]}}
