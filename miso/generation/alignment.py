@@ -26,6 +26,7 @@ LOW = 0.3  # of confidence: look at such a word
 _STEP = 4  # symbols that a path may go on in a frame; more if the text is long for its frames
 _AHEAD = 1.0  # frames that the model looks at a symbol before it is heard
 _PAUSE = 3.0  # times the mean symbol: a word's last symbol lasts no longer, the rest is a pause after it
+_SEEN = 0.5
 _GRID = 16  # parts of a frame (5 ms): numbers that stay exact when frames are added
 _CUT = ("limit", "interrupted")
 
@@ -197,6 +198,8 @@ def _words(spelled: list[SpelledWord], shares: Tensor, places: Tensor, span: Spa
     """Words in frames of the take, from each frame's shares and places [T, S] in the symbols."""
     frames, origin = len(shares), spelled[0].first
     passed = places.sum(0).cumsum(0)  # frames until each symbol is left, in the mean over all paths
+    # how much each symbol was looked at while it was said, of what half a usual symbol gets
+    seen = (places * shares).sum(0).div(_SEEN * frames / shares.shape[1]).clamp(0, 1)
     longest = max(2.0, _PAUSE * frames / shares.shape[1])
     found: list[Word] = []
     for word in spelled:
@@ -206,9 +209,7 @@ def _words(spelled: list[SpelledWord], shares: Tensor, places: Tensor, span: Spa
         end = last + min(float(passed[b]) - last, longest)
         if cut and start > frames - 0.5:
             break
-        own = places[:, a : b + 1].sum()
-        seen = (shares[:, a : b + 1].sum(1) * places[:, a : b + 1].sum(1)).sum()
-        confidence = float(seen / own.clamp_min(1.0))
+        confidence = float(seen[a : b + 1].mean())
         start, end = (round(min(max(x + _AHEAD, 0), frames) * _GRID) / _GRID for x in (start, end))
         found.append(
             Word(word.text, span.start + start, span.start + end, round(min(max(confidence, 0), 1), 3))
