@@ -13,7 +13,7 @@ def fresh(comfy):
 
 
 def aligning(format: str = "json", transcript: str = "", **changes) -> dict:
-    """The sampler's codes (3) through Align Words (8), with the words cut by Trim Codes (9)."""
+    """The sampler's codes (3) through Align Words (8) to Save Codes (9)."""
     return graph(**changes) | {
         "8": {
             "class_type": "MisoAlignWords",
