@@ -40,8 +40,8 @@ class Line {
 
   /** Older Vue nodes don't show a widget that comes after a link or a value has changed: put it into the node. */
   place() {
-    if (this.root.isConnected) return;
     const { id } = this.node, before = document.querySelector(`[data-removed="${id} line"]`); // of the node that this one replaces
+    if (this.root.isConnected) return before?.remove();
     if (before) before.replaceWith(this.root);
     else document.querySelector(`[data-node-id="${id}"]`)?.append(this.root);
   }
