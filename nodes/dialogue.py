@@ -37,6 +37,7 @@ class Dialogue(io.ComfyNode):
             category=SPEAK,
             # two equal nodes would otherwise share one result, and the second would show nothing
             not_idempotent=True,
+            has_intermediate_output=True,
             description="Speaks a script turn by turn: each turn hears the ones before it. After a change, "
             "only what must be is said anew.",
             inputs=[
@@ -77,7 +78,7 @@ class Dialogue(io.ComfyNode):
         config = text_encoder.config
         before = {} if conversation is None else dict(conversation.names)
         written, speaking = cast_script(script, voices, before)
-        loop = turns.run(
+        loop, shown = turns.run(
             fit_turns(written, config.line_seconds, config.joined_seconds),
             turns.history_of(speaking, conversation),
             backbone=backbone,
@@ -101,7 +102,7 @@ class Dialogue(io.ComfyNode):
             loop.codes,
             Conversation(loop.segments, before | names),
             subtitles(loop.codes, {number: name for name, number in (before | names).items()}),
-            ui={"miso_turns": turns.describe(loop)},
+            ui={"miso_turns": turns.describe(loop), **shown},
         )
 
     @classmethod
@@ -117,6 +118,7 @@ class LongText(io.ComfyNode):
             display_name="Long Text",
             category=SPEAK,
             not_idempotent=True,
+            has_intermediate_output=True,
             description="Speaks a text of any length: cut into parts that the model can say, each going on "
             "from the one before. A stopped run goes on where it was.",
             inputs=[
@@ -174,7 +176,7 @@ class LongText(io.ComfyNode):
         parts = text_turns(text, config.line_seconds, config.joined_seconds, number, pauses)
         if not parts:
             raise MisoError("Write what is to be said: the text is empty.", input="text")
-        loop = turns.run(
+        loop, shown = turns.run(
             parts,
             turns.history_of(voices[:1], conversation),
             backbone=backbone,
@@ -193,7 +195,7 @@ class LongText(io.ComfyNode):
             loop.codes,
             Conversation(loop.segments, names),
             subtitles(loop.codes),
-            ui={"miso_turns": turns.describe(loop)},
+            ui={"miso_turns": turns.describe(loop), **shown},
         )
 
     @classmethod

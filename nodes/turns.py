@@ -124,8 +124,11 @@ def run(
     top_k: int,
     only_changed: bool,
     preview: Part | None,
-) -> TurnLoop:
-    """Say the turns, with progress and a live preview; what is kept from earlier runs isn't sampled again."""
+) -> tuple[TurnLoop, dict]:
+    """Say the turns, with progress and a live preview; what is kept from earlier runs isn't sampled again.
+
+    Also returns what the panel shows at the end, for ``ui``.
+    """
     config, sampling = text_encoder.config, Sampling(temperature, top_k)
     codebooks = min(depth.codebooks or config.codebooks, config.codebooks)
     settings = TurnSettings(
@@ -179,8 +182,7 @@ def run(
         loop.close()
     if not loop.codes.frames:
         raise MisoError("Nothing was said: try another seed.", input="seed")
-    live.end(loop.codes)
-    return loop
+    return loop, live.end(loop.codes)
 
 
 def interruptions() -> int:
