@@ -4,21 +4,13 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..miso.audio.blend import align, blend
-from ..miso.audio.check import as_wave
 from ..miso.audio.spectrum import difference, draw_spectrograms
-from ..miso.errors import MisoError
 from .memory import progress
 from .schema import FINISH, block
 from .sockets import name_errors, show_on_node
+from .sound import wave_of
 
 NAMES = ("a", "b", "c")
-
-
-def _wave(audio: dict, input: str):
-    try:
-        return as_wave(audio)
-    except MisoError as e:
-        raise MisoError(e.problem, e.remedy, input=input) from e
 
 
 class Blend(io.ComfyNode):
@@ -68,7 +60,7 @@ class Blend(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, a: dict, b: dict, share: float, start: float, end: float):
-        (first, rate_a), (second, rate_b) = _wave(a, "a"), _wave(b, "b")
+        (first, rate_a), (second, rate_b) = wave_of(a, "a"), wave_of(b, "b")
         rate = max(rate_a, rate_b)
         first, second = align((first, second), (rate_a, rate_b), rate)
         return io.NodeOutput({"waveform": blend(first, second, rate, share, start, end), "sample_rate": rate})
@@ -103,7 +95,7 @@ class Compare(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, a: dict, b: dict, c: dict | None = None):
-        sounds = [_wave(audio, name) for audio, name in zip((a, b, c), NAMES) if audio is not None]
+        sounds = [wave_of(audio, name) for audio, name in zip((a, b, c), NAMES) if audio is not None]
         waves, rates = zip(*((wave.mean(1, keepdim=True), rate) for wave, rate in sounds))
         low, high = min(rates), max(rates)
         heard, drawn = align(waves, rates, low), align(waves, rates, high)

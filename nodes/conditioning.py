@@ -10,6 +10,7 @@ from . import sockets
 from .memory import progress
 from .schema import SPEAK, block
 from .sockets import name_errors, show_on_node
+from .widgets import speaker_input
 
 
 class EncodeText(io.ComfyNode):
@@ -26,13 +27,7 @@ class EncodeText(io.ComfyNode):
                 io.String.Input(
                     "text", multiline=True, default="Hello there. I speak in codes.", tooltip="What to say."
                 ),
-                io.Int.Input(
-                    "speaker",
-                    default=0,
-                    min=0,
-                    max=255,
-                    tooltip="Number of the speaker. Keep the same number for the same voice.",
-                ),
+                speaker_input("Number of the speaker. Keep the same number for the same voice."),
                 sockets.Conditioning.Input(
                     "history",
                     optional=True,
@@ -112,7 +107,7 @@ def _inputs(speaker: str) -> list:
             tooltip="Exactly what the codes say. Leave it empty if they were sampled here or encoded with a "
             "transcript, and not cut since.",
         ),
-        io.Int.Input("speaker", default=0, min=0, max=255, tooltip=speaker),
+        speaker_input(speaker),
     ]
 
 

@@ -29,6 +29,13 @@ class Depth:
     codebooks: int | None = None
     checkpoint: str = ""
 
+    def keys(self, backbone: Part) -> dict[str, str]:
+        """Of this decoder and a backbone, what ``codes_key`` needs to know of the weights."""
+        return {
+            "fingerprint": f"{backbone.fingerprint} {self.part.fingerprint}",
+            "precision": f"{backbone.precision} {self.part.precision}",
+        }
+
     def beside(self, fingerprint: str) -> str:
         """Whose decoder it is, for people, if hidden states of this fingerprint are another checkpoint's."""
         return "" if fingerprint == self.part.fingerprint else f"Depth decoder of {self.checkpoint}."

@@ -1,6 +1,7 @@
 """Dialogue, Long Text and Speaker Tracks: much speech from one block."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -15,10 +16,11 @@ from ..miso.text.script import speaker_names
 from ..miso.text.voice import Voice, cast_script
 from ..miso.vocoders import decode_codes
 from . import sockets, turns
-from .depth import Depth
 from .memory import Part, on_device, progress
 from .schema import FINISH, SPEAK, block
 from .sockets import name_errors
+from .stops import stops
+from .widgets import speaker_input
 
 SCRIPT = """Anna: Good morning. Did you sleep well?
 Ben: Like a stone. [pause 0.5] And you?
@@ -62,18 +64,11 @@ class Dialogue(io.ComfyNode):
     @name_errors
     def execute(
         cls,
-        backbone: Part,
-        depth: Depth,
         text_encoder: TextEncoder,
         script: str,
-        seed: int,
-        max_seconds: float,
-        temperature: float,
-        top_k: int,
-        only_changed: bool = False,
         voices: Sequence[Voice] = (),
         conversation: Conversation | None = None,
-        preview: Part | None = None,
+        **settings: Any,  # of turns.run
     ):
         config = text_encoder.config
         before = {} if conversation is None else dict(conversation.names)
@@ -81,15 +76,8 @@ class Dialogue(io.ComfyNode):
         loop, shown = turns.run(
             fit_turns(written, config.line_seconds, config.joined_seconds),
             turns.history_of(speaking, conversation),
-            backbone=backbone,
-            depth=depth,
             text_encoder=text_encoder,
-            seed=seed,
-            max_seconds=max_seconds,
-            temperature=temperature,
-            top_k=top_k,
-            only_changed=only_changed,
-            preview=preview,
+            **settings,
         )
         names = speaker_names(written)
         voiced = {voice.speaker: voice.name for voice in speaking}
@@ -107,7 +95,7 @@ class Dialogue(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
-        return turns.interruptions()
+        return stops()
 
 
 class LongText(io.ComfyNode):
@@ -129,13 +117,7 @@ class LongText(io.ComfyNode):
                     default=TEXT,
                     tooltip="What to say. Blank lines separate paragraphs; without any, every line is one.",
                 ),
-                io.Int.Input(
-                    "speaker",
-                    default=0,
-                    min=0,
-                    max=255,
-                    tooltip="Number of the speaker. A connected voice has its own.",
-                ),
+                speaker_input("Number of the speaker. A connected voice has its own."),
                 io.Float.Input(
                     "pauses",
                     default=1.0,
@@ -156,20 +138,13 @@ class LongText(io.ComfyNode):
     @name_errors
     def execute(
         cls,
-        backbone: Part,
-        depth: Depth,
         text_encoder: TextEncoder,
         text: str,
         speaker: int,
         pauses: float,
-        seed: int,
-        max_seconds: float,
-        temperature: float,
-        top_k: int,
-        only_changed: bool = False,
         voices: Sequence[Voice] = (),
         conversation: Conversation | None = None,
-        preview: Part | None = None,
+        **settings: Any,  # of turns.run
     ):
         config, voice = text_encoder.config, voices[0] if voices else None
         number = speaker if voice is None else voice.speaker
@@ -179,15 +154,8 @@ class LongText(io.ComfyNode):
         loop, shown = turns.run(
             parts,
             turns.history_of(voices[:1], conversation),
-            backbone=backbone,
-            depth=depth,
             text_encoder=text_encoder,
-            seed=seed,
-            max_seconds=max_seconds,
-            temperature=temperature,
-            top_k=top_k,
-            only_changed=only_changed,
-            preview=preview,
+            **settings,
         )
         turns.show(loop, "part")
         names = {} if conversation is None else conversation.names
@@ -200,7 +168,7 @@ class LongText(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
-        return turns.interruptions()
+        return stops()
 
 
 class SpeakerTracks(io.ComfyNode):

@@ -5,12 +5,12 @@ import math
 import torch
 from comfy_api.latest import io
 
-from ..miso.audio.check import as_wave
 from ..miso.audio.loudness import Level, to_loudness
 from ..miso.audio.trim import trim_silence
 from .memory import progress
 from .schema import FINISH, block
 from .sockets import name_errors, show_on_node
+from .sound import wave_of
 
 
 def _audio_input() -> io.Input:
@@ -56,7 +56,7 @@ class Loudness(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, audio: dict, lufs: float, peak: float):
-        (waves, rate), report = as_wave(audio), progress()
+        (waves, rate), report = wave_of(audio), progress()
         leveled, said = [], []
         for take, wave in enumerate(waves):
             report(take, len(waves))
@@ -109,7 +109,7 @@ class TrimSilence(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, audio: dict, keep: float, threshold: float):
-        wave, rate = as_wave(audio)
+        wave, rate = wave_of(audio)
         cut = trim_silence(wave, rate, threshold, keep)
         left = cut.shape[2] / rate
         show_on_node(f"{wave.shape[2] / rate - left:.2f} s cut off, {left:.2f} s left")

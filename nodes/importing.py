@@ -14,6 +14,7 @@ from . import codes_files, sockets
 from .memory import Part
 from .schema import ADVANCED, CODES, block
 from .sockets import name_errors, show_on_node
+from .widgets import speaker_input
 
 CHOOSE = "(choose)"
 EXAMPLES, EXAMPLE = BUNDLED / "examples", " [example]"  # files of the pack, and how their choices end
@@ -61,13 +62,7 @@ class ImportCodes(io.ComfyNode):
                     default="",
                     tooltip="Exactly what it says, if you know. Kept with the codes.",
                 ),
-                io.Int.Input(
-                    "speaker",
-                    default=0,
-                    min=0,
-                    max=255,
-                    tooltip="Number of the speaker. Kept with the codes.",
-                ),
+                speaker_input("Number of the speaker. Kept with the codes."),
                 sockets.Vocoder.Input(
                     "vocoder",
                     optional=True,

@@ -1,10 +1,7 @@
 """Backbone Sampler."""
 
-from collections import Counter
-
 import comfy.model_management as mm
 from comfy_api.latest import io
-from comfy_execution.utils import get_executing_context
 
 from ..miso.codes.codes import Codes
 from ..miso.generation.keys import codes_key
@@ -19,10 +16,9 @@ from .memory import Part, on_device, progress, run_bytes
 from .preview import Preview, send_kept, stream_for
 from .schema import ADVANCED, SPEAK, block
 from .sockets import name_errors, show_on_node
+from .stops import count_stop, stops
 from .store import store
 from .widgets import narrowing_inputs, sampling_inputs, seed_input
-
-_interruptions: Counter[str] = Counter()  # by node id
 
 
 class BackboneSampler(io.ComfyNode):
@@ -141,8 +137,7 @@ class BackboneSampler(io.ComfyNode):
         prefix_frames = 0 if prefix is None else prefix.frames
         prompt = conditioning.prompt(prefix_frames + frames, prefix_frames)
         key = codes_key(
-            fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}",
-            precision=f"{backbone.precision} {depth.part.precision}",
+            **depth.keys(backbone),
             prompt=prompt,
             sampling=sampling,
             depth_sampling=depth.sampling or sampling,
@@ -188,7 +183,7 @@ class BackboneSampler(io.ComfyNode):
                 report(frame.index - loop.first + 1, frames)
         except mm.InterruptProcessingException:
             # ComfyUI clears the interrupt when it raises it: only raising it again ends the run.
-            _interruptions[get_executing_context().node_id] += 1
+            count_stop()
             if loop.codes.frames == loop.first:
                 raise
             if not use_partial:
@@ -202,8 +197,7 @@ class BackboneSampler(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
-        """Changes after an interrupted run, so that the next run samples again."""
-        return _interruptions[get_executing_context().node_id]
+        return stops()
 
 
 NODES = [BackboneSampler]

@@ -1,6 +1,7 @@
 """Encode Audio and Vocoder Decode: between codes and ComfyUI's AUDIO."""
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..miso.audio.check import as_wave, remarks
 from ..miso.audio.resampling import resample
@@ -11,6 +12,15 @@ from . import sockets
 from .memory import Part, on_device, progress
 from .schema import CODES, FINISH, block
 from .sockets import name_errors, show_on_node
+from .widgets import speaker_input
+
+
+def wave_of(audio: dict, input: str = "audio") -> tuple[Tensor, int]:
+    """``as_wave`` of an input, which errors name."""
+    try:
+        return as_wave(audio)
+    except MisoError as e:
+        raise MisoError(e.problem, e.remedy, input=input) from e
 
 
 class EncodeAudio(io.ComfyNode):
@@ -35,13 +45,7 @@ class EncodeAudio(io.ComfyNode):
                     default="",
                     tooltip="Exactly what it says. Kept with the codes.",
                 ),
-                io.Int.Input(
-                    "speaker",
-                    default=0,
-                    min=0,
-                    max=255,
-                    tooltip="Number of the speaker. Kept with the codes.",
-                ),
+                speaker_input("Number of the speaker. Kept with the codes."),
             ],
             outputs=[
                 sockets.Codes.Output(
@@ -55,10 +59,7 @@ class EncodeAudio(io.ComfyNode):
     @classmethod
     @name_errors
     def execute(cls, audio: dict, vocoder: Part, transcript: str, speaker: int):
-        try:
-            wave, rate = as_wave(audio)
-        except MisoError as e:
-            raise MisoError(e.problem, e.remedy, input="audio") from e
+        wave, rate = wave_of(audio)
         mono = wave.mean(1, keepdim=True)
         # always a line, so that one about another recording doesn't stay
         show_on_node(" ".join(remarks(mono[0, 0], rate)) or f"{mono.shape[2] / rate:.1f} s of sound")

@@ -5,13 +5,11 @@ text, name, speaker, start, end, seed, stop, kept}``. ``start`` and ``end`` are 
 is ``limit`` for a turn that was cut; ``kept`` turns come from an earlier run.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 import comfy.model_management as mm
 import torch
 from comfy_api.latest import io
-from comfy_execution.utils import get_executing_context
 
 from ..miso.codes.codes import Codes
 from ..miso.codes.store import Store
@@ -29,12 +27,12 @@ from .editing import silence_of, why_no_silence
 from .memory import Part, on_device, progress, run_bytes
 from .preview import Preview, stream_for
 from .sockets import show_on_node
+from .stops import count_stop
 from .store import store
 from .widgets import sampling_inputs, seed_input
 
 LATEST = "turns"  # the folder in the store's for the last codes of every turn
 _LISTED = 8  # turns on the node
-_interruptions: Counter[str] = Counter()  # by node id
 
 
 def model_inputs() -> list:
@@ -122,8 +120,8 @@ def run(
     max_seconds: float,
     temperature: float,
     top_k: int,
-    only_changed: bool,
-    preview: Part | None,
+    only_changed: bool = False,
+    preview: Part | None = None,
 ) -> tuple[TurnLoop, dict]:
     """Say the turns, with progress and a live preview; what is kept from earlier runs isn't sampled again.
 
@@ -132,8 +130,7 @@ def run(
     config, sampling = text_encoder.config, Sampling(temperature, top_k)
     codebooks = min(depth.codebooks or config.codebooks, config.codebooks)
     settings = TurnSettings(
-        fingerprint=f"{backbone.fingerprint} {depth.part.fingerprint}",
-        precision=f"{backbone.precision} {depth.part.precision}",
+        **depth.keys(backbone),
         sampling=sampling,
         depth_sampling=depth.sampling or sampling,
         codebooks=codebooks,
@@ -174,7 +171,7 @@ def run(
         report(*loop.progress)
     except mm.InterruptProcessingException:
         # ComfyUI clears the interrupt when it raises it: only raising it again ends the run.
-        _interruptions[get_executing_context().node_id] += 1
+        count_stop()
         if loop.begun:
             live.end(loop.codes)
         raise
@@ -183,11 +180,6 @@ def run(
     if not loop.codes.frames:
         raise MisoError("Nothing was said: try another seed.", input="seed")
     return loop, live.end(loop.codes)
-
-
-def interruptions() -> int:
-    """For ``fingerprint_inputs``: changes after an interrupted run, so that the next run goes on from it."""
-    return _interruptions[get_executing_context().node_id]
 
 
 def describe(loop: TurnLoop) -> list[dict]:

@@ -1,10 +1,14 @@
-"""Widgets that several blocks have: the seed, and how codes are drawn."""
+"""Widgets that several blocks have: the speaker, the seed, and how codes are drawn."""
 
 from comfy_api.latest import io
 
 from .schema import ADVANCED
 
 SEED_MAX = 2**63 - 1
+
+
+def speaker_input(tooltip: str) -> io.Input:
+    return io.Int.Input("speaker", default=0, min=0, max=255, tooltip=tooltip)
 
 
 def seed_input(tooltip: str) -> io.Input:

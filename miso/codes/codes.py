@@ -145,6 +145,10 @@ class Codes:
                     f"{remedy}: {what} has the {name} {theirs}, the first codes have {mine}.", input=input
                 )
 
+    def packed(self) -> Tensor:
+        """The tensor [B, K, T] in the smallest type that files have."""
+        return self.tensor.to(torch.int16 if self.codebook_size <= 2**15 else torch.int32)
+
     def save(self, path: str | Path, extra: Mapping[str, str] | None = None) -> None:
         """Write a .safetensors file.
 
@@ -158,10 +162,9 @@ class Codes:
             "takes": [take_to_json(take) for take in self.takes],
             "source": dict(self.source),
         }
-        dtype = torch.int16 if self.codebook_size <= 2**15 else torch.int32
         write_tensors(
             path,
-            {"codes": self.tensor.to(dtype), "lengths": self.lengths.to(torch.int32)},
+            {"codes": self.packed(), "lengths": self.lengths.to(torch.int32)},
             {**(extra or {}), "format": FORMAT, "about": json.dumps(about)},
         )
 

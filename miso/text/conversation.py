@@ -39,8 +39,7 @@ class Conversation:
         for i, segment in enumerate(self.segments):
             if (codes := segment.codes) is None or codes.batch != 1:
                 raise MisoError(f"Segment {i + 1} of the conversation has no codes of one take.")
-            dtype = torch.int16 if codes.codebook_size <= 2**15 else torch.int32
-            tensors[str(i)] = codes.take(0).tensor[0].to(dtype)
+            tensors[str(i)] = codes.take(0).packed()[0]
             described.append(
                 {
                     "text": segment.text,

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from harness.graphs import graph as text_to_speech
 
 
 def delete(start, end):
@@ -16,42 +17,12 @@ def delete(start, end):
 def graph(edits=(), vocoder=True, **changes) -> dict:
     """model (1), text (2), sampler (3), vocoder (4), other codes (8) -> editor (9) -> save (10); ``changes``
     by 'n9__input'."""
-    prompt = {
-        "1": {
-            "class_type": "MisoLoadModel",
-            "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"},
-        },
-        "2": {
-            "class_type": "MisoEncodeText",
-            "inputs": {"text_encoder": ["1", 2], "text": "Hello there.", "speaker": 0},
-        },
-        "3": {
-            "class_type": "MisoBackboneSampler",
-            "inputs": {
-                "backbone": ["1", 0],
-                "depth": ["1", 1],
-                "conditioning": ["2", 0],
-                "seed": 3,
-                "takes": 1,
-                "max_seconds": 0.8,
-                "temperature": 0.9,
-                "top_k": 50,
-            },
-        },
-        "4": {
-            "class_type": "MisoLoadVocoder",
-            "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"},
-        },
-        "8": {"class_type": "MisoLoadCodes", "inputs": {"file": "edit_other.safetensors"}},
-        "9": {
-            "class_type": "MisoCodeEditor",
-            "inputs": {"codes": ["3", 0], "other": ["8", 0], "edits": json.dumps(list(edits))},
-        },
-        "10": {
-            "class_type": "MisoSaveCodes",
-            "inputs": {"codes": ["9", 0], "filename_prefix": "codes/edited"},
-        },
-    }
+    prompt = {node: block for node, block in text_to_speech(n3__takes=1).items() if node in "1234"}
+    prompt["8"] = {"class_type": "MisoLoadCodes", "inputs": {"file": "edit_other.safetensors"}}
+    edited = {"codes": ["3", 0], "other": ["8", 0], "edits": json.dumps(list(edits))}
+    prompt["9"] = {"class_type": "MisoCodeEditor", "inputs": edited}
+    saved = {"codes": ["9", 0], "filename_prefix": "codes/edited"}
+    prompt["10"] = {"class_type": "MisoSaveCodes", "inputs": saved}
     if vocoder:
         prompt["9"]["inputs"]["vocoder"] = ["4", 0]
     for key, value in changes.items():
