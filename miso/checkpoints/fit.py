@@ -43,7 +43,7 @@ def choose_precision(
         return Choice(pick_precision(name, device), "as asked for")
     usual, stored, config = pick_precision("auto", device), checkpoint.weights, checkpoint.config
     if device.type == "cpu":
-        unquantized = weight_bytes(config, canonical_shapes(config), usual.dtype, "")
+        unquantized = weight_bytes(canonical_shapes(config), usual.dtype, "") + _table_bytes(config, usual)
         if stored and unquantized >= _CPU_WHOLE:
             return Choice(Precision(usual.dtype, stored), "as stored in the file, to save memory")
         return Choice(usual, "the CPU is fastest at it")
@@ -89,8 +89,7 @@ def bytes_needed(config: ModelConfig, precision: Precision, on_cpu: int = 0) -> 
     Text embeddings and ``on_cpu`` layers of the backbone are not counted, except for one of these layers,
     because one at a time is copied to the device.
     """
-    shapes = {name: shape for name, shape in canonical_shapes(config).items() if name != TEXT}
-    weights = weight_bytes(config, shapes, precision.dtype, precision.weights)
+    weights = sum(network_bytes(network, config, precision) for network in (Backbone, DepthDecoder))
     stack = config.backbone
     cache = 2 * stack.layers * stack.kv_heads * stack.head_dim * config.positions * precision.dtype.itemsize
     working = min(_WORKING, weights / 4)
@@ -101,17 +100,19 @@ def layer_bytes(config: ModelConfig, precision: Precision) -> int:
     """Memory of the weights of one layer of the backbone, in bytes."""
     shapes = canonical_shapes(config).items()
     layer = {name: shape for name, shape in shapes if name.startswith("backbone.layers.0.")}
-    without = weight_bytes(config, {}, precision.dtype, precision.weights)
-    return weight_bytes(config, layer, precision.dtype, precision.weights) - without
+    return weight_bytes(layer, precision.dtype, precision.weights)
 
 
 def network_bytes(
     network: type[Backbone] | type[DepthDecoder], config: ModelConfig, precision: Precision, on_cpu: int = 0
 ) -> int:
     """Memory of a network's weights on a GPU, in bytes, with ``on_cpu`` layers of it in the CPU's memory."""
-    table = weight_bytes(config, {}, precision.dtype, precision.weights)  # the depth decoder's
     shapes = {name: shape for name, shape in network_shapes(network, config).items() if name != TEXT}
-    weights = weight_bytes(config, shapes, precision.dtype, precision.weights) - on_cpu * layer_bytes(
-        config, precision
-    )
-    return weights if network is DepthDecoder else weights - table
+    weights = weight_bytes(shapes, precision.dtype, precision.weights)
+    table = _table_bytes(config, precision) if network is DepthDecoder else 0
+    return weights + table - on_cpu * layer_bytes(config, precision)
+
+
+def _table_bytes(config: ModelConfig, precision: Precision) -> int:
+    """Of the depth decoder's code table, which is in no file."""
+    return (config.codebooks - 1) * config.audio_vocab * config.depth.dim * precision.dtype.itemsize

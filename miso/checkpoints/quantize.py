@@ -26,8 +26,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.config import ModelConfig
-
 Network = TypeVar("Network", bound=nn.Module)
 
 # the kinds of quantisation, and the dtype of ``weight`` by which each is recognised
@@ -187,11 +185,9 @@ def _replace_quantized(module: nn.Module, dtype: torch.dtype) -> None:
             _replace_quantized(child, dtype)
 
 
-def weight_bytes(
-    config: ModelConfig, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, weights: str
-) -> int:
-    """Bytes of tensors with these published names and shapes, plus of the depth decoder's code table."""
-    total = (config.codebooks - 1) * config.audio_vocab * config.depth.dim * dtype.itemsize
+def weight_bytes(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, weights: str) -> int:
+    """Bytes of tensors with these published names and shapes."""
+    total = 0
     for name, shape in shapes.items():
         kind = kind_of(name, shape, weights)
         fields = list(field_specs(kind, shape).values()) if kind else [(dtype, shape)]

@@ -9,7 +9,7 @@ from ..errors import MisoError
 from ..files import read_json
 
 _INDEX = ".safetensors.index.json"
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
+_SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.safetensors")
 
 
 def shards(path: Path) -> list[Path]:
