@@ -1,5 +1,7 @@
 """Graphs in API format that several tests run."""
 
+import json
+
 
 def graph(**changes) -> dict:
     """Text to speech: model 1, text 2, sampler 3, vocoder 4, decode 5, save 6, codes 7. ``changes``: 'node__input'."""
@@ -33,6 +35,35 @@ def graph(**changes) -> dict:
         "6": {"class_type": "SaveAudio", "inputs": {"audio": ["5", 0], "filename_prefix": "miso"}},
         "7": {"class_type": "MisoSaveCodes", "inputs": {"codes": ["3", 0], "filename_prefix": "codes/test"}},
     }
+    return _changed(prompt, changes)
+
+
+def edit_graph(edits=(), vocoder=True, **changes) -> dict:
+    """model (1), text (2), sampler (3), vocoder (4), other codes (8) -> editor (9) -> save (10); ``changes``
+    by 'n9__input'."""
+    prompt = {node: block for node, block in graph(n3__takes=1).items() if node in "1234"}
+    prompt["8"] = {"class_type": "MisoLoadCodes", "inputs": {"file": "edit_other.safetensors"}}
+    edited = {"codes": ["3", 0], "other": ["8", 0], "edits": json.dumps(list(edits))}
+    prompt["9"] = {"class_type": "MisoCodeEditor", "inputs": edited}
+    saved = {"codes": ["9", 0], "filename_prefix": "codes/edited"}
+    prompt["10"] = {"class_type": "MisoSaveCodes", "inputs": saved}
+    if vocoder:
+        prompt["9"]["inputs"]["vocoder"] = ["4", 0]
+    return _changed(prompt, changes)
+
+
+def small_graph(kind: str, inputs: dict) -> dict:
+    """other codes (8) -> a block (9) -> save (10)."""
+    prompt = edit_graph()
+    return {
+        "4": prompt["4"],
+        "8": prompt["8"],
+        "9": {"class_type": kind, "inputs": {"codes": ["8", 0], **inputs}},
+        "10": prompt["10"],
+    }
+
+
+def _changed(prompt: dict, changes: dict) -> dict:
     for key, value in changes.items():
         node, name = key.removeprefix("n").split("__")
         prompt[node]["inputs"][name] = value

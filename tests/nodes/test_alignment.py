@@ -2,14 +2,7 @@
 
 import json
 
-import pytest
 from harness.graphs import graph
-
-
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
 
 
 def aligning(format: str = "json", transcript: str = "", **changes) -> dict:

@@ -13,12 +13,6 @@ from miso.tools.bootstrap import ROOT
 EXAMPLE = ROOT / "docs" / "telephone_vocoder.py"
 
 
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
-
-
 def options(comfy) -> list[str]:
     declared = comfy.nodes.NODE_CLASS_MAPPINGS["MisoLoadVocoder"].INPUT_TYPES()
     return declared["required"]["backend"][1]["options"]

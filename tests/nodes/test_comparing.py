@@ -5,12 +5,6 @@ import torch
 from harness.graphs import graph
 
 
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
-
-
 def two(third: bool = False, **blend) -> dict:
     """The codes of 3 through 4 and, with fewer codebooks, in 9: blended in 10, compared in 11."""
     prompt = graph(n6__audio=["10", 0])

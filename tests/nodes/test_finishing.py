@@ -1,13 +1,6 @@
 """Loudness and Trim Silence in ComfyUI."""
 
-import pytest
 from harness.graphs import graph
-
-
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
 
 
 def add_loudness(prompt, node):

@@ -62,12 +62,6 @@ sys.addaudithook(note)
 """
 
 
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
-
-
 def test_all_blocks_are_there(fresh):
     assert {name for name in fresh.nodes.NODE_CLASS_MAPPINGS if name.startswith("Miso")} == NODES
 

@@ -1,14 +1,7 @@
 """Hidden States in ComfyUI: a sampler's own states come back, and codes with few codebooks are filled up."""
 
-import pytest
 import torch
 from harness.graphs import graph
-
-
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
 
 
 def filling(count: int, keep: int, **changes) -> dict:

@@ -8,12 +8,6 @@ import torch
 from harness.graphs import graph
 
 
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
-
-
 def test_weights_are_comfyuis_to_unload(fresh):
     """What is unloaded is gone, and read from the file again when it is needed."""
     assert fresh.run(graph(n3__keep=False)).ok

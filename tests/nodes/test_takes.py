@@ -4,12 +4,6 @@ import pytest
 from harness.graphs import graph
 
 
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
-
-
 @pytest.mark.parametrize(
     "kind, picks", [("MisoTakePicker", {"chosen": "1,2"}), ("MisoPickTake", {"take": -1})]
 )

@@ -4,12 +4,6 @@ import pytest
 from harness.graphs import graph
 
 
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
-
-
 def normalizing(text: str, pronunciations: str = "") -> dict:
     inputs = {"text": text, "language": "en", "pronunciations": pronunciations}
     return {

@@ -4,12 +4,6 @@ import pytest
 from harness.graphs import graph
 
 
-@pytest.fixture
-def fresh(comfy):
-    comfy.reset()
-    return comfy
-
-
 def prompt(kind: str, transcript: str = "", edit: tuple = ("MisoTrimCodes", {"start": 0, "frames": 6})):
     """Sampled codes (3) -> edit (8) -> voice or segment (9) of another line (10) -> sampler (11) -> save."""
     nodes = graph(n3__takes=1)
