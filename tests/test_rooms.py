@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # each imports from those before it only; what shares a line doesn't import each other
 ORDER = [
     {"__init__"},
-    {"errors", "progress"},
+    {"errors", "progress", "nvrtc"},
     {"files"},
     {"audio"},
     {"model"},

@@ -14,7 +14,8 @@ from ..model.config import ModelConfig
 from ..model.networks import Backbone, DepthDecoder, TextEmbeddings
 from ..progress import Progress
 from .devices import Precision, has_fp8
-from .quantize import Quantized, dequantized, field_name, field_specs, kind_of, quantize, use_quantized
+from .quantize import Quantized, dequantized, field_name, field_specs, kind_of, quantize
+from .quantized_linear import use_quantized
 
 Network = TypeVar("Network", Backbone, DepthDecoder)
 NetworkType: TypeAlias = type[Backbone] | type[DepthDecoder]

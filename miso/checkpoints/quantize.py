@@ -1,7 +1,6 @@
 """Weight matrices in 8 or 4 bits: int8 and int4 in groups of 64 inputs, fp8 with a scale per output channel.
 
-
-They are stored and loaded in this form, and dequantised for each matrix product.
+They are stored, loaded and multiplied in this form.
 
 int8: the step is the largest absolute weight of a group / 127, rounded up to 7 binary digits, so that 1152
 steps (the offset that the persistent kernel subtracts at once) are exact in fp16. The relative error of
@@ -19,14 +18,11 @@ maximum, for normal and for heavy-tailed weights.
 
 from __future__ import annotations
 
-import copy
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-Network = TypeVar("Network", bound=nn.Module)
+from torch import Tensor
 
 # the kinds of quantisation, and the dtype of ``weight`` by which each is recognised
 TYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn, "int4": torch.uint8}
@@ -80,32 +76,6 @@ class Quantized(NamedTuple):
         return whole.flatten(1)
 
 
-class QuantizedLinear(nn.Module):
-    """``nn.Linear`` without bias over a ``Quantized`` matrix.
-
-    The plain path dequantises the weights for each product, which saves memory and no time.
-    """
-
-    weight: Tensor
-    scale: Tensor
-    zero: Tensor  # int4 only
-
-    def __init__(self, inputs: int, outputs: int, kind: str):
-        super().__init__()
-        self.kind = kind
-        for name, (dtype, shape) in field_specs(kind, (outputs, inputs)).items():
-            self.register_buffer(name, torch.empty(shape, dtype=dtype))
-
-    def dequantize(self, dtype: torch.dtype) -> Tensor:
-        """The matrix [N, K] in ``dtype``."""
-        return Quantized(self.weight, self.scale, getattr(self, "zero", None)).dequantize(dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.kind == "fp8":  # exact in bf16, and the scale of a channel can be applied to the product
-            return (F.linear(x, self.weight.to(x.dtype)) * self.scale).to(x.dtype)
-        return F.linear(x, self.dequantize(x.dtype))
-
-
 def field_specs(kind: str, shape: tuple[int, ...]) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
     """Dtype and shape of each field of a ``Quantized`` matrix of shape [N, K]."""
     n, k = shape
@@ -152,37 +122,6 @@ def requantized(value: Tensor | Quantized, kind: str) -> Quantized:
     if isinstance(value, Quantized) and value.kind == kind:
         return value
     return quantize(dequantized(value), kind)
-
-
-def use_quantized(module: nn.Module, kinds: dict[str, str], prefix: str = "") -> None:
-    """Replace each ``nn.Linear`` below ``module`` whose weight has a kind in ``kinds`` (weight name -> kind).
-
-    The ``QuantizedLinear`` modules that replace them have no values yet.
-    """
-    for name, child in module.named_children():
-        path = f"{prefix}{name}"
-        if isinstance(child, nn.Linear) and (kind := kinds.get(f"{path}.weight")):
-            setattr(module, name, QuantizedLinear(child.in_features, child.out_features, kind))
-        else:
-            use_quantized(child, kinds, f"{path}.")
-
-
-def unquantized(module: Network, dtype: torch.dtype) -> Network:
-    """A copy of the module with its quantised matrices in ``dtype``; all other tensors are shared."""
-    tensors = (*module.parameters(), *module.buffers())
-    whole = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
-    _replace_quantized(whole, dtype)
-    return whole
-
-
-def _replace_quantized(module: nn.Module, dtype: torch.dtype) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, QuantizedLinear):
-            linear = nn.Linear(1, 1, bias=False, device="meta")
-            linear.weight = nn.Parameter(child.dequantize(dtype), requires_grad=False)
-            setattr(module, name, linear)
-        else:
-            _replace_quantized(child, dtype)
 
 
 def weight_bytes(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, weights: str) -> int:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from ..checkpoints.quantize import QuantizedLinear, unquantized
+from ..checkpoints.quantized_linear import QuantizedLinear, unquantized
 from ..model.networks import Backbone
 from ..model.sampling import Sampling
 from .depth import DepthSampler

@@ -21,11 +21,12 @@ from ..errors import MisoError
 from ..files import cache_folder, read_json, replacing
 from ..model.networks import Backbone
 from ..model.sampling import Sampling, probabilities, uniforms
+from ..nvrtc import driver_version
 from .depth import DepthSampler
 from .frame import FrameState, PlainFrame
 from .graph import GraphFrame, graph_frame
-from .persistent.compile import driver_version, source
 from .persistent.limits import gpu_limits
+from .persistent.source import source
 from .persistent.split import persistent_frame, persistent_graph
 
 log = logging.getLogger(__name__)

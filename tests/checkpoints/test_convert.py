@@ -15,7 +15,8 @@ from miso.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from miso.checkpoints.convert import convert_checkpoint
 from miso.checkpoints.devices import Precision, pick_precision
 from miso.checkpoints.fit import choose_precision
-from miso.checkpoints.quantize import Quantized, QuantizedLinear, quantize, unquantized
+from miso.checkpoints.quantize import Quantized, quantize
+from miso.checkpoints.quantized_linear import QuantizedLinear, unquantized
 from miso.errors import MisoError
 from miso.model.config import StackConfig
 from miso.model.networks import Backbone, DepthDecoder

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from miso.generation.persistent import compile as compiling
+from miso.generation.persistent import source as kernel_source
 from miso.generation.persistent.limits import GpuLimits
 from miso.generation.persistent.program import FETCHERS, WARPS
 from miso.generation.persistent.step import PersistentFrame
@@ -19,8 +19,8 @@ _EMULATED = Path(__file__).with_name("emulated")
 @cache
 def compile_kernel(macros: tuple[tuple[str, int], ...]):
     """The C function ``launch`` of a kernel with these macros, whatever sampling and positions are."""
-    sources = Path(compiling.__file__).parent
-    kernel = "\n".join((sources / name).read_text() for name in compiling.FILES if name != "device.cuh")
+    sources = Path(kernel_source.__file__).parent
+    kernel = "\n".join((sources / name).read_text() for name in kernel_source.FILES if name != "device.cuh")
     kernel = kernel.replace("extern __shared__ __align__(128) u8 memory[];", "")
     defines = "".join(f"#define {name} {value}\n" for name, value in macros)
     source = defines + (_EMULATED / "device.h").read_text() + kernel + (_EMULATED / "launch.h").read_text()

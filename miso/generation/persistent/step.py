@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from ...model.networks import Backbone
 from ...model.sampling import Sampling
 from ...model.transformer import Layer, Transformer
+from ...nvrtc import Kernel, cubin, missing
 from ..depth import DepthSampler
 from ..frame import FrameState
-from .compile import Kernel, cubin, missing
 from .limits import GpuLimits, gpu_limits
 from .lower import lower
 from .ops import KINDS, Kind, row_bytes
 from .program import FETCHERS, WARPS
+from .source import source
 
 MAX_TAKES = 8  # columns of a tensor core tile
 
@@ -175,11 +176,13 @@ class PersistentFrame:
         return gpu_limits(self.state.x.device)
 
     def _compiled(self, macros: dict[str, int], shared: int) -> Callable[[ctypes.Structure, int], None]:
-        device = self.state.x.device
+        device, threads = self.state.x.device, 32 * (WARPS + FETCHERS)
         major, minor = torch.cuda.get_device_capability(device)
-        binary, _ = cubin(f"{major}{minor}", tuple(macros.items()))
+        binary, _ = cubin(source(), f"{major}{minor}", tuple(macros.items()))
         with torch.cuda.device(device):
-            return Kernel(binary, shared, self._gpu()[0], 32 * (WARPS + FETCHERS))
+            kernel = Kernel(binary, "frame", threads=threads, shared=shared, cooperative=True)
+        programs = self._gpu().multiprocessors
+        return lambda frame, stream: kernel(frame, programs, stream)
 
     def __call__(self, window: int | None = None) -> None:
         device = self.state.x.device

@@ -1,4 +1,7 @@
-"""Compile and launch the kernel by NVRTC and the CUDA driver, through ctypes: needs no installed compiler."""
+"""Compile CUDA source by NVRTC and launch it by the CUDA driver, through ctypes.
+
+NVRTC comes with PyTorch, so nothing has to be installed.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,6 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from functools import lru_cache
 from pathlib import Path
 
-FILES = (
-    "device.cuh",
-    "plan.cuh",
-    "stream.cuh",
-    "numbers.cuh",
-    "products.cuh",
-    "drawing.cuh",
-    "attention.cuh",
-    "inputs.cuh",
-    "frame.cu",
-)
 _MAX_DYNAMIC_SHARED_SIZE = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 
 
@@ -58,13 +50,6 @@ def driver_version() -> int:
 
 
 @lru_cache
-def source() -> str:
-    """The CUDA files as one translation unit."""
-    folder = Path(__file__).parent
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in FILES)
-
-
-@lru_cache
 def missing() -> str | None:
     """Why nothing can be compiled on this machine; None if it can."""
     try:
@@ -75,8 +60,10 @@ def missing() -> str | None:
 
 
 @lru_cache(maxsize=8)
-def cubin(architecture: str, macros: tuple[tuple[str, int], ...], *options: str) -> tuple[bytes, str]:
-    """The kernel compiled for sm_``architecture``, and the compiler's log. Raises RuntimeError on failure."""
+def cubin(
+    source: str, architecture: str, macros: tuple[tuple[str, int], ...], *options: str
+) -> tuple[bytes, str]:
+    """The source compiled for sm_``architecture``, and the compiler's log. Raises RuntimeError on failure."""
     nvrtc = _nvrtc()
     nvrtc.nvrtcGetErrorString.restype = c_char_p
 
@@ -92,7 +79,7 @@ def cubin(architecture: str, macros: tuple[tuple[str, int], ...], *options: str)
         return buffer.raw
 
     program = c_void_p()
-    check(nvrtc.nvrtcCreateProgram(byref(program), source().encode(), b"frame.cu", 0, None, None))
+    check(nvrtc.nvrtcCreateProgram(byref(program), source.encode(), b"kernel.cu", 0, None, None))
     try:
         arguments = [
             f"--gpu-architecture=sm_{architecture}",
@@ -118,24 +105,33 @@ def _check(code: int) -> None:
 
 
 class Kernel:
-    """The function ``frame`` of a cubin, loaded into the current CUDA context.
+    """The function ``name`` of a cubin, loaded into the current CUDA context.
 
-    ``shared``: bytes of dynamic shared memory; ``programs``: thread blocks, which must all run at once;
-    ``threads``: threads of each.
+    Its only parameter is a structure. ``shared``: bytes of dynamic shared memory; ``threads``: threads of a
+    thread block; ``cooperative``: all thread blocks must run at once.
     """
 
-    def __init__(self, binary: bytes, shared: int, programs: int, threads: int):
+    def __init__(self, binary: bytes, name: str, *, threads: int, shared: int = 0, cooperative: bool = False):
         driver = _driver()
-        self.shared, self.programs, self.threads = shared, programs, threads
+        self.shared, self.threads = shared, threads
         self._module, self._function = c_void_p(), c_void_p()
         _check(driver.cuModuleLoadData(byref(self._module), c_char_p(binary)))
-        _check(driver.cuModuleGetFunction(byref(self._function), self._module, b"frame"))
+        _check(driver.cuModuleGetFunction(byref(self._function), self._module, name.encode()))
         _check(driver.cuFuncSetAttribute(self._function, c_int(_MAX_DYNAMIC_SHARED_SIZE), c_int(shared)))
-        self._launch = driver.cuLaunchCooperativeKernel
-        self._launch.argtypes = [c_void_p, *[c_uint] * 7, c_void_p, POINTER(c_void_p)]
+        self._launch = driver.cuLaunchCooperativeKernel if cooperative else driver.cuLaunchKernel
+        self._more = () if cooperative else (None,)  # cuLaunchKernel has one more argument
+        self._launch.argtypes = [
+            c_void_p,
+            *[c_uint] * 7,
+            c_void_p,
+            POINTER(c_void_p),
+            *[c_void_p for _ in self._more],
+        ]
         self._launch.restype = c_int
 
-    def __call__(self, parameter: ctypes.Structure, stream: int) -> None:
+    def __call__(self, parameter: ctypes.Structure, blocks: int, stream: int) -> None:
         arguments = (c_void_p * 1)(ctypes.addressof(parameter))
-        grid, block = (self.programs, 1, 1), (self.threads, 1, 1)
-        _check(self._launch(self._function, *grid, *block, self.shared, c_void_p(stream), arguments))
+        grid, block = (blocks, 1, 1), (self.threads, 1, 1)
+        _check(
+            self._launch(self._function, *grid, *block, self.shared, c_void_p(stream), arguments, *self._more)
+        )
