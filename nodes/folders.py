@@ -17,6 +17,7 @@ from .memory import progress
 from .sockets import show_on_node
 
 MODELS, VOCODERS = "miso", "miso_vocoders"
+_MORE_SUFFIXES = {MODELS: [".json"], VOCODERS: [".onnx"]}
 EMBEDDED_VOICES = BUNDLED / "voices"
 # Llama 3's tokenizer, which every ComfyUI has
 TOKENIZER = Path(comfy.text_encoders.llama.__file__).parent / "llama_tokenizer" / "tokenizer.json"
@@ -26,7 +27,7 @@ def register() -> None:
     """Add the pack's model folders to ComfyUI's."""
     for name in (MODELS, VOCODERS, VOICES):
         folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
-        suffixes = {".safetensors", ".json"} if name == MODELS else {".safetensors"}
+        suffixes = {".safetensors", *_MORE_SUFFIXES.get(name, ())}
         folder_paths.folder_names_and_paths[name][1].update(suffixes)
 
 

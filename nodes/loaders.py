@@ -135,8 +135,9 @@ class LoadVocoder(io.ComfyNode):
                     options=list(list_backends()),
                     default=DEFAULT,
                     tooltip="auto: the backend that the file is made for. mimi (a codec) and source-filter "
-                    "(a vocoder for a codec's codes) are our own and stream. moshi and transformers also "
-                    "decode a codec's file, with the packages of that name.",
+                    "(a vocoder for a codec's codes) are our own and stream. onnx decodes a file that miso "
+                    "export made of a codec, on the CPU. moshi and transformers also decode a codec's file, "
+                    "with the packages of that name.",
                 ),
                 io.Combo.Input(
                     "checkpoint",

@@ -116,5 +116,5 @@ def add_vocoder(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--backend",
         default="auto",
-        help="mimi (built in), source-filter, moshi or transformers (default: by the kind of file)",
+        help="mimi (built in), source-filter, onnx, moshi or transformers (default: by the kind of file)",
     )

@@ -1,4 +1,4 @@
-"""Arguments of the commands about model files: fetch, info, convert."""
+"""Arguments of the commands about model files: fetch, info, convert, export."""
 
 from __future__ import annotations
 
@@ -22,4 +22,11 @@ def add_commands(group: CommandGroup) -> None:
     convert.add_argument("output", help="the file to write (.safetensors)")
     convert.add_argument(
         "--precision", default="bf16", help="fp32, bf16, fp16, int8, fp8 or int4 (default bf16)"
+    )
+
+    export = group.command("export", "write a codec's decoder for ONNX Runtime, the vocoder backend 'onnx'")
+    export.add_argument("input", type=weights_file, help="a Mimi codec (.safetensors)")
+    export.add_argument("output", help="the file to write (.onnx), in models/miso_vocoders to be listed")
+    export.add_argument(
+        "--precision", default="fp32", help="fp32, or int8: two thirds of the size (default fp32)"
     )

@@ -12,6 +12,8 @@ from ..codes.codes import FORMAT as CODES
 from ..codes.codes import Codes
 from ..codes.hidden import FORMAT as HIDDEN
 from ..files import Entry, read_header
+from ..vocoders.backends.onnx import FORMAT as ONNX
+from ..vocoders.backends.onnx_file import read_metadata
 from ..vocoders.mimi.layouts import sources as is_mimi
 from ..vocoders.mimi.weights import inspect_mimi
 from ..vocoders.source_filter import FORMAT as SOURCE_FILTER
@@ -33,6 +35,8 @@ def info(path: str | Path) -> str:
     path = Path(path)
     if path.is_dir() or path.suffix == ".json":
         return _checkpoint(path)
+    if path.suffix == ".onnx":
+        return _onnx(path)
     metadata, entries = read_header(path)
     if metadata.get("format") == CODES:
         return _codes(path, metadata)
@@ -53,6 +57,17 @@ def info(path: str | Path) -> str:
     if is_mimi(entries):
         return _codec(path, entries)
     return f"A safetensors file of another kind ({_contents(entries)}): Miso can't use it."
+
+
+def _onnx(path: Path) -> str:
+    metadata = read_metadata(path)
+    if metadata.get("format") != ONNX:
+        return "An ONNX file of another kind: Miso can't use it."
+    return (
+        f"A decoder for codes of '{printable(metadata.get('codec', ''))}' in "
+        f"{printable(metadata.get('precision', ''))}, for ONNX Runtime.\n"
+        "Decodes only, on the CPU; can decode a stream."
+    )
 
 
 def _checkpoint(path: Path) -> str:

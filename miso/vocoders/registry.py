@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MisoError
@@ -34,7 +35,11 @@ def _by_file(
 ) -> Vocoder:
     from .source_filter import is_source_filter
 
-    return _BUILT_IN["source-filter" if is_source_filter(checkpoint) else "mimi"](checkpoint, device, dtype)
+    if Path(checkpoint).suffix == ".onnx":
+        name = "onnx"
+    else:
+        name = "source-filter" if is_source_filter(checkpoint) else "mimi"
+    return _BUILT_IN[name](checkpoint, device, dtype)
 
 
 DEFAULT = "auto"
@@ -42,6 +47,7 @@ _BUILT_IN = {
     "auto": _by_file,
     "mimi": _lazy(".backends.mimi"),
     "source-filter": _lazy(".backends.source_filter"),
+    "onnx": _lazy(".backends.onnx"),
     "moshi": _lazy(".backends.moshi"),
     "transformers": _lazy(".backends.transformers"),
 }

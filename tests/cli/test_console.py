@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "speech": ["say", "spoken", "encode", "decode", "redecode", "align"],
-    "files": ["fetch", "info", "convert"],
+    "files": ["fetch", "info", "convert", "export"],
     "store": ["cache"],
     "training and measurement": ["train", "evaluate", "bench", "parity"],
     "environment": ["demo", "test"],

@@ -1,0 +1,58 @@
+"""The same codes through every backend that is at hand, side by side, in ComfyUI."""
+
+import importlib.util
+
+import pytest
+from harness.graphs import graph
+
+from miso.tools.export import export_codec
+
+EXACT = ["mimi", "moshi", "transformers", "onnx"]  # backends of a codec's weights
+
+
+@pytest.fixture
+def exported(fresh):
+    """The tiny codec for ONNX Runtime, in ComfyUI's models folder."""
+    folder = fresh.base / "models" / "miso_vocoders"
+    export_codec(folder / "tiny-codec.safetensors", path := folder / "tiny-codec.onnx")
+    yield path.name
+    path.unlink()
+
+
+def beside(backends: list[str], file: str) -> dict:
+    """The graph of all tests, with a Load Vocoder (a_NAME) and a Vocoder Decode (b_NAME) for each backend."""
+    prompt = graph()
+    for name in backends:
+        checkpoint = file if name == "onnx" else "tiny-codec.safetensors"
+        prompt[f"a_{name}"] = {
+            "class_type": "MisoLoadVocoder",
+            "inputs": {"backend": name, "checkpoint": checkpoint},
+        }
+        decode = {"codes": ["3", 0], "vocoder": [f"a_{name}", 0]}
+        prompt[f"b_{name}"] = {"class_type": "MisoVocoderDecode", "inputs": decode}
+        saved = {"audio": [f"b_{name}", 0], "filename_prefix": name}
+        prompt[f"c_{name}"] = {"class_type": "SaveAudio", "inputs": saved}
+    return prompt
+
+
+def test_every_backend_decodes_what_was_sampled_once(fresh, exported):
+    at_hand = [name for name in EXACT if name in ("mimi", "onnx") or importlib.util.find_spec(name)]
+    done = fresh.run(beside(at_hand, exported))
+    assert done.ok, done.error
+    assert done.ran.count("3") == 1 and {f"b_{name}" for name in at_hand} < set(done.ran)
+    expected = fresh.value("b_mimi")["waveform"]
+    for name in at_hand:
+        sound = fresh.value(f"b_{name}")
+        assert sound["sample_rate"] == 24_000 and sound["waveform"].shape == expected.shape
+        assert (sound["waveform"] - expected).abs().max() < 1e-4
+    again = fresh.run(beside(at_hand, exported) | graph(n4__backend="auto", n4__checkpoint=exported))
+    assert again.ok and "3" not in again.ran and "5" in again.ran
+
+
+def test_a_file_for_the_wrong_backend_is_refused(fresh, exported):
+    error = fresh.run(graph(n4__backend="onnx")).error
+    assert error.startswith("Load Vocoder: tiny-codec.safetensors is not an ONNX file"), error
+    assert "miso export" in error
+    listed = fresh.nodes.NODE_CLASS_MAPPINGS["MisoLoadVocoder"].INPUT_TYPES()["required"]["checkpoint"][1]
+    assert exported in listed["options"]
+    assert fresh.run(graph(n4__backend="auto", n4__checkpoint=exported)).ok
