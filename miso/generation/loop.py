@@ -22,6 +22,7 @@ from ..text.conditioning import Prompt, frame_rows, frames_of_take
 from .depth import DepthSampler, check_stages, depth_source
 from .frame import FrameState
 from .paths import borrow_frame, needs_pytorch, pick_path
+from .prompt_cache import prefill_history
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class _FrameInFlight:
+class FrameInFlight:
     """A frame on its way to the host."""
 
     index: int
@@ -42,6 +43,36 @@ class _FrameInFlight:
     log_p: Tensor  # [B]
     hidden: Tensor | None  # [B, D]
     arrived: torch.cuda.Event | None  # None: already there
+
+    @staticmethod
+    def send(index: int, codes: Tensor, log_p: Tensor, hidden: Tensor | None = None) -> FrameInFlight:
+        """Start copying a frame to the CPU."""
+        rows = [codes, log_p, *([] if hidden is None else [hidden])]
+        arrived = None
+        if codes.device.type != "cuda":
+            rows = [row.cpu() for row in rows]
+        else:
+            pinned = [torch.empty(row.shape, dtype=row.dtype, pin_memory=True) for row in rows]
+            rows = [buffer.copy_(row, non_blocking=True) for buffer, row in zip(pinned, rows)]
+            arrived = torch.cuda.Event()
+            arrived.record()
+        return FrameInFlight(index, rows[0], rows[1], rows[2] if len(rows) > 2 else None, arrived)
+
+    def wait(self) -> None:
+        """Wait until it is there."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+
+    def take(self, take: int, index: int) -> FrameInFlight:
+        """What it has of one take, for which it is the frame ``index``."""
+        one = slice(take, take + 1)
+        hidden = None if self.hidden is None else self.hidden[one]
+        return FrameInFlight(index, self.codes[one], self.log_p[one], hidden, self.arrived)
+
+
+def frames_late(device: torch.device) -> int:
+    """How many frames late the host reads codes: on a GPU, so that it never waits for the one in flight."""
+    return 2 if device.type == "cuda" else 0
 
 
 class FrameLoop:
@@ -97,9 +128,8 @@ class FrameLoop:
         self._prefix_hidden: Tensor | None = None  # [1, P, D]
         self._running = torch.ones(len(seeds), dtype=torch.bool)
         self._lengths = torch.full((len(seeds),), self.first)
-        self._finished = False
-        # On a GPU the host reads codes this many frames late, so that it never waits for the frame in flight.
-        self._lag = 2 if self.device.type == "cuda" else 0
+        self.finished = False
+        self._lag = frames_late(self.device)
         self._frames = self._run()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -119,19 +149,17 @@ class FrameLoop:
             self.path, self.backbone, self.depth, self.sampling, takes, prompt_rows + end, end
         ) as frame:
             self.prefill(frame.state)
-            in_flight: deque[_FrameInFlight] = deque()
+            in_flight: deque[FrameInFlight] = deque()
             for t in range(first, end):
                 frame(prompt_rows + t if self.path == "plain" else None)
                 in_flight.append(self._fetch(frame.state, t))
                 # Yield the first frame before launching the second: lower first-sound latency.
                 lag = self._lag if first < t < end - 1 else 0
                 while len(in_flight) > lag:
-                    sampled = self._receive(in_flight.popleft())
+                    sampled = self.receive(in_flight.popleft())
                     if not sampled.running.any():
-                        self._finished = True
                         return
                     yield sampled
-        self._finished = True
 
     @torch.inference_mode()
     def prefill(self, state: FrameState) -> None:
@@ -140,40 +168,32 @@ class FrameLoop:
         Rows are computed for one take, and their keys and values copied to the others. Public for benchmarks
         only.
         """
+        cache = state.cache.takes(0, 1)
+        done = prefill_history(self.backbone, self.prompt, cache)
         prefix_rows, prefix_mask = frame_rows(self._prefix, self.config.codebooks)
-        rows = torch.cat((self.prompt.rows, prefix_rows))[None]  # [1, S, K+1]
-        mask = torch.cat((self.prompt.mask, prefix_mask))[None]
+        rows = torch.cat((self.prompt.rows[done:], prefix_rows))[None]  # [1, S, K+1]
+        mask = torch.cat((self.prompt.mask[done:], prefix_mask))[None]
         x = self.backbone.embed(rows, mask)  # [1, S, D]
-        last = rows.shape[1] - 1
-        if last:
-            positions = torch.arange(last, device=self.device)
-            y = self.backbone(x[:, :-1], positions, state.cache.takes(0, 1), window=last)
-            state.cache.spread(last)
+        last = done + rows.shape[1] - 1
+        if done < last:
+            positions = torch.arange(done, last, device=self.device)
+            y = self.backbone(x[:, :-1], positions, cache, window=last)
             if self._hidden is not None and self.first:
-                self._prefix_hidden = y[:, last - self.first :].cpu()
+                self._prefix_hidden = y[:, -self.first :].cpu()
+        state.cache.spread(last)
         state.x.copy_(x[:, -1:])
         state.position.fill_(last)
         state.counter.fill_(self.first)
         state.least.fill_(self.first + self.min_frames)
         state.u[:, : self._u.shape[1]] = self._u.to(self.device)
 
-    def _fetch(self, state: FrameState, t: int) -> _FrameInFlight:
-        """Start copying frame t to the CPU."""
-        rows = [state.codes[t], state.log_p[t], *([state.hidden[t]] if self._hidden is not None else [])]
-        arrived = None
-        if self.device.type != "cuda":
-            rows = [row.cpu() for row in rows]
-        else:
-            pinned = [torch.empty(row.shape, dtype=row.dtype, pin_memory=True) for row in rows]
-            rows = [buffer.copy_(row, non_blocking=True) for buffer, row in zip(pinned, rows)]
-            arrived = torch.cuda.Event()
-            arrived.record()
-        return _FrameInFlight(t, rows[0], rows[1], rows[2] if len(rows) > 2 else None, arrived)
+    def _fetch(self, state: FrameState, t: int) -> FrameInFlight:
+        hidden = state.hidden[t] if self._hidden is not None else None
+        return FrameInFlight.send(t, state.codes[t], state.log_p[t], hidden)
 
-    def _receive(self, frame: _FrameInFlight) -> Frame:
+    def receive(self, frame: FrameInFlight) -> Frame:
         """Wait for a frame and store it. A frame of zeros alone ends its take and isn't part of it."""
-        if frame.arrived is not None:
-            frame.arrived.synchronize()
+        frame.wait()
         self._running &= frame.codes.ne(0).any(1)
         self._lengths[self._running] = frame.index + 1
         if self._running.any():
@@ -181,6 +201,8 @@ class FrameLoop:
             self._log_p.append(frame.log_p)
             if self._hidden is not None and frame.hidden is not None:
                 self._hidden.append(frame.hidden)
+        last = frame.index + 1 == self.first + self.max_frames
+        self.finished = last or not bool(self._running.any())
         return Frame(frame.index, frame.codes, self._running.clone())
 
     @property
@@ -213,7 +235,7 @@ class FrameLoop:
         for seed, running, length, mean in zip(
             self.seeds, self._running.tolist(), self._lengths.tolist(), means.tolist()
         ):
-            stop = "eos" if not running else "limit" if self._finished else "interrupted"
+            stop = "eos" if not running else "limit" if self.finished else "interrupted"
             spans = (Span(self.first, length, line.text, line.speaker),) if length > self.first else ()
             takes.append(Take(seed, stop, join_spans(self._prefix_spans, spans), mean if spans else None))
         return tuple(takes)

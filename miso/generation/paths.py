@@ -135,21 +135,30 @@ def pick_path(
 
 @contextmanager
 def borrow_frame(
-    path: str, backbone: Backbone, depth: DepthSampler, sampling: Sampling, takes: int, rows: int, frames: int
+    path: str,
+    backbone: Backbone,
+    depth: DepthSampler,
+    sampling: Sampling,
+    takes: int,
+    rows: int,
+    frames: int,
+    apart: bool = False,
 ) -> Iterator[PlainFrame | GraphFrame]:
     """A frame of the named path with room for ``frames`` frames and ``rows`` positions, until the block ends.
 
+    ``apart``: each take is at a place of its own, which the persistent kernel can't compute.
     A recorded frame stays on the backbone (``kept_frame``) for the next run that it fits; one run at a time
     uses it. Moving the backbone drops it, since a graph holds memory and the addresses of all weights that it
     reads.
     """
     if path == PlainPath.name:
-        yield PlainPath.make(backbone, depth, sampling, FrameState.make(backbone, depth, takes, rows, frames))
+        state = FrameState.make(backbone, depth, takes, rows, frames, apart)
+        yield PlainPath.make(backbone, depth, sampling, state)
         return
     rows = _capacity(rows, backbone.config.positions)
 
     def key() -> tuple:
-        settings = (path, depth.sampling, depth.codebooks, sampling, takes, rows)
+        settings = (path, depth.sampling, depth.codebooks, sampling, takes, rows, apart)
         return *settings, *_addresses(backbone), *_addresses(depth.decoder)
 
     # Taken off the backbone while in use: a second run makes its own.
@@ -157,7 +166,7 @@ def borrow_frame(
     backbone.kept_frame = None
     if kept is None or kept[0] != key():
         del kept  # free its memory before allocating as much again
-        state = FrameState.make(backbone, depth, takes, rows, rows)
+        state = FrameState.make(backbone, depth, takes, rows, rows, apart)
         frame = PATHS[path].make(backbone, depth, sampling, state)
         kept = key(), frame  # the key is taken after ``make``, which may change a matrix's layout
     try:
@@ -167,11 +176,14 @@ def borrow_frame(
 
 
 def state_bytes(config: ModelConfig, takes: int, rows: int, dtype: torch.dtype) -> int:
-    """Bytes of a recorded frame's state: cache, hidden states, codes and uniform numbers of ``rows`` rows."""
+    """Bytes of a recorded frame's state, and of a prompt that is kept for the next run.
+
+    The state has caches, hidden states, codes and uniform numbers of ``rows`` rows.
+    """
     stack, rows = config.backbone, _capacity(rows, config.positions)
     cache = 2 * stack.layers * stack.kv_heads * stack.head_dim * dtype.itemsize
     tables = stack.dim * dtype.itemsize + config.codebooks * (torch.float32.itemsize + torch.int64.itemsize)
-    return takes * rows * (cache + tables)
+    return takes * rows * (cache + tables) + rows * cache
 
 
 def _capacity(rows: int, positions: int) -> int:

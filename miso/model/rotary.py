@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def rotation_from(cos: Tensor, sin: Tensor) -> Tensor:
-    """The argument of ``rotate`` for angles whose cosines and sines are given, [S, H / 2] in fp32.
+    """The argument of ``rotate`` for angles whose cosines and sines are given, [..., S, H / 2] in fp32.
 
-    Complex numbers [S, H / 2], so that a pair is rotated by one product; on MPS, whose support for complex
-    numbers is incomplete, cosines and sines [2, S, H / 2].
+    Complex numbers of this shape, so that a pair is rotated by one product; on MPS, whose support for complex
+    numbers is incomplete, cosines and sines [2, ..., S, H / 2].
     """
     return torch.stack((cos, sin)) if cos.device.type == "mps" else torch.complex(cos, sin)
 

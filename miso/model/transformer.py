@@ -31,9 +31,15 @@ class KVCache:
         return self.keys.shape[3]
 
     def write(self, layer: int, positions: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store k, v [B, KV heads, S, H] at positions [S]; returns the layer's [B, KV heads, capacity, H]."""
-        self.keys[layer].index_copy_(2, positions, k)
-        self.values[layer].index_copy_(2, positions, v)
+        """Store k, v [B, KV heads, S, H] at positions [S], or [B, S] of each take's own.
+
+        Returns the layer's [B, KV heads, capacity, H].
+        """
+        for table, rows in ((self.keys[layer], k), (self.values[layer], v)):
+            if positions.dim() == 1:
+                table.index_copy_(2, positions, rows)
+            else:
+                table.scatter_(2, positions[:, None, :, None].expand_as(rows), rows)
         return self.keys[layer], self.values[layer]
 
     def takes(self, start: int, end: int) -> KVCache:
@@ -71,8 +77,10 @@ class Rope(nn.Module):
         return self
 
     def forward(self, positions: Tensor) -> Tensor:
-        """The rotation, as ``rotate`` takes it, of rows at positions [S]."""
+        """The rotation, as ``rotate`` takes it, of rows at positions [S], or [B, S] of each take's own."""
         cos, sin = self.table[:, positions]
+        if positions.dim() == 2:
+            cos, sin = cos[:, None], sin[:, None]  # the same for all heads
         return rotation_from(cos, sin)
 
 
@@ -109,7 +117,8 @@ class Attention(nn.Module):
         positions: Tensor,
         window: int,
     ) -> Tensor:
-        """Output [B, S, D] for x [B, S, D] and bias [group * S, window]; see ``Transformer.forward``."""
+        """Output [B, S, D] for x [B, S, D] and bias [(B, 1,) group * S, window]; see
+        ``Transformer.forward``."""
         B, S, _ = x.shape
         q, k, v = (
             proj(x).view(B, S, -1, self.head_dim).transpose(1, 2)
@@ -191,9 +200,10 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Hidden states [B, S, D] of rows x [B, S, D].
 
-        With a cache the rows are at ``positions`` [S] and attend to cached rows up to themselves. Only the
-        first ``window`` rows of the cache are read (an integer on the host, at least the last position + 1;
-        default: all): shapes stay static inside a CUDA graph, and the CPU need not read the whole cache.
+        With a cache the rows are at ``positions`` [S], or [B, S] where each take has its own, and attend to
+        cached rows of their take up to themselves. Only the first ``window`` rows of the cache are read (an
+        integer on the host, at least the last position + 1; default: all): shapes stay static inside a CUDA
+        graph, and the CPU need not read the whole cache.
         Without a cache the rows are a sequence at positions 0 to S-1.
         """
         if positions is None:
@@ -202,9 +212,13 @@ class Transformer(nn.Module):
             window = x.shape[1]
         elif window is None:
             window = cache.capacity
-        later = torch.arange(window, device=x.device) > positions[:, None]
+        later = torch.arange(window, device=x.device) > positions[..., None]
         bias = torch.zeros(later.shape, dtype=x.dtype, device=x.device).masked_fill_(later, -torch.inf)
-        bias = bias.repeat(self.config.heads // self.config.kv_heads, 1)  # [group * S, window]
+        group = self.config.heads // self.config.kv_heads
+        if positions.dim() == 1:
+            bias = bias.repeat(group, 1)  # [group * S, window]
+        else:
+            bias = bias.repeat(1, group, 1)[:, None]  # [B, 1, group * S, window]
         rotation = self.rope(positions)
         for i, layer in enumerate(self.layers):
             x = layer(x, rotation, bias, cache, i, positions, window)

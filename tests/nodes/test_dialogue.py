@@ -60,7 +60,7 @@ def sampled(fresh, monkeypatch):
     """How many frames each run of the frame loop has sampled."""
     loop = fresh.module("miso.generation.loop").FrameLoop
     frames: list[int] = []
-    receive, init = loop._receive, loop.__init__
+    receive, init = loop.receive, loop.__init__
 
     def counted_init(self, *args, **kwargs):
         init(self, *args, **kwargs)
@@ -71,7 +71,7 @@ def sampled(fresh, monkeypatch):
         return receive(self, frame)
 
     monkeypatch.setattr(loop, "__init__", counted_init)
-    monkeypatch.setattr(loop, "_receive", counted)
+    monkeypatch.setattr(loop, "receive", counted)
     return frames
 
 
