@@ -38,6 +38,7 @@ class Backbone(nn.Module):
     """From rows of text ids and codes to hidden states and logits of codebook 0."""
 
     kept_frame: Any  # a captured frame kept for the next run; see ``generation.paths``
+    kept_prompts: Any  # keys and values kept for the next run; see ``generation.prompt_cache``
     bytes_on_cpu: (
         int  # of layers that stay on the CPU wherever the model is moved; see ``checkpoints.offload``
     )
@@ -53,11 +54,11 @@ class Backbone(nn.Module):
             config.backbone, positions=config.positions, rope_base=config.rope_base, norm_eps=config.norm_eps
         )
         self.codebook0_head = nn.Linear(dim, config.audio_vocab, bias=False)
-        self.kept_frame = None
+        self.kept_frame = self.kept_prompts = None
         self.bytes_on_cpu = 0
 
     def _apply(self, fn, recurse=True):
-        self.kept_frame = None
+        self.kept_frame = self.kept_prompts = None
         return super()._apply(fn, recurse)
 
     def embed(self, rows: Tensor, mask: Tensor) -> Tensor:

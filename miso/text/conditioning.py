@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -64,12 +65,16 @@ def text_said(codes: Codes, transcript: str = "") -> str:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Rows and mask [S, K+1] for the backbone, the line to speak, and the history that did not fit."""
+    """Rows and mask [S, K+1] for the backbone, the line to speak, and the history that did not fit.
+
+    ``history`` has, for each segment before the line, the number of rows up to its end.
+    """
 
     rows: Tensor
     mask: Tensor
     line: Segment
     dropped: tuple[Segment, ...] = ()
+    history: tuple[int, ...] = ()
 
 
 class TextEncoder:
@@ -247,7 +252,8 @@ class Conditioning:
                 frames,
             )
         _, rows, mask = zip(*kept)
-        return Prompt(torch.cat(rows), torch.cat(mask), self.line, tuple(dropped))
+        history = tuple(accumulate(map(len, rows[:-1])))
+        return Prompt(torch.cat(rows), torch.cat(mask), self.line, tuple(dropped), history)
 
     def _too_long(self, text: int, voice: int, frames: int, given: int) -> MisoError:
         """The error for ``text`` and ``voice`` rows that leave too little room for ``frames`` more rows."""
