@@ -12,7 +12,7 @@ from comfy.utils import ProgressBar
 
 from ..miso.generation.paths import state_bytes
 from ..miso.model.config import ModelConfig
-from ..miso.model.networks import TextEmbeddings
+from ..miso.model.networks import Backbone, TextEmbeddings
 from ..miso.progress import Progress
 from ..miso.vocoders import load_vocoder
 
@@ -24,6 +24,15 @@ class Weights:
 
     loaded: Any = None
     module: torch.nn.Module | None = None
+
+    def drop(self) -> None:
+        """Free the memory at once, and not when Python collects its garbage."""
+        if isinstance(self.module, Backbone):
+            self.module.forget()
+        self.loaded = self.module = None
+
+    def __del__(self):
+        self.drop()
 
 
 class Part(ModelPatcher):
@@ -109,7 +118,7 @@ class Part(ModelPatcher):
         if self._keep and device_to != self.load_device:
             self.model.module.to(device_to)
         else:
-            self.model.loaded = self.model.module = None
+            self.model.drop()
         self.model.device = device_to
         self.model.model_loaded_weight_memory = 0
 

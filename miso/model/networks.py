@@ -54,11 +54,19 @@ class Backbone(nn.Module):
             config.backbone, positions=config.positions, rope_base=config.rope_base, norm_eps=config.norm_eps
         )
         self.codebook0_head = nn.Linear(dim, config.audio_vocab, bias=False)
-        self.kept_frame = self.kept_prompts = None
+        self.forget()
         self.bytes_on_cpu = 0
 
-    def _apply(self, fn, recurse=True):
+    def forget(self) -> None:
+        """Drop what is kept for the next run.
+
+        A kept frame refers to its backbone, so that without this the weights of a backbone that nobody uses
+        any more stay in memory until Python's garbage collection.
+        """
         self.kept_frame = self.kept_prompts = None
+
+    def _apply(self, fn, recurse=True):
+        self.forget()
         return super()._apply(fn, recurse)
 
     def embed(self, rows: Tensor, mask: Tensor) -> Tensor:

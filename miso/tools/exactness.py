@@ -51,7 +51,7 @@ def exactness(
             state.counter.zero_()
             frame()
             states.append(state.hidden[0, 0].clone())
-    backbone.kept_frame = None  # break the reference cycle with the frame, which refers to the backbone
+    backbone.forget()
     hidden = torch.stack(states)
     results = {
         "hidden": hidden,

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -15,12 +16,34 @@ def test_weights_are_comfyuis_to_unload(fresh):
     modules = [weakref.ref(part.loaded) for part in (backbone, depth)]
     sizes = [part.loaded_size() for part in (backbone, depth)]
     assert sizes == [part.model_size() for part in (backbone, depth)] and min(sizes) > 0
-    fresh.model_management.unload_all_models()
-    gc.collect()
-    assert [module() for module in modules] == [None, None]
+    backbone.loaded.kept_frame = (backbone.loaded,)  # as a recorded frame, which refers to the backbone
+    with no_collection():
+        fresh.model_management.unload_all_models()
+        assert [module() for module in modules] == [None, None]
     assert backbone.loaded_size() == depth.loaded_size() == 0 < depth.model_size() < backbone.model_size()
     assert fresh.run(graph(n3__keep=False, n3__seed=4)).ok and fresh.run(graph(n3__keep=False)).ok
     assert fresh.value(1) is backbone and fresh.value(3).tensor.equal(before)
+
+
+def test_weights_go_with_the_block_that_loaded_them(fresh):
+    """At once, so that the next model finds the memory: not when Python collects its garbage."""
+    assert fresh.run(graph(n3__keep=False)).ok
+    part = fresh.module("nodes.memory").Part(fresh.value(1)._load)
+    backbone = part.opened()
+    backbone.kept_frame, gone = (backbone,), weakref.ref(backbone)
+    with no_collection():
+        del part, backbone
+        assert gone() is None
+
+
+@contextmanager
+def no_collection():
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def test_two_loaders_of_one_checkpoint_share_its_weights(fresh):
