@@ -47,6 +47,7 @@ class QuantizedKernels:
         source = Path(__file__).with_name("quantized.cu").read_text(encoding="utf-8")
         macros = (("INT4", int(kind == "int4")), ("DTYPE", _DTYPES.index(dtype)))
         binary, _ = cubin(source, f"{major}{minor}", macros)
+        torch.cuda.synchronize(device)  # makes PyTorch's context this thread's, into which they are loaded
         with torch.cuda.device(device):
             self._dequantize = Kernel(binary, "dequantize", threads=_THREADS)
             self._products = {

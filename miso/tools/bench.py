@@ -31,6 +31,7 @@ from ..vocoders.mimi import MimiConfig, random_mimi
 from .exactness import exactness
 
 _PREFILLS = 128, 1500  # rows
+_LINE = 32  # rows of a line after a history
 
 
 def bench(
@@ -55,6 +56,8 @@ def bench(
       ``over_floor`` is the time of a frame as a multiple of it.
     - ``warm_up_s`` is how long the first frame takes in a new process, apart from loading weights: compiling,
       loading kernels, recording.
+    - ``first_sound_after_history_ms``: with 1500 rows, of which all but the line's 32 are a history that an
+      earlier run has computed.
     - With ``exact`` the errors of ``exactness`` are included, on the last of the paths.
 
     ``report`` is called with a line about each step. Raises MisoError for an unknown size.
@@ -113,6 +116,8 @@ def bench(
         rows: model.prefill(path, rows) for rows in _PREFILLS if rows + 4 < config.positions
     }
     result["first_sound_ms"] = model.first_sound(path, prompt_rows)
+    if (rows := _PREFILLS[-1]) + 50 <= config.positions:
+        result["first_sound_after_history_ms"] = model.first_sound(path, rows, line=_LINE)
     if device.type == "cuda":
         backbone.kept_frame = None
         torch.cuda.empty_cache()
@@ -129,11 +134,12 @@ class _Model:
     def __init__(self, device: torch.device, backbone: Backbone, depth: DepthSampler):
         self.device, self.backbone, self.depth, self.config = device, backbone, depth, backbone.config
 
-    def loop(self, path: str, takes: int, rows: int, frames: int) -> FrameLoop:
-        """A frame loop on a prompt of ``rows`` random frames."""
+    def loop(self, path: str, takes: int, rows: int, frames: int, line: int = 0) -> FrameLoop:
+        """A frame loop on a prompt of ``rows`` random frames; with ``line`` all but so many are history."""
         shape, generator = (rows, self.config.codebooks), torch.Generator().manual_seed(0)
         codes = torch.randint(1, self.config.codebook_size, shape, generator=generator)
-        prompt = Prompt(*frame_rows(codes, self.config.codebooks), Segment(""))
+        history = (rows - line,) if line else ()
+        prompt = Prompt(*frame_rows(codes, self.config.codebooks), Segment(""), history=history)
         return FrameLoop(
             self.backbone, self.depth, prompt, seeds=list(range(takes)), max_frames=frames, path=path
         )
@@ -188,7 +194,7 @@ class _Model:
                 times.append(_ms(lambda: loop.prefill(frame.state), self.device))  # noqa: B023
         return statistics.median(times)
 
-    def first_sound(self, path: str, rows: int, runs: int = 5) -> float:
+    def first_sound(self, path: str, rows: int, runs: int = 5, line: int = 0) -> float:
         """Time from a prompt to the waveform of the first frame on the host.
 
         The vocoder is a full-size Mimi with random weights, decoding a stream.
@@ -198,7 +204,7 @@ class _Model:
 
         def decode_first() -> None:
             stream = vocoder.stream()
-            with closing(self.loop(path, 1, rows, 50)) as loop:
+            with closing(self.loop(path, 1, rows, 50, line)) as loop:
                 stream.push(next(loop).codes[..., None])
 
         decode_first()

@@ -26,7 +26,7 @@ def test_the_kernels_compute_what_pytorch_does(kind, dtype):
             x = torch.randn(*shape, k, device="cuda", dtype=dtype)
             got, want = linear(x, matrix), F.linear(x.double(), matrix.dequantize().double())
             assert got.dtype == dtype and got.shape == want.shape
-            assert (got - want).norm() < 3 * torch.finfo(dtype).eps * want.norm(), (n, k, shape)
+            assert (got - want).norm() < (3 * torch.finfo(dtype).eps + 1e-6) * want.norm(), (n, k, shape)
 
 
 @pytest.mark.gpu
