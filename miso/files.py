@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import stat
 import struct
@@ -24,9 +25,17 @@ if TYPE_CHECKING:
 
 MAX_HEADER = 16 * 2**20  # bytes; the 8B model's header has 40 KB, a workflow in a codes file up to some MB
 MAX_JSON = 16 * 2**20  # bytes of a JSON file
+_MOST_NAME = 100  # characters of a file's name, without its suffix
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch archives, bare pickles
+# in the name of a file, on one system or another
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]|^\.|[. ]$')
 _BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2}
 _BYTES |= {"U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8}  # of an element, by safetensors' names
+
+
+def can_be_file(name: str) -> bool:
+    """Whether a file can have this name on every system, alone and without a folder."""
+    return 0 < len(name) <= _MOST_NAME and not _NOT_IN_NAMES.search(name)
 
 
 def cache_folder() -> Path:

@@ -1,6 +1,5 @@
 """Save Voice and Load Voice: voices as files in models/miso_voices, and as a list that blocks take."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
+from ..miso.files import can_be_file
 from ..miso.text.voice import Voice
 from . import folders, sockets
 from .schema import LOAD, SPEAK, block
@@ -17,7 +17,6 @@ from .sockets import name_errors, show_on_node
 
 _SHOWN = 60  # characters of its text
 NOTHING = "(no voice is saved yet)"
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|^\.|[. ]$')  # in file names, on one system or another
 
 
 def _others() -> io.Input:
@@ -85,7 +84,7 @@ class SaveVoice(io.ComfyNode):
         voices: Sequence[Voice] = (),
     ):
         voice = Voice.of(name, codes, transcript, None if speaker < 0 else speaker)
-        if _FORBIDDEN.search(voice.name):
+        if not can_be_file(voice.name):
             raise MisoError(f"Choose another name: '{voice.name}' can't be the name of a file.", input="name")
         path = Path(folder_paths.get_folder_paths(folders.VOICES)[0], f"{voice.name}.safetensors")
         if not replace and path.exists() and not _same(path, voice):

@@ -14,7 +14,7 @@ from .arguments import CommandGroup
 
 # title in --help -> modules here, with ``add_commands``, and of the same name in ``commands``
 GROUPS = {
-    "speech": ["speech"],
+    "speech": ["speech", "batch"],
     "files": ["files"],
     "store": ["store"],
     "training and measurement": ["training", "measurement"],
@@ -29,7 +29,7 @@ COMMAND --help lists the options of a command.
 
 exit status:
   0    done
-  1    an error, explained on standard error; parity: beyond the tolerance; cache verify: damaged entries
+  1    an error, explained on standard error; batch: failed lines; parity, cache verify: what they found
   2    wrong usage
   130  interrupted"""
 

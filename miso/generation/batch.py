@@ -33,11 +33,6 @@ class Line:
     max_frames: int
     rows: int  # of its prompt; the prompt itself is made when its turn comes
 
-    @staticmethod
-    def of(conditioning: Conditioning, seed: int, max_frames: int) -> Line:
-        """Raises MisoError if prompt and speech don't fit the model's positions."""
-        return Line(conditioning, seed, max_frames, len(conditioning.prompt(max_frames).rows))
-
     @property
     def expected(self) -> int:
         """About how many frames it will have."""
