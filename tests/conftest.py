@@ -89,6 +89,22 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a recogniser, Whisper tiny.en."""
+    from make_whisper import make_whisper
+
+    return make_whisper(tmp_path_factory.mktemp("asr") / "whisper-tiny.en")
+
+
+@pytest.fixture(scope="session")
+def recogniser(base: Path, whisper: Path) -> str:
+    """The same in ComfyUI, as Load Recogniser names it."""
+    (place := base / "models" / "miso_asr").mkdir(exist_ok=True)
+    (place / whisper.name).symlink_to(whisper)
+    return whisper.name
+
+
 @pytest.fixture(autouse=True)
 def nothing_kept(request: pytest.FixtureRequest) -> None:
     """Codes that samplers keep on disk would let the next test sample nothing."""

@@ -54,6 +54,8 @@ def fetch_file(
     if progress and "tqdm_class" in inspect.signature(hf_hub_download).parameters:
         options["tqdm_class"] = _reporting(progress)
     try:
+        for other in published.others:
+            hf_hub_download(published.repository, other, local_dir=path.parent)
         return Path(hf_hub_download(published.repository, published.file, local_dir=path.parent, **options))
     except (OSError, ValueError) as e:  # base classes of huggingface_hub's exceptions
         if isinstance(e, MisoError):

@@ -11,6 +11,16 @@ from ..model.config import MIMI
 
 PACK = Path(__file__).parents[2]
 BUNDLED = PACK / "miso" / "weights_nano"  # the embedded checkpoint, its codec and its vocoder
+# where in a models folder Whisper is: ours, and those of other packs
+RECOGNISERS = ("miso_asr", "whisper", "faster-whisper", "stt/whisper")
+
+_WHISPER = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,7 @@ class PublishedFile:
     size: str
     about: str
     tokenizer: bool = False  # whether the model needs the Llama 3 tokenizer
+    others: tuple[str, ...] = ()  # files that belong beside it
 
     def path(self, models: str | Path) -> Path:
         """Where the file belongs in a models folder: one folder per repository, because file names repeat."""
@@ -65,6 +76,22 @@ PUBLISHED = {
         size="385 MB",
         about="Kyutai's Mimi codec, for all of the above",
     ),
+    **{
+        name: PublishedFile(
+            repository=f"openai/{name}",
+            file="model.safetensors",
+            folder=RECOGNISERS[0],
+            size=size,
+            about=f"OpenAI's Whisper, to transcribe {languages}",
+            others=_WHISPER,
+        )
+        for name, size, languages in (
+            ("whisper-tiny.en", "151 MB", "English, roughly"),
+            ("whisper-base", "290 MB", "99 languages, roughly"),
+            ("whisper-small", "967 MB", "99 languages"),
+            ("whisper-large-v3-turbo", "1.6 GB", "99 languages, best"),
+        )
+    },
     "tokenizer": PublishedFile(
         repository="unsloth/Llama-3.2-1B",
         file="tokenizer.json",
@@ -123,6 +150,22 @@ def find_checkpoint(name: str, models: Path) -> Path:
         f"There is no checkpoint at {name}.",
         f"Give a path, or one of: nano, {known}.",
         input="checkpoint",
+    )
+
+
+def find_recogniser(name: str, models: Path) -> Path:
+    """The folder of a recogniser: an existing path, or a name in the folders of ``models`` that hold Whisper.
+
+    Raises MisoError if there is no such folder.
+    """
+    places = (Path(name), *(models / folder / name for folder in RECOGNISERS))
+    if found := next((place for place in places if place.is_dir()), None):
+        return found
+    known = name if name in PUBLISHED else "whisper-base"
+    raise MisoError(
+        f"There is no recogniser '{name}' in {models / RECOGNISERS[0]}.",
+        f"Give a folder, or get one with: python -m miso fetch {known}",
+        input="recogniser",
     )
 
 

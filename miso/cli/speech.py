@@ -1,4 +1,4 @@
-"""Arguments of the commands along the chain: say, spoken, encode, decode, redecode, align."""
+"""Arguments of the commands along the chain: say, spoken, encode, decode, redecode, align, transcribe."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def add_commands(group: CommandGroup) -> None:
     _add_decode(group)
     _add_redecode(group)
     _add_align(group)
+    _add_transcribe(group)
 
 
 def _add_say(group: CommandGroup) -> None:
@@ -172,6 +173,20 @@ def _add_align(group: CommandGroup) -> None:
     add_device(p)
     add_precision(p)
     add_pronunciations(p)
+
+
+def _add_transcribe(group: CommandGroup) -> None:
+    p = group.command("transcribe", "write down what sound files say, by Whisper")
+    p.add_argument("input", nargs="+", help="sound file")
+    p.add_argument(
+        "--recogniser",
+        metavar="FOLDER",
+        default="whisper-base",
+        help="folder of a Whisper model, or its name in models/miso_asr (default whisper-base)",
+    )
+    p.add_argument("--language", default="auto", help="language that is spoken, such as en (default auto)")
+    add_device(p)
+    add_models(p)
 
 
 def _add_codebooks(p: argparse.ArgumentParser) -> None:

