@@ -155,20 +155,40 @@ def _align_span(
     progress: Progress | None,
 ) -> list[Word]:
     """The words of a span of one take; with ``cut`` its frames may end before its text does."""
-    config = backbone.config
-    frames = frames_of_take(codes, config)[span.start : span.end]
-    segment = Segment(span.text, span.speaker)
+    frames = frames_of_take(codes, backbone.config)[span.start : span.end]
     try:
-        text, text_mask = encoder.rows(segment)
-        spelled = spelled_words(encoder, segment)
+        return find_words(
+            backbone, encoder, Segment(span.text, span.speaker), frames, span.start, cut, progress=progress
+        )
     except MisoError as e:
-        raise MisoError(e.problem, e.remedy, input="transcript") from e
-    if not spelled:
+        raise MisoError(e.problem, e.remedy, "codes" if e.input == "codes" else "transcript") from e
+
+
+def find_words(
+    backbone: Backbone,
+    encoder: TextEncoder,
+    segment: Segment,
+    frames: Tensor,
+    at: int = 0,
+    cut: bool = False,
+    said: int = 0,
+    progress: Progress | None = None,
+) -> list[Word]:
+    """The words of a segment in ``frames`` [T, k], the first of which is frame ``at`` of its take.
+
+    With ``cut`` the frames may end before the text does, but not before ``said`` words (0: not before half of
+    what is usual); words that are not reached are left out then. ``progress`` counts layers. Raises MisoError
+    if the text can't be read, or if it and the frames are too long for the model.
+    """
+    config = backbone.config
+    text, text_mask = encoder.rows(segment)
+    spelled = spelled_words(encoder, segment)
+    if not spelled or not len(frames):
         return []
     first = len(text) - 1
     if first + len(frames) > config.positions:
         raise MisoError(
-            f"Cut the codes: {len(frames) / codes.frame_rate:.0f} s of one text are too long for the model.",
+            f"Cut the codes: {len(frames) / config.frame_rate:.0f} s of one text are too long for the model.",
             f"They and the text are {first + len(frames)} rows; it has {config.positions} positions.",
             input="codes",
         )
@@ -176,8 +196,10 @@ def _align_span(
     columns = torch.arange(spelled[0].first, first)
     step = max(_STEP, -(-2 * len(columns) // len(frames)))
     least = len(columns) - step
-    if cut:  # it may have come to half of what usually is said in that time
-        usual = len(frames) / codes.frame_rate / expected_seconds(span.text)
+    if cut and said:
+        least = min(least, spelled[min(said, len(spelled)) - 1].last - spelled[0].first)
+    elif cut:  # it may have come to half of what usually is said in that time
+        usual = len(frames) / config.frame_rate / expected_seconds(segment.text)
         least = min(least, int(len(columns) * usual / 2))
     least = max(0, least)
     audio, audio_mask = frame_rows(frames[:-1], config.codebooks)
@@ -191,11 +213,11 @@ def _align_span(
         least,
         progress,
     )
-    return _words(spelled, shares, occupancy(shares, step, least), span, cut)
+    return _words(spelled, shares, occupancy(shares, step, least), at, cut)
 
 
-def _words(spelled: list[SpelledWord], shares: Tensor, places: Tensor, span: Span, cut: bool) -> list[Word]:
-    """Words in frames of the take, from each frame's shares and places [T, S] in the symbols."""
+def _words(spelled: list[SpelledWord], shares: Tensor, places: Tensor, at: int, cut: bool) -> list[Word]:
+    """Words from each frame's shares and places [T, S] in the symbols; frame 0 is ``at`` of the take."""
     frames, origin = len(shares), spelled[0].first
     passed = places.sum(0).cumsum(0)  # frames until each symbol is left, in the mean over all paths
     # how much each symbol was looked at while it was said, of what half a usual symbol gets
@@ -211,7 +233,5 @@ def _words(spelled: list[SpelledWord], shares: Tensor, places: Tensor, span: Spa
             break
         confidence = float(seen[a : b + 1].mean())
         start, end = (round(min(max(x + _AHEAD, 0), frames) * _GRID) / _GRID for x in (start, end))
-        found.append(
-            Word(word.text, span.start + start, span.start + end, round(min(max(confidence, 0), 1), 3))
-        )
+        found.append(Word(word.text, at + start, at + end, round(min(max(confidence, 0), 1), 3)))
     return found

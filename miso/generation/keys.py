@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from .. import __version__
 from ..codes.codes import Codes, tensor_digest
 from ..model.sampling import Sampling
-from ..text.conditioning import Prompt
+from ..text.conditioning import Prompt, Segment
 
 
 def codes_key(
@@ -47,4 +48,38 @@ def codes_key(
         inputs["min_frames"] = min_frames
     if any(not 0 <= seed < 2**32 for seed in seeds):  # whose numbers were those of their lower 32 bits once
         inputs["wide_seeds"] = True
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def replacement_key(
+    *,
+    fingerprint: str,
+    precision: str,
+    codes: Codes,
+    edits: Sequence[tuple[object, ...]],
+    history: Sequence[Segment],
+    sampling: Sampling,
+    depth_sampling: Sampling,
+    seed: int,
+    takes: int,
+) -> str:
+    """The key of codes of which words are said anew (``replacement``): 64 hexadecimal digits.
+
+    ``edits`` are, of each span, what it says, what it is to say, and how its words are read.
+    """
+    inputs = {
+        "version": __version__,
+        "replaced": [list(edit) for edit in edits],
+        "fingerprint": fingerprint,
+        "precision": precision,
+        "codes": codes.digest(),
+        "history": [
+            (segment.text, segment.speaker, segment.voice, segment.codes and segment.codes.digest())
+            for segment in history
+        ],
+        "sampling": sampling.described(),
+        "depth_sampling": depth_sampling.described(),
+        "seed": seed,
+        "takes": takes,
+    }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -18,9 +18,10 @@ _TOKEN = re.compile(r"(?:\[[^\[\]\n]{1,100}\]\(/[^()\n/]{1,200}/\)|\S)+")  # a m
 
 @dataclass(frozen=True)
 class SpelledWord:
-    """A word as it is written, and the text rows that spell it, first to last."""
+    """A word as it is written and as it is said, and the text rows that spell it, first to last."""
 
     text: str
+    said: str  # in lower case without marks around it; with phonemes where they were given
     first: int
     last: int
 
@@ -51,17 +52,22 @@ def spelled_words(encoder: TextEncoder, segment: Segment) -> list[SpelledWord]:
         a, b = _without_marks(tokenizer, prompt, inside[0][0], inside[-1][1])
         spelling = [i for i, (x, y) in enumerate(rows) if x < b and y > a]
         if spelling:
-            words.append(SpelledWord(text, spelling[0], spelling[-1]))
+            heard = " ".join(_bare(spoken[i]) for i in members)
+            words.append(SpelledWord(text, heard, spelling[0], spelling[-1]))
     return words
 
 
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Where the words between spaces lie in a text. What has no letter is no word."""
+    return [m.span() for m in _TOKEN.finditer(text) if any(c.isalnum() for c in m[0])]
+
+
 def _tokens(text: str) -> list[str]:
-    """Words between spaces; what has no letter belongs to the word before it, or to none."""
-    tokens: list[str] = []
-    for m in _TOKEN.finditer(text):
-        if any(c.isalnum() for c in m[0]):
-            tokens.append(m[0])
-    return tokens
+    return [text[a:b] for a, b in word_places(text)]
+
+
+def _bare(token: str) -> str:
+    return re.sub(r"^[^\w\[]+|[^\w)]+$", "", token.casefold())
 
 
 def _owners(spoken: Sequence[str], groups: Sequence[str], encoder: TextEncoder) -> list[int]:

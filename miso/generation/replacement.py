@@ -1,0 +1,241 @@
+"""Words said anew: what changes in the text is sampled, and every other frame stays as it is.
+
+Old and new text are compared word by word. Each stretch that differs is sampled after the exact frames
+before it, with the whole new text as conditioning, until the next word that is kept; there, the old frames go
+on (see ``candidates``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ..codes.codes import Codes, as_takes
+from ..codes.takes import Span, Take, Word
+from ..errors import MisoError
+from ..model.networks import Backbone
+from ..model.sampling import Sampling
+from ..progress import Progress
+from ..text.changes import Change, changes, divide
+from ..text.conditioning import Segment, TextEncoder, frames_of_take, text_said
+from ..text.length import expected_seconds
+from ..text.words import SpelledWord, spelled_words
+from .alignment import find_words
+from .candidates import LEAD, Candidate, Gap, Voice, sample_candidates
+from .depth import DepthSampler
+from .rebuilt import Rebuilt
+
+TAKES = 8
+_PARTS = 100  # of a stretch, for progress
+
+
+@dataclass(frozen=True, eq=False)
+class SpanEdit:
+    """A span of a take, the segment that it becomes, and the words that change. "" as text removes it."""
+
+    span: Span
+    segment: Segment
+    old: list[SpelledWord]
+    new: list[SpelledWord]
+    changes: list[Change]
+
+    def said(self, change: Change) -> str:
+        """The words that a change puts in."""
+        return _text(self.new, change.new)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What ``keys.replacement_key`` needs to know of it."""
+        words = [[word.said for word in words] for words in (self.old, self.new)]
+        return self.span.start, self.span.end, self.span.speaker, self.span.text, self.segment.text, words
+
+    @property
+    def about(self) -> list[str]:
+        """Each change, for people."""
+        return [
+            f"{_text(self.old, change.old) or '-'} → {_text(self.new, change.new) or '-'}"
+            for change in self.changes
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Replaced:
+    """``codes``: a take for each candidate, the best first. ``sampled``: frames, of each take.
+
+    ``kept``: (start, end, place): frames start..end-1 of the old codes are, bit for bit, those from ``place``
+    on of the first take.
+    """
+
+    codes: Codes
+    sampled: int
+    kept: tuple[tuple[int, int, int], ...]
+
+
+def plan_edits(
+    encoder: TextEncoder,
+    codes: Codes,
+    text: str,
+    transcript: str = "",
+    reading: TextEncoder | None = None,
+) -> list[SpanEdit]:
+    """What must be said anew so that one take says ``text``; needs no weights.
+
+    ``transcript`` is what it says now (default: the text that it carries), ``reading`` an encoder of the same
+    model with other pronunciations: words that it reads otherwise are said anew too. A word counts as kept if
+    only its capitals, or marks beside it, change.
+
+    Raises MisoError if there are several takes, if their text is unknown or no longer exact, or if nothing
+    would be left.
+    """
+    frames_of_take(codes, encoder.config)
+    if not text.strip():
+        raise MisoError("Write what the codes are to say: the text is empty.", input="text")
+    take, said = codes.takes[0], text_said(codes, transcript)
+    spans = [span for span in take.spans if span.text.strip() and span.end > span.start]
+    if transcript.strip() or not spans:
+        spans = [Span(0, codes.frames, said, spans[0].speaker if spans else 0)]
+    spans.sort(key=lambda span: span.start)
+    edits = []
+    for span, new_text in zip(spans, divide(text, [span.text for span in spans])):
+        segment = Segment(new_text, span.speaker)
+        old = spelled_words(encoder, Segment(span.text, span.speaker))
+        new = spelled_words(reading or encoder, segment) if new_text else []
+        edits.append(SpanEdit(span, segment, old, new, _changes(old, new)))
+    return edits
+
+
+def replace_words(
+    backbone: Backbone,
+    depth: DepthSampler,
+    encoder: TextEncoder,
+    codes: Codes,
+    edits: Sequence[SpanEdit],
+    *,
+    reading: TextEncoder | None = None,
+    seed: int = 0,
+    takes: int = TAKES,
+    sampling: Sampling = Sampling(),
+    history: Sequence[Segment] = (),
+    progress: Progress | None = None,
+) -> Replaced:
+    """Say the changes of ``edits`` (``plan_edits``, with the same ``reading``) anew, from left to right.
+
+    ``history`` are the voice prompts and what was said before, as for the run that made the codes; earlier
+    spans of the take follow them. A later stretch is sampled after the best candidate of those before it.
+    ``progress`` counts hundredths of stretches.
+
+    Raises MisoError if a span is too long for the model, or if nothing would be left.
+    """
+    if not any(edit.changes for edit in edits):
+        return _unchanged(codes, edits)
+    config, reading = backbone.config, reading or encoder
+    depth = DepthSampler(depth.decoder, depth.sampling, codes.codebooks)
+    frames, words = frames_of_take(codes, config), codes.takes[0].words
+    if not any(edit.new for edit in edits):
+        raise MisoError("Nothing would be left of the speech.", "Keep a word.", input="text")
+    spans = [edit.span for edit in edits if edit.changes]
+    kept_words = {
+        (-1, i): word
+        for i, word in enumerate(words)
+        if not any(span.start <= word.start < span.end for span in spans)
+    }
+    rebuilt = Rebuilt(frames)
+    total, done, sampled = sum(len(edit.changes) for edit in edits if edit.segment.text), 0, 0
+    times: Counter[tuple[str, str]] = Counter()
+    spoken: list[Segment] = []
+    for number, edit in enumerate(edits):
+        span = edit.span
+        rebuilt.keep(span.start)
+        if not edit.segment.text:
+            rebuilt.fill(span.end, [Candidate(frames[:0], 0, {})], number)
+            continue
+        first = len(rebuilt.parts)
+        if edit.changes:
+            found = find_words(
+                backbone, encoder, Segment(span.text, span.speaker), frames[span.start : span.end], span.start
+            )
+            kept_words |= {(number, i): word for i, word in _kept(found, edit).items()}
+            pace = (found[-1].end - found[0].start) / expected_seconds(span.text)
+            memory = config.conventions.memory
+            before = spoken if memory is None else spoken[max(0, len(spoken) - memory) :]
+            voice = Voice(backbone, depth, reading, sampling, (*history, *before))
+        for change in edit.changes:
+            start, end = _stretch(found, change, span)
+            rebuilt.keep(start)
+            last = change.old.stop >= len(found)
+            said = edit.said(change)
+            gap = Gap(
+                edit.segment,
+                rebuilt.frames(first),
+                None if last else frames[end : span.end],
+                change.new,
+                pace * expected_seconds(said) if said else 0.0,
+                0.0 if last else pace * expected_seconds(edit.new[change.new.stop].text),
+            )
+            same = _text(edit.old, change.old), said
+            seeds = [_seed(seed, *same, times[same], i) for i in range(takes)]
+            times[same] += 1
+            report = partial(_within, progress, done, total) if progress else None
+            candidates, steps = sample_candidates(voice, gap, seeds, codes, report)
+            rebuilt.fill(end, candidates, number)
+            sampled, done = sampled + steps, done + 1
+        rebuilt.keep(span.end)
+        own = rebuilt.frames(first)
+        spoken.append(replace(edit.segment, codes=codes.like(own.T[None], takes=[Take()])))
+    rebuilt.keep(len(frames))
+    now = [(edit.span, edit.segment.text) for edit in edits]
+    results = [rebuilt.take(codes, now, kept_words, rank) for rank in range(rebuilt.ranks)]
+    return Replaced(as_takes(results), sampled, rebuilt.kept())
+
+
+def _unchanged(codes: Codes, edits: Sequence[SpanEdit]) -> Replaced:
+    """The codes with their new text, of which no word is another."""
+    spans = tuple(replace(edit.span, text=edit.segment.text, exact=True) for edit in edits)
+    return Replaced(
+        codes.like(codes.tensor, takes=[replace(codes.takes[0], spans=spans)]), 0, ((0, codes.frames, 0),)
+    )
+
+
+def _changes(old: list[SpelledWord], new: list[SpelledWord]) -> list[Change]:
+    return changes([word.said for word in old], [word.said for word in new])
+
+
+def _kept(found: list[Word], edit: SpanEdit) -> dict[int, Word]:
+    """The words of a span that stay, by their number in the new text and as that writes them."""
+    kept, i, k = {}, 0, 0
+    for change in [*edit.changes, Change(range(len(found), 0), range(0))]:
+        for word in found[i : change.old.start]:
+            kept[k] = replace(word, text=edit.new[k].text)
+            k += 1
+        i, k = change.old.stop, change.new.stop
+    return kept
+
+
+def _stretch(found: list[Word], change: Change, span: Span) -> tuple[int, int]:
+    """The frames that go: from where the model begins to say the first word, to where it begins the next."""
+    old = change.old
+    end = math.floor(found[old.stop].start) if old.stop < len(found) else span.end
+    if not old.start:
+        return span.start, end
+    place = found[old.start].start if old.start < len(found) else found[-1].end
+    return max(span.start, min(math.floor(place) - LEAD, end)), end
+
+
+def _seed(seed: int, old: str, new: str, nth: int, take: int) -> int:
+    """The seed of a take of a change: the same for the same words, wherever they stand."""
+    content = json.dumps([seed, old, new, nth, take])
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big") >> 1
+
+
+def _within(progress: Progress, done: int, total: int, steps: int, most: int) -> None:
+    """Report frames of one stretch as hundredths of all."""
+    progress(round(_PARTS * (done + steps / most)), _PARTS * total)
+
+
+def _text(words: list[SpelledWord], which: range) -> str:
+    return " ".join(words[i].text for i in which)
