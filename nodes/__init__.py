@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import (
     alignment,
+    batch,
     codes,
     comparing,
     conditioning,
@@ -35,6 +36,7 @@ _MODULES = (
     conditioning,
     sampling,
     dialogue,
+    batch,
     depth,
     hidden,
     codes,

@@ -80,12 +80,7 @@ class Dialogue(io.ComfyNode):
             **settings,
         )
         names = speaker_names(written)
-        voiced = {voice.speaker: voice.name for voice in speaking}
-        who = [
-            f"{name}: speaker {number}" + (f" (voice {voiced[number]})" if number in voiced else "")
-            for name, number in names.items()
-        ]
-        turns.show(loop, "turn", ", ".join(who))
+        turns.show(loop, "turn", turns.who_speaks(names, speaking))
         return io.NodeOutput(
             loop.codes,
             Conversation(loop.segments, before | names),

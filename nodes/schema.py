@@ -21,6 +21,7 @@ _WORDS = {
     "MisoAddSegment": "Dialogue, Podcast | conversation, history, multi speaker",
     "MisoDialogue": "Podcast, Conversation | multi speaker, script, two voices, long text, tts",
     "MisoLongText": "Audiobook, Narrate | chapter, article, story, chunks, split text, tts",
+    "MisoBatchLines": "Voice Lines, CSV | many lines, game dialogue, table, list, bulk, queue, tts",
     "MisoSpeakerTracks": "| stems, multitrack, separate speakers, podcast",
     "MisoSaveVoice": "| clone, speaker, narrator, character",
     "MisoLoadVoice": "Narrator, Character | clone, speaker",

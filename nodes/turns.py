@@ -5,7 +5,7 @@ text, name, speaker, start, end, seed, stop, kept}``. ``start`` and ``end`` are 
 is ``limit`` for a turn that was cut; ``kept`` turns come from an earlier run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import comfy.model_management as mm
 import torch
@@ -210,9 +210,9 @@ def show(loop: TurnLoop, what: str, *remarks: str) -> None:
     lines = [f"{len(loop.said)} {what}s, {loop.codes.seconds[0]:.1f} s{f', {kept} kept' if kept else ''}."]
     lines += [f"{remark}." for remark in remarks if remark]
     if cut := [i for i, said in enumerate(loop.said, 1) if said.cut]:
-        lines.append(f"Cut at the time limit: {_numbers(cut, what)}. Raise max_seconds, or try another seed.")
+        lines.append(f"Cut at the time limit: {numbers(cut, what)}. Raise max_seconds, or try another seed.")
     if silent := [i for i, said in enumerate(loop.said, 1) if not said.codes.frames]:
-        lines.append(f"Nothing was said in {_numbers(silent, what)}. Try another seed.")
+        lines.append(f"Nothing was said in {numbers(silent, what)}. Try another seed.")
     if loop.said[-1].dropped:
         lines.append(
             f"No room in the model's memory for the {loop.said[-1].dropped} oldest {what}s at the end."
@@ -224,6 +224,16 @@ def show(loop: TurnLoop, what: str, *remarks: str) -> None:
     show_on_node(" ".join(lines))
 
 
-def _numbers(numbers: list[int], what: str) -> str:
-    shown = ", ".join(map(str, numbers[:_LISTED])) + (", ..." if len(numbers) > _LISTED else "")
-    return f"{what}{'s' if len(numbers) > 1 else ''} {shown}"
+def numbers(which: Sequence[int], what: str) -> str:
+    """Some of them by number, as in "turns 2, 5"."""
+    shown = ", ".join(map(str, which[:_LISTED])) + (", ..." if len(which) > _LISTED else "")
+    return f"{what}{'s' if len(which) > 1 else ''} {shown}"
+
+
+def who_speaks(names: Mapping[str, int], voices: Sequence[Voice]) -> str:
+    """The speakers of a script, with their numbers and voices."""
+    voiced = {voice.speaker: voice.name for voice in voices}
+    return ", ".join(
+        f"{name}: speaker {number}" + (f" (voice {voiced[number]})" if number in voiced else "")
+        for name, number in names.items()
+    )

@@ -20,6 +20,7 @@ NODES = {
     "MisoBackboneSampler",
     "MisoDialogue",
     "MisoLongText",
+    "MisoBatchLines",
     "MisoSpeakerTracks",
     "MisoLoadVoice",
     "MisoSaveVoice",
