@@ -90,6 +90,11 @@ def _add_bench(group: CommandGroup) -> None:
     p.add_argument(
         "--exact", action="store_true", help="also measure the error of hidden states and logits against fp32"
     )
+    p.add_argument(
+        "--vocoders",
+        action="store_true",
+        help="measure every vocoder backend that is at hand instead; prints a Markdown table",
+    )
     p.add_argument("--json", metavar="FILE", help="also write the figures to this file")
     p.add_argument("--picture", metavar="FILE", help="also draw the frame times against the floor (.svg)")
     add_device(p)

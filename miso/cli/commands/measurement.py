@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ...checkpoints.checkpoint import Checkpoint
 from ...checkpoints.devices import pick_device, pick_precision
 from ...checkpoints.find import find_checkpoint, find_codec, find_vocoder, models_folder
@@ -56,6 +58,9 @@ def bench(args: Namespace) -> None:
     from ...tools.chart import chart
 
     device = pick_device(args.device)
+    if args.vocoders:
+        _bench_vocoders(args, device)
+        return
     result = measure(
         args.size,
         device,
@@ -77,6 +82,15 @@ def bench(args: Namespace) -> None:
         _write_text(args.json, json.dumps(result, indent=2) + "\n")
     if args.picture:
         _write_text(args.picture, chart(result))
+
+
+def _bench_vocoders(args: Namespace, device: torch.device) -> None:
+    from ...tools.bench_vocoders import bench_vocoders, table
+
+    results = bench_vocoders(device, report=lambda line: print(line, file=sys.stderr))
+    print(table(results))
+    if args.json:
+        _write_text(args.json, json.dumps(results, indent=2) + "\n")
 
 
 def _profile(text: str) -> GpuLimits | None:
