@@ -1,4 +1,4 @@
-"""Arguments of the commands along the chain: say, spoken, encode, decode, redecode, align, transcribe."""
+"""Arguments of the commands along the chain, from say to transcribe."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def add_commands(group: CommandGroup) -> None:
     _add_decode(group)
     _add_redecode(group)
     _add_align(group)
+    _add_replace(group)
     _add_transcribe(group)
 
 
@@ -187,6 +188,28 @@ def _add_transcribe(group: CommandGroup) -> None:
     p.add_argument("--language", default="auto", help="language that is spoken, such as en (default auto)")
     add_device(p)
     add_models(p)
+
+
+def _add_replace(group: CommandGroup) -> None:
+    p = group.command("replace", "say other words in codes; all else stays as it is")
+    p.add_argument("input", help="codes file")
+    p.add_argument("-o", "--output", metavar="FILE", required=True, help="codes file (.safetensors)")
+    p.add_argument("--text", required=True, help="what the codes are to say, the whole of it")
+    p.add_argument("--transcript", default="", help="what they say now (default: the text stored with them)")
+    p.add_argument("--seed", type=int, default=0, help="the same seed gives the same words (default 0)")
+    p.add_argument("--takes", type=int, default=8, help="candidates for each stretch (default 8)")
+    p.add_argument("--rank", type=int, default=1, help="which candidate: 1 is the best (default 1)")
+    add_checkpoint(p)
+    add_tokenizer(p)
+    add_models(p)
+    add_device(p)
+    add_precision(p)
+    add_sampling(p)
+    p.add_argument(
+        "--pronunciations",
+        metavar="FILE",
+        help="how words are to be said from now on, lines 'word = respelling' or 'word = /phonemes/'",
+    )
 
 
 def _add_codebooks(p: argparse.ArgumentParser) -> None:

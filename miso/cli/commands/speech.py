@@ -1,18 +1,18 @@
-"""Commands along the chain: say, spoken, encode, decode, redecode, align, transcribe."""
+"""Commands along the chain: say, spoken, encode, decode, redecode, align, replace, transcribe."""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 
 from ...audio.files import check_suffix, read_audio
 from ...audio.recogniser import load_recogniser
 from ...checkpoints.devices import pick_device
 from ...checkpoints.find import BUNDLED, find_recogniser, models_folder
-from ...codes.codes import Codes
+from ...codes.codes import Codes, no_take
 from ...codes.hidden import Hidden
 from ...codes.subtitles import WORD_FORMATS
 from ...errors import MisoError
@@ -21,6 +21,7 @@ from ...generation.alignment import align as align_words
 from ...generation.alignment import summary
 from ...generation.depth import DepthSampler
 from ...generation.depth import redecode as redecode_codes
+from ...generation.replacement import plan_edits, replace_words
 from ...speech import take_seeds
 from ...text.conditioning import Segment
 from ...text.normalize import normalize
@@ -63,7 +64,7 @@ def say(args: Namespace) -> None:
         raise MisoError("Several voices go with --script.", "Give one --voice.")
     for file in args.voice:
         voice = load_voice(args, file, vocoder, miso)
-        segments.insert(0, replace(voice, speaker=args.speaker).segment())
+        segments.insert(0, dataclasses.replace(voice, speaker=args.speaker).segment())
     loop = miso.sample(
         segments,
         seeds=take_seeds(args.seed, args.takes),
@@ -179,3 +180,29 @@ def transcribe(args: Namespace) -> None:
         with ProgressLine("transcribing", len(wave) // rate) as progress:
             said = recogniser.transcribe(wave, rate, progress)
         print(f"{file}\t{said}" if len(args.input) > 1 else said)
+
+
+def replace(args: Namespace) -> None:
+    codes, miso = Codes.load(args.input), load_miso(args)
+    reading = miso.text.with_pronunciations(read_pronunciations(args)) if args.pronunciations else None
+    sampling = choose_sampling(args, miso)
+    edits = plan_edits(miso.text, codes, args.text, args.transcript, reading)
+    with ProgressLine("sampling", 1) as progress:
+        replaced = replace_words(
+            miso.backbone,
+            DepthSampler(miso.depth, sampling),
+            miso.text,
+            codes,
+            edits,
+            reading=reading,
+            seed=args.seed,
+            takes=args.takes,
+            sampling=sampling,
+            progress=progress,
+        )
+    if not 1 <= args.rank <= replaced.codes.batch:
+        raise no_take(args.rank - 1, replaced.codes.batch, "rank")
+    replaced.codes.take(args.rank - 1).save(args.output)
+    changes = [about for edit in edits for about in edit.about]
+    print(f"{'; '.join(changes) or 'No word differs'}: {replaced.sampled} frames sampled", file=sys.stderr)
+    print(args.output)
