@@ -129,10 +129,10 @@ class Part(ModelPatcher):
         self.model.loaded, self.model.module = loaded, self._module(loaded)
 
 
-def vocoder_part(backend: str, path: Path) -> Part:
-    """A vocoder as a part."""
+def vocoder_part(backend: str, path: Path, dtype: torch.dtype | None = None) -> Part:
+    """A vocoder as a part; ``dtype`` is that of decoding, fp32 if None."""
     return Part(
-        lambda progress, device: load_vocoder(backend, path, device=device),
+        lambda progress, device: load_vocoder(backend, path, device, dtype),
         lambda vocoder: vocoder.module,
         keep=True,
     )

@@ -80,11 +80,10 @@ def bench_vocoders(
     """
     with tempfile.TemporaryDirectory() as folder:
         report("making files")
-        codes, expected = _make_files(Path(folder), device, config, seconds)
+        chosen = [v for v in variants(device) if backends is None or v.backend in backends]
+        codes, expected = _make_files(Path(folder), chosen, config, seconds)
         results = []
-        for variant in variants(device):
-            if backends is not None and variant.backend not in backends:
-                continue
+        for variant in chosen:
             report(variant.name)
             job = (variant, Path(folder), str(device), codes, expected, torch.get_num_threads())
             # spawned, so that packages and peaks of memory are its own
@@ -116,7 +115,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _make_files(
-    folder: Path, device: torch.device, config: MimiConfig | None, seconds: float
+    folder: Path, chosen: Sequence[Variant], config: MimiConfig | None, seconds: float
 ) -> tuple[Tensor, Tensor]:
     """Write the files of all variants; returns codes [1, K, T] and what our own Mimi makes of them."""
     from .export import export_codec
@@ -125,7 +124,7 @@ def _make_files(
     save_mimi(folder / "mimi.safetensors", mimi)
     torch.manual_seed(0)
     save_source_filter(folder / "source-filter.safetensors", SourceFilter(mimi.config, codec_id=_CODEC))
-    for variant in variants(device):
+    for variant in chosen:
         if variant.backend == "onnx":
             export_codec(folder / "mimi.safetensors", folder / variant.file, variant.precision)
     shape = (1, mimi.config.codebooks, max(round(seconds * mimi.config.frame_rate), 8))

@@ -49,6 +49,24 @@ def test_every_backend_decodes_what_was_sampled_once(fresh, exported):
     assert again.ok and "3" not in again.ran and "5" in again.ran
 
 
+@pytest.mark.parametrize("precision, least", [("fp16", 40), ("bf16", 25)])
+def test_backends_decode_in_half_precision(fresh, exported, precision, least):
+    """Whose distance from fp32 is that of the format; an exported file has a precision of its own."""
+    assert fresh.run(graph()).ok
+    expected = fresh.value(5)["waveform"]
+    for backend in ("mimi", "moshi", "transformers"):
+        if backend != "mimi" and not importlib.util.find_spec(backend):
+            continue
+        done = fresh.run(graph(n4__backend=backend, n4__precision=precision))
+        assert done.ok and "3" not in done.ran, done.error
+        noise = (fresh.value(5)["waveform"] - expected).square().mean()
+        assert least < 10 * (expected.square().mean() / noise).log10() < 90
+    error = fresh.run(graph(n4__backend="onnx", n4__checkpoint=exported, n4__precision=precision)).error
+    assert error.startswith(
+        "Load Vocoder, precision: The backend 'onnx' decodes in the precision of its file"
+    )
+
+
 def test_a_file_for_the_wrong_backend_is_refused(fresh, exported):
     error = fresh.run(graph(n4__backend="onnx")).error
     assert error.startswith("Load Vocoder: tiny-codec.safetensors is not an ONNX file"), error

@@ -86,6 +86,12 @@ def load(
 ) -> OnnxVocoder:
     """The backend's loader; see ``registry.load_vocoder``. It computes on the CPU whatever ``device`` is."""
     path = Path(checkpoint)
+    if dtype not in (None, torch.float32):
+        raise MisoError(
+            "The backend 'onnx' decodes in the precision of its file.",
+            "Choose fp32 here, and a file that was exported in int8 if it is to be smaller.",
+            input="precision",
+        )
     config, codec = _sizes(path, read_metadata(path))
     try:
         import onnxruntime
