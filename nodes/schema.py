@@ -33,6 +33,7 @@ _WORDS = {
     "MisoDepthRedecode": "| resample, variation",
     "MisoHiddenStates": "| upgrade codes, voice conversion, teacher forcing",
     "MisoAlignWords": "Word Timestamps | subtitles, captions, karaoke, srt, vtt, forced alignment, timing",
+    "MisoReplaceWords": "Edit Speech by Text, Inpaint | fix a word, pronunciation, overdub, retake, tts",
     "MisoInsertSilence": "Pause | break, gap",
     "MisoCodeEditor": "| edit speech, cut audio, timeline, trim",
     "MisoBestTake": "| choose take, best of n, rank, score",

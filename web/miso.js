@@ -10,6 +10,7 @@ import { editsWidget, listenForMisfits, restoreEdits } from "./editor.js";
 import { FILE_NODE, addFileView, restoreFile } from "./codesfile.js";
 import { listenForLines, restoreLine } from "./line.js";
 import { restoreTakes, takesWidget } from "./picker.js";
+import { REPLACING_NODE, fillText } from "./replaced.js";
 import { keepOutputs } from "./lib/graph.js";
 import { colorSockets } from "./lib/sockets.js";
 import { LIVE_NODES, addLiveView, listen } from "./preview.js";
@@ -31,6 +32,7 @@ app.registerExtension({
     if (LIVE_NODES.includes(node.comfyClass)) addLiveView(node);
     if (node.comfyClass?.startsWith("Miso")) restoreLine(node);
     if (node.comfyClass === FILE_NODE) addFileView(node);
+    if (node.comfyClass === REPLACING_NODE) fillText(node);
     if (SHOWING.includes(node.comfyClass)) keepOutputs(node);
   },
   /** The page has put back what nodes gave, of a workflow in another tab. */

@@ -28,6 +28,7 @@ NODES = {
     "MisoSaveConversation",
     "MisoHiddenStates",
     "MisoAlignWords",
+    "MisoReplaceWords",
     "MisoDepthRedecode",
     "MisoSaveCodes",
     "MisoLoadCodes",
