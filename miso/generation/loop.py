@@ -165,8 +165,8 @@ class FrameLoop:
     def prefill(self, state: FrameState) -> None:
         """Run the backbone over prompt and prefix, all rows but the last; the first frame reads that one.
 
-        Rows are computed for one take, and their keys and values copied to the others. Public for benchmarks
-        only.
+        Rows are computed for one take, and their keys and values copied to the others. Public, as ``receive``
+        is, for what drives a loop from outside: ``BatchLoop``, and benchmarks.
         """
         cache = state.cache.takes(0, 1)
         done = prefill_history(self.backbone, self.prompt, cache)
@@ -192,7 +192,10 @@ class FrameLoop:
         return FrameInFlight.send(t, state.codes[t], state.log_p[t], hidden)
 
     def receive(self, frame: FrameInFlight) -> Frame:
-        """Wait for a frame and store it. A frame of zeros alone ends its take and isn't part of it."""
+        """Wait for a frame and store it; ``finished`` is whether it was the last.
+
+        A frame of zeros alone ends its take and isn't part of it.
+        """
         frame.wait()
         self._running &= frame.codes.ne(0).any(1)
         self._lengths[self._running] = frame.index + 1
