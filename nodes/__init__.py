@@ -8,6 +8,7 @@ from comfy_api.latest import ComfyExtension, io
 from . import (
     alignment,
     batch,
+    choosing,
     codes,
     comparing,
     conditioning,
@@ -22,6 +23,8 @@ from . import (
     loaders,
     parts,
     picker,
+    preparing,
+    recognising,
     replacement,
     sampling,
     sound,
@@ -32,6 +35,7 @@ from . import (
 
 _MODULES = (
     loaders,
+    recognising,
     voices,
     text,
     conditioning,
@@ -41,6 +45,7 @@ _MODULES = (
     depth,
     hidden,
     codes,
+    preparing,
     importing,
     conversations,
     parts,
@@ -48,6 +53,7 @@ _MODULES = (
     editor,
     alignment,
     replacement,
+    choosing,
     picker,
     sound,
     comparing,

@@ -7,8 +7,10 @@ from pathlib import Path
 import comfy.text_encoders.llama
 import folder_paths
 
+from ..miso.audio.recogniser import is_recogniser
 from ..miso.checkpoints.fetch import fetch_file
 from ..miso.checkpoints.find import BUNDLED, PUBLISHED, published_as
+from ..miso.checkpoints.find import RECOGNISERS as WHISPER
 from ..miso.errors import MisoError
 from ..miso.text.pronunciations import FILE, Pronunciations
 from ..miso.text.voice import FOLDER as VOICES
@@ -16,7 +18,7 @@ from .labels import label, unlabel
 from .memory import progress
 from .sockets import show_on_node
 
-MODELS, VOCODERS = "miso", "miso_vocoders"
+MODELS, VOCODERS, RECOGNISERS = "miso", "miso_vocoders", WHISPER[0]
 _MORE_SUFFIXES = {MODELS: [".json"], VOCODERS: [".onnx"]}
 EMBEDDED_VOICES = BUNDLED / "voices"
 # Llama 3's tokenizer, which every ComfyUI has
@@ -29,6 +31,8 @@ def register() -> None:
         folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
         suffixes = {".safetensors", *_MORE_SUFFIXES.get(name, ())}
         folder_paths.folder_names_and_paths[name][1].update(suffixes)
+    for name in WHISPER:
+        folder_paths.add_model_folder_path(RECOGNISERS, os.path.join(folder_paths.models_dir, name))
 
 
 def choices(folder: str) -> list[str]:
@@ -41,12 +45,15 @@ def choices(folder: str) -> list[str]:
         for f in folder_paths.get_filename_list(folder)
         if not f.endswith(".json") or f.endswith(".index.json")
     ]
-    published = [
+    return [*sorted(bundled, reverse=True), *map(label, files), *_published(folder)]
+
+
+def _published(folder: str) -> list[str]:
+    return [
         name if _found(folder, name) else f"{name} (download, {file.size})"
         for name, file in PUBLISHED.items()
         if file.folder == folder and name != "tokenizer"
     ]
-    return [*sorted(bundled, reverse=True), *map(label, files), *published]
 
 
 def model_path(folder: str, choice: str) -> str | None:
@@ -102,6 +109,30 @@ def pronunciations_modified() -> int | None:
 def _pronunciations_file() -> Path | None:
     paths = (Path(folder) / FILE for folder in folder_paths.get_folder_paths(MODELS))
     return next((path for path in paths if path.is_file()), None)
+
+
+def recognisers() -> list[str]:
+    """The choices of Load Recogniser: the user's, then published ones to download."""
+    there = _recognisers()
+    return [*there, *(name for name in _published(RECOGNISERS) if name not in there)]
+
+
+def recogniser_path(choice: str) -> Path:
+    """The folder behind a choice of Load Recogniser, downloaded as ``find`` does."""
+    there = _recognisers()
+    if (folder := there.get(choice) or there.get(choice.replace("\\", "/"))) is None:
+        folder = find(RECOGNISERS, choice, "recogniser").parent
+    return folder
+
+
+def _recognisers() -> dict[str, Path]:
+    """Choices and folders of the user's recognisers; of two of one name the first."""
+    found: dict[str, Path] = {}
+    for place in map(Path, folder_paths.get_folder_paths(RECOGNISERS)):
+        folders = sorted(folder for folder in [*place.glob("*"), *place.glob("*/*")] if is_recogniser(folder))
+        for folder in folders:
+            found.setdefault(label(folder.relative_to(place).as_posix()), folder)
+    return found
 
 
 def find(folder: str, choice: str, input: str) -> Path:

@@ -6,7 +6,6 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..miso.codes import editing
 from ..miso.codes.codes import Codes
 from ..miso.codes.hidden import Hidden
-from ..miso.codes.ranking import rank as rank_takes
 from ..miso.errors import MisoError
 from . import sockets
 from .schema import EDIT, block
@@ -88,47 +87,6 @@ class PickTake(io.ComfyNode):
         return io.NodeOutput(picked, pick_hidden(hidden, codes, [take]))
 
 
-class BestTake(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return block(
-            node_id="MisoBestTake",
-            display_name="Best Take",
-            category=EDIT,
-            description="Picks the take that is most likely right: one that ended by itself, in a time that "
-            "fits its text, and that the model finds likeliest.",
-            inputs=[
-                sockets.Codes.Input(
-                    "codes", tooltip="Several takes, from Backbone Sampler with takes above 1."
-                ),
-                io.Int.Input(
-                    "rank",
-                    default=1,
-                    min=1,
-                    max=64,
-                    tooltip="1 picks the best, 2 the second best and so on.",
-                ),
-                hidden_input(),
-            ],
-            outputs=[
-                codes_output("best", tooltip="The picked take."),
-                hidden_output(),
-                io.String.Output("ranking", display_name="ranking", tooltip="All takes, the best first."),
-            ],
-        )
-
-    @classmethod
-    @name_errors
-    def execute(cls, codes: Codes, rank: int, hidden: Hidden | None = None):
-        ranking = rank_takes(codes)
-        if rank > len(ranking):
-            raise MisoError(f"rank is {rank}; the codes have {len(ranking)} takes.", input="rank")
-        take, why = ranking[rank - 1]
-        show_on_node(f"Take {take + 1} of {codes.batch}: {why}")
-        lines = "\n".join(f"Take {number + 1}: {reason}" for number, reason in ranking)
-        return io.NodeOutput(codes.take(take), pick_hidden(hidden, codes, [take]), lines)
-
-
 class TrimCodes(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -207,4 +165,4 @@ class Prefix(io.ComfyNode):
         return io.NodeOutput(editing.prefix(codes, frames))
 
 
-NODES = [PickTake, BestTake, TrimCodes, KeepCodebooks, Prefix]
+NODES = [PickTake, TrimCodes, KeepCodebooks, Prefix]

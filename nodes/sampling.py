@@ -1,9 +1,12 @@
-"""Backbone Sampler."""
+"""Backbone Sampler, and its run as other blocks use it."""
+
+from typing import Any, NamedTuple
 
 import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes
+from ..miso.codes.hidden import Hidden
 from ..miso.generation.keys import codes_key
 from ..miso.generation.loop import FrameLoop
 from ..miso.generation.paths import PATHS
@@ -19,6 +22,105 @@ from .sockets import name_errors, show_on_node
 from .stops import count_stop, stops
 from .store import store
 from .widgets import narrowing_inputs, sampling_inputs, seed_input
+
+
+class Sampled(NamedTuple):
+    """What a run of the sampler made, and what the page shows of it."""
+
+    codes: Codes
+    hidden: Hidden
+    ui: dict
+    stopped: bool  # by a person, who wants what was made so far
+
+
+def sample(
+    *,
+    backbone: Part,
+    depth: Depth,
+    conditioning: Conditioning,
+    seed: int,
+    takes: int,
+    max_seconds: float,
+    temperature: float,
+    top_k: int,
+    keep: bool = True,
+    prefix: Codes | None = None,
+    preview: Part | None = None,
+    use_partial: bool = False,
+    path: str = "auto",
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    min_seconds: float = 0.0,
+) -> Sampled:
+    """Sample takes with progress and a live preview, or find them among the kept ones.
+
+    A run that was stopped ends here unless ``use_partial`` is set and it has made something.
+    """
+    config, sampling = conditioning.encoder.config, Sampling(temperature, top_k, top_p, min_p)
+    frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
+    least = frames_for(min_seconds, config.frame_rate) if min_seconds else 0
+    prefix_frames = 0 if prefix is None else prefix.frames
+    prompt = conditioning.prompt(prefix_frames + frames, prefix_frames)
+    key = codes_key(
+        **depth.keys(backbone),
+        prompt=prompt,
+        sampling=sampling,
+        depth_sampling=depth.sampling or sampling,
+        seeds=seeds,
+        max_frames=frames,
+        codebooks=depth.codebooks or config.codebooks,
+        prefix=prefix,
+        min_frames=least,
+    )
+    if keep and (found := store().get(key)) and found[1] is not None:
+        shown = send_kept(found[0], prefix_frames, frames, preview)
+        return Sampled(found[0], found[1], {"miso_kept": (True,), **shown}, False)
+
+    rows = len(prompt.rows) + prefix_frames + frames
+    vocoders = [] if preview is None else [preview]
+    model, decoder, *vocoder = on_device(
+        backbone, depth.part, *vocoders, memory=run_bytes(backbone, config, takes, rows)
+    )
+    loop = FrameLoop(
+        model,
+        depth.sampler(decoder, sampling),
+        prompt,
+        seeds=seeds,
+        max_frames=frames,
+        sampling=sampling,
+        prefix=prefix,
+        keep_hidden=True,
+        path=path,
+        min_frames=least,
+    )
+    lines = [depth.beside(backbone.fingerprint)]
+    lines += [f"Path {loop.path}: {loop.because}."] if loop.device.type != "cpu" else []
+    if said := " ".join(filter(None, lines)):
+        show_on_node(said)
+    stream = (
+        stream_for(vocoder[0], config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
+    )
+    report, live = progress(), Preview(loop.first, frames, config.frame_rate, stream, prefix)
+    stopped = False
+    try:
+        report(0, frames)
+        for frame in loop:
+            live.frame(frame)
+            report(frame.index - loop.first + 1, frames)
+    except mm.InterruptProcessingException:
+        # ComfyUI clears the interrupt when it raises it: only raising it again ends the run.
+        count_stop()
+        if loop.codes.frames == loop.first:
+            raise
+        if not use_partial:
+            live.end(loop.codes)
+            raise
+        stopped = True
+    codes, hidden = loop.codes, loop.hidden
+    shown = live.end(codes)
+    if keep:
+        store().put(key, codes, hidden)
+    return Sampled(codes, hidden, {"miso_kept": (False,), **shown}, stopped)
 
 
 class BackboneSampler(io.ComfyNode):
@@ -112,88 +214,9 @@ class BackboneSampler(io.ComfyNode):
 
     @classmethod
     @name_errors
-    def execute(
-        cls,
-        backbone: Part,
-        depth: Depth,
-        conditioning: Conditioning,
-        seed: int,
-        takes: int,
-        max_seconds: float,
-        temperature: float,
-        top_k: int,
-        keep: bool = True,
-        prefix: Codes | None = None,
-        preview: Part | None = None,
-        use_partial: bool = False,
-        path: str = "auto",
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        min_seconds: float = 0.0,
-    ):
-        config, sampling = conditioning.encoder.config, Sampling(temperature, top_k, top_p, min_p)
-        frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
-        least = frames_for(min_seconds, config.frame_rate) if min_seconds else 0
-        prefix_frames = 0 if prefix is None else prefix.frames
-        prompt = conditioning.prompt(prefix_frames + frames, prefix_frames)
-        key = codes_key(
-            **depth.keys(backbone),
-            prompt=prompt,
-            sampling=sampling,
-            depth_sampling=depth.sampling or sampling,
-            seeds=seeds,
-            max_frames=frames,
-            codebooks=depth.codebooks or config.codebooks,
-            prefix=prefix,
-            min_frames=least,
-        )
-        if keep and (found := store().get(key)) and found[1] is not None:
-            shown = send_kept(found[0], prefix_frames, frames, preview)
-            return io.NodeOutput(*found, ui={"miso_kept": (True,), **shown})
-
-        rows = len(prompt.rows) + prefix_frames + frames
-        vocoders = [] if preview is None else [preview]
-        model, decoder, *vocoder = on_device(
-            backbone, depth.part, *vocoders, memory=run_bytes(backbone, config, takes, rows)
-        )
-        loop = FrameLoop(
-            model,
-            depth.sampler(decoder, sampling),
-            prompt,
-            seeds=seeds,
-            max_frames=frames,
-            sampling=sampling,
-            prefix=prefix,
-            keep_hidden=True,
-            path=path,
-            min_frames=least,
-        )
-        lines = [depth.beside(backbone.fingerprint)]
-        lines += [f"Path {loop.path}: {loop.because}."] if loop.device.type != "cpu" else []
-        if said := " ".join(filter(None, lines)):
-            show_on_node(said)
-        stream = (
-            stream_for(vocoder[0], config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
-        )
-        report, live = progress(), Preview(loop.first, frames, config.frame_rate, stream, prefix)
-        try:
-            report(0, frames)
-            for frame in loop:
-                live.frame(frame)
-                report(frame.index - loop.first + 1, frames)
-        except mm.InterruptProcessingException:
-            # ComfyUI clears the interrupt when it raises it: only raising it again ends the run.
-            count_stop()
-            if loop.codes.frames == loop.first:
-                raise
-            if not use_partial:
-                live.end(loop.codes)
-                raise
-        codes, hidden = loop.codes, loop.hidden
-        shown = live.end(codes)
-        if keep:
-            store().put(key, codes, hidden)
-        return io.NodeOutput(codes, hidden, ui={"miso_kept": (False,), **shown})
+    def execute(cls, **settings: Any):
+        sampled = sample(**settings)
+        return io.NodeOutput(sampled.codes, sampled.hidden, ui=sampled.ui)
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):

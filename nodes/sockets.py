@@ -16,6 +16,7 @@ Conditioning = io.Custom("MISO_CONDITIONING")  # miso.text.Conditioning
 Codes = io.Custom("MISO_CODES")  # miso.codes.Codes
 Hidden = io.Custom("MISO_HIDDEN")  # miso.codes.Hidden
 Vocoder = io.Custom("MISO_VOCODER")  # nodes.memory.Part of a miso.vocoders.Vocoder
+Recogniser = io.Custom("MISO_RECOGNISER")  # nodes.memory.Part of a miso.audio.recogniser.Recogniser
 Voices = io.Custom("MISO_VOICES")  # a sequence of miso.text.voice.Voice
 Conversation = io.Custom("MISO_CONVERSATION")  # miso.text.conversation.Conversation
 

@@ -182,7 +182,7 @@ class LiveView {
   }
 }
 
-export const LIVE_NODES = ["MisoBackboneSampler", "MisoStoredCodes", "MisoDialogue", "MisoLongText"];
+export const LIVE_NODES = ["MisoBackboneSampler", "MisoBestOfN", "MisoStoredCodes", "MisoDialogue", "MisoLongText"];
 
 export function addLiveView(node) {
   views.set(node, new LiveView(node));

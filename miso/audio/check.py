@@ -84,6 +84,15 @@ def remarks(wave: Tensor, sample_rate: int) -> list[str]:
     return found
 
 
+def background(wave: Tensor, sample_rate: int) -> float:
+    """How many dB the quietest tenth of a mono wave [N] is below its loudest, over windows of 20 ms.
+
+    In speech with pauses that is the level of the noise.
+    """
+    level = _decibels(_levels(wave, sample_rate).square())
+    return float(level.quantile(0.9) - level.quantile(0.1))
+
+
 def is_speech(wave: Tensor, sample_rate: int) -> bool:
     """Whether level and spectrum of a mono wave [N] change as those of speech do.
 

@@ -31,10 +31,15 @@ def trim_silence(wave: Tensor, rate: int, threshold: float = -40.0, keep: float 
         return wave
     start = max(0, int(loud[0]) * window - round(keep * rate))
     end = min(samples, (int(loud[-1]) + 1) * window + round(keep * rate))
-    cut = wave[:, :, start:end].clone()
-    fade = torch.linspace(0, 1, max(2, min(round(FADE * rate), cut.shape[2] // 2)))
+    return cut_out(wave, rate, start, end)
+
+
+def cut_out(wave: Tensor, rate: int, start: int, end: int) -> Tensor:
+    """Samples start..end-1 of a wave [..., N], faded where something was cut off."""
+    cut = wave[..., start:end].clone()
+    fade = torch.linspace(0, 1, max(2, min(round(FADE * rate), cut.shape[-1] // 2)))
     if start:
-        cut[:, :, : len(fade)] *= fade
-    if end < samples:
-        cut[:, :, -len(fade) :] *= fade.flip(0)
+        cut[..., : len(fade)] *= fade
+    if end < wave.shape[-1]:
+        cut[..., -len(fade) :] *= fade.flip(0)
     return cut

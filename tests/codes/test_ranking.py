@@ -30,9 +30,17 @@ def test_the_order():
             ("eos", 25, None),
         )
     )
-    assert [take for take, _ in ranked] == [2, 0, 5, 3, 4, 1]
+    assert [r.take for r in ranked] == [2, 0, 5, 3, 4, 1]
+    assert [r.sound for r in ranked] == [True, True, True, False, False, False]
     assert "odd length" in ranked[3].why and "didn't end by itself" in ranked[4].why
 
 
+def test_what_was_heard_comes_before_likelihood():
+    takes = codes(("eos", 25, -3.0), ("eos", 25, -1.0), ("eos", 25, -2.0), ("limit", 25, -0.5))
+    ranked = rank(takes, [0.0, 0.25, 0.0, 0.0])
+    assert [r.take for r in ranked] == [2, 0, 1, 3]
+    assert "25 % of the words wrong, likelihood -1.00" in ranked[2].why
+
+
 def test_equal_takes_stay_in_order():
-    assert [take for take, _ in rank(codes(*[("eos", 25, -2.0)] * 3))] == [0, 1, 2]
+    assert [r.take for r in rank(codes(*[("eos", 25, -2.0)] * 3))] == [0, 1, 2]

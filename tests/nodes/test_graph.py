@@ -10,6 +10,9 @@ from safetensors.torch import load_file
 NODES = {
     "MisoLoadModel",
     "MisoLoadVocoder",
+    "MisoLoadRecogniser",
+    "MisoTranscribe",
+    "MisoPrepareVoice",
     "MisoNormalizeText",
     "MisoEncodeText",
     "MisoVoicePrompt",
@@ -35,6 +38,7 @@ NODES = {
     "MisoPreviewCodes",
     "MisoPickTake",
     "MisoBestTake",
+    "MisoBestOfN",
     "MisoTrimCodes",
     "MisoSpliceCodes",
     "MisoKeepCodebooks",

