@@ -17,7 +17,7 @@ from .summary import CheckpointSummary
 
 # bytes for activations of a long prompt, one dequantised matrix, a full-size Mimi and PyTorch itself, for
 # models of some GB; smaller models need less
-_WORKING = 0.75e9
+_WORKING = 1.0e9
 # bytes in fp32 below which a CPU dequantises a quantised model on loading: quantised weights save it memory,
 # not time
 _CPU_WHOLE = 4e9
