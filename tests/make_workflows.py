@@ -38,8 +38,8 @@ BUILD = """({blocks, note, rows, groups}) => {
       if (w.name === 'control_after_generate') w.value = 'fixed';
     }
     const size = node.computeSize();
-    const wide = {MisoCodeEditor: 620, MisoTakePicker: 420, MisoDialogue: 420, MisoLongText: 420, MarkdownNote: 330, MisoEncodeText: 330, MisoEncodeAudio: 330}[type] ?? 270;
-    const tall = {MisoEncodeText: 50, MisoDialogue: 210, MisoLongText: 240, MarkdownNote: 80, SaveAudio: 20, LoadAudio: 20, MisoTakePicker: 90, MisoCompare: 160}[type] ?? 0;
+    const wide = {MisoCodeEditor: 620, MisoTakePicker: 420, MisoDialogue: 420, MisoLongText: 420, MisoBatchLines: 420, MarkdownNote: 330, MisoEncodeText: 330, MisoEncodeAudio: 330}[type] ?? 270;
+    const tall = {MisoEncodeText: 50, MisoDialogue: 210, MisoLongText: 240, MisoBatchLines: 160, MarkdownNote: 80, SaveAudio: 20, LoadAudio: 20, MisoTakePicker: 90, MisoCompare: 160}[type] ?? 0;
     node.size = [Math.max(size[0], wide), size[1] + tall];
   }
   // some blocks grow by a line when they run, so those below them keep their distance

@@ -349,6 +349,48 @@ two voices, the speakers have the numbers 0 and 1.""",
             "Sound": "decode save tracks save_tracks",
         },
     ),
+    "batch": Template(
+        "Speak many lines, a file each, several at once.",
+        """**Type a line for each file and press Run. Then change a line and run again:** only that one is
+sampled.
+
+`Name: text` is a line, `#` a comment. No line hears another: for a talk, open *dialogue*. The names of the
+files come from *Batch Lines*. For a table with thousands of lines: `python -m miso batch`.""",
+        {
+            **load(),
+            "anna": Block("MisoLoadVoice", {"voice": "heart", "name": "Anna"}, title="Anna's voice"),
+            "ben": Block(
+                "MisoLoadVoice",
+                {"voice": "michael", "name": "Ben"},
+                {"voices": "anna.voices"},
+                "Ben's voice",
+            ),
+            "batch": Block(
+                "MisoBatchLines",
+                {"seed": 1, **NANO},
+                {
+                    "backbone": "model.backbone",
+                    "depth": "model.depth",
+                    "text_encoder": "model.text",
+                    "voices": "ben.voices",
+                },
+            ),
+            "decode": decode("batch.codes"),
+            "save": Block(
+                "SaveAudio",
+                {},
+                {"audio": "decode.audio", "filename_prefix": "batch.names"},
+                "Save a file for each line",
+            ),
+        },
+        [["model vocoder note", "anna ben", "batch", "decode save"]],
+        {
+            "Load": "model vocoder note",
+            "Voices": "anna ben",
+            "Speak": "batch",
+            "Sound": "decode save",
+        },
+    ),
     "long_text": Template(
         "Speak a text of any length.",
         """**Paste your text and press Run.** It is cut into parts that the model can say, each going on

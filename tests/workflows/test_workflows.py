@@ -71,8 +71,9 @@ def test_it_opens_in_view_and_runs(browser_page, server, path):
     assert end == "execution_success", detail
     assert not browser_page.errors and not page.evaluate(VIEW)["overlaps"]
     saved = [file for file in page.evaluate("() => window.misoSaved") if file["type"] == "output"]
-    # of the two tracks of Speaker Tracks, each is saved
-    assert len(saved) == sum(node["type"] in ("SaveAudio", "MisoSpeakerTracks") for node in nodes)
+    # a file for each Save Audio; and one more of Speaker Tracks' two tracks, three of Batch Lines' four lines
+    more = {"SaveAudio": 1, "MisoSpeakerTracks": 1, "MisoBatchLines": 3}
+    assert len(saved) == sum(more.get(node["type"], 0) for node in nodes)
     browser_page.drop(server.file(saved[0]), nodes=len(nodes))  # the sound carries the graph that made it
 
 

@@ -169,7 +169,7 @@ def _share(ray: Any, start: Any, jobs: Sequence[Job], workers: int, slots: int) 
         except StopIteration:
             del running[stream]
             idle.append(worker)
-        except ray.exceptions.RayActorError as e:
+        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as e:
             del running[stream]
             deaths += 1
             print(f"a worker died: {len(left)} of its lines go to others", file=sys.stderr)
