@@ -14,6 +14,7 @@ take, those of the input ``codes`` first and then those of ``other``, all BEFORE
     codec          id of the codec
     codes          base64 of K * T little-endian int16, one codebook after the other; null beyond the limit
     spans          [{start, end, text, speaker}]: frames start..end-1 say text (about, if exact is false)
+    words          [{text, start, end, low}] in frames, which need not be whole; low: the place isn't sure
     seed           of the take, or null
     stop           "eos", "limit", "interrupted" or null
     sound          {filename, subfolder, type: "temp"}: a mono FLAC for ``/view``; null without a vocoder, for
@@ -42,6 +43,7 @@ from ..miso.codes import editing
 from ..miso.codes.codes import Codes
 from ..miso.codes.takes import span_to_json
 from ..miso.errors import MisoError
+from ..miso.generation.alignment import LOW
 from . import sockets
 from .editing import silence_of, why_no_silence
 from .listen import sound_file
@@ -141,6 +143,15 @@ def _takes(inputs: list[tuple[str, Codes]], vocoder: Part | None) -> list[dict]:
                     "seed": provenance.seed,
                     "stop": provenance.stop,
                     "spans": [span_to_json(span) for span in provenance.spans],
+                    "words": [
+                        {
+                            "text": word.text,
+                            "start": word.start,
+                            "end": word.end,
+                            "low": word.confidence < LOW,
+                        }
+                        for word in provenance.words
+                    ],
                     "codes": _base64(take) if left >= 0 else None,
                     "sound": sound_file(take, vocoder) if left >= 0 and vocoder and take.frames else None,
                 }

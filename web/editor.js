@@ -12,6 +12,7 @@ import { Playback } from "./lib/playback.js";
 import { pointAt } from "./lib/pointer.js";
 import { Received } from "./lib/received.js";
 import { Timeline } from "./lib/timeline.js";
+import { textOf } from "./lib/words.js";
 
 const HEIGHT = 340, WIDTH = 560;
 const MAP = "miso_map"; // the node's property that says whether the code map is drawn
@@ -41,7 +42,7 @@ class Editor {
     this.codebooks = new CodebookMenu({ onkeep: (count) => this.add({ op: "keep_codebooks", count }), onreplace: (first) => this.replace(first) });
     this.snap = el("input", { type: "checkbox", checked: true });
     this.map = el("input", { type: "checkbox", onchange: () => this.showMap(this.map.checked) });
-    const options = { onselect: () => this.describe(), snaps: () => this.snap.checked, maps: () => this.map.checked };
+    const options = { onselect: () => this.describe(), snaps: () => this.snap.checked, maps: () => this.map.checked, onword: () => this.playWord() };
     this.main = new Timeline(options);
     this.side = new Timeline(options);
     this.side.canvas.hidden = true;
@@ -215,6 +216,11 @@ class Editor {
     if (shown && this.sounding) this.playback.play(timeline, shown.refs, this.received.both);
   }
 
+  playWord() {
+    if (this.playback.playing) this.playback.stop();
+    this.play();
+  }
+
   pressed(event, command) {
     this[command]();
     if (event.detail) this.timeline.canvas.focus({ preventScroll: true }); // with the mouse: keys are the timeline's again
@@ -300,10 +306,11 @@ class Editor {
     this.codebooks.enable(able, Boolean(this.second), this.main.start < this.main.end);
     this.tab.hidden = !this.second;
     this.status.classList.remove("miso-error");
+    const words = textOf(timeline.words, start, end), said = words.length > 60 ? `${words.slice(0, 60)}…` : words;
     const frames = timeline.shown?.frames ?? 0, time = (n) => seconds(n / (clip?.rate ?? 12.5));
     this.status.textContent = this.status.title = !clip ? `Run to see the codes${this.edits.length ? ` (${this.list.count.textContent})` : ""}`
       : !codes ? "These codes are too long to be shown here"
-      : `${start < end ? `${range(start, end).replace("f", "F")}${end - start === 1 ? " selected" : ""} (${time(end - start)})` : `Frame ${start} (${time(start)})`} of ${frames} (${time(frames)})`;
+      : `${said ? `“${said}”: ` : ""}${start < end ? `${range(start, end).replace("f", "F")}${end - start === 1 ? " selected" : ""} (${time(end - start)})` : `Frame ${start} (${time(start)})`} of ${frames} (${time(frames)})`;
     this.notice();
   }
 

@@ -4,6 +4,7 @@ import { fromBase64 } from "./dom.js";
 import { strip } from "./edits.js";
 import { RATE, loadSound } from "./sound.js";
 import { Peaks } from "./waveform.js";
+import { wholeFrames } from "./words.js";
 
 /** Blocks of the waveform in a frame. */
 export const PER_FRAME = 8;
@@ -15,6 +16,7 @@ export class Clip {
     this.frameSize = Math.round(RATE / sent.frame_rate);
     this.strip = sent.codes === null ? null : strip(fromBase64(sent.codes, Int16Array), sent.codebooks, second);
     this.spanOf = new Int32Array(sent.frames).fill(-1); // of each frame
+    this.said = wholeFrames(sent.words, sent.frames);
     sent.spans.forEach((span, i) => this.spanOf.fill(i, span.start, span.end));
   }
 

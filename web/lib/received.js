@@ -2,6 +2,7 @@
 
 import { Clip, seams, segments, wave } from "./clip.js";
 import { codeMap } from "./codemap.js";
+import { wordsIn } from "./words.js";
 
 export class Received {
   /** `onload` is called when a clip's sound has come. */
@@ -43,7 +44,7 @@ export class Received {
   shown(codes, clip, marks) {
     return {
       frames: codes.refs.length, rate: clip.rate, map: codes.refs.length ? codeMap(codes.ids, codes.codebooks, clip.size) : null,
-      wave: wave(codes.refs, this.both), segments: segments(codes.refs, this.both), seams: seams(codes.refs),
+      wave: wave(codes.refs, this.both), words: wordsIn(codes.refs, this.both), segments: segments(codes.refs, this.both), seams: seams(codes.refs),
       marks: Object.entries(marks).map(([op, frame]) => ({ frame, text: op === "resample_from" ? "resample" : "redecode" })),
     };
   }

@@ -1,12 +1,13 @@
-/** A timeline on a canvas: ruler, segments with their text, waveform, codebook map; a selection made with mouse or keys. */
+/** A timeline on a canvas: ruler, segments with their text, words, waveform, codebook map; a selection made with mouse or keys. */
 
 import { drawCodeMap } from "./codemap.js";
 import { el, fitted, onceAFrame } from "./dom.js";
 import { quietest } from "./quiet.js";
 import { theme, whenLookChanges } from "./theme.js";
 import { drawWaveform } from "./waveform.js";
+import { drawWords, neighbour, wordAt } from "./words.js";
 
-const RULER = 17, WORDS = 16, GAP = 3, SNAP = 7, CLOSEST = 8; // pixels; the last is frames shown at most zoom
+const RULER = 17, LINE = 16, WORDS = 17, GAP = 3, SNAP = 7, CLOSEST = 8; // pixels; the last is frames shown at most zoom
 const FLOOR = 0.003; // -50 dB: what is no louder is not drawn as loud
 const STEPS = [0.08, 0.16, 0.4, 0.8, 2, 4, 8, 20, 40, 80, 200, 400]; // seconds: whole frames at 12.5 a second
 
@@ -19,14 +20,18 @@ const STEPS = [0.08, 0.16, 0.4, 0.8, 2, 4, 8, 20, 40, 80, 200, 400]; // seconds:
  * @property {{perFrame: number, sources: {peaks: Peaks, blockOf: (block: number) => number}[]}|null} wave blocks of sound a frame, and
  *   for each sound the frames come from, which of its blocks is shown where (-1: none)
  * @property {{start: number, end: number, text: string}[]} segments
+ * @property {import("./words.js").Word[]} words
  * @property {number[]} seams frames where a join was made
  * @property {{frame: number, text: string}[]} marks
  */
 
 export class Timeline {
-  /** @param {{onselect: Function, snaps: () => boolean, maps: () => boolean}} options `maps`: whether the code map is drawn */
-  constructor({ onselect, snaps, maps = () => true }) {
-    Object.assign(this, { onselect, snaps, maps });
+  /**
+   * @param {{onselect: Function, snaps: () => boolean, maps: () => boolean, onword: Function}} options `maps`: whether the code map is
+   *   drawn; `onword`: a word was double-clicked
+   */
+  constructor({ onselect, snaps, maps = () => true, onword = () => {} }) {
+    Object.assign(this, { onselect, snaps, maps, onword });
     this.shown = null;
     this.start = this.end = this.anchor = this.cursor = 0;
     this.from = 0;
@@ -73,10 +78,14 @@ export class Timeline {
     if (place < this.from || place > this.to) this.view(place - (this.to - this.from) / 2, place + (this.to - this.from) / 2);
   }
 
-  /** Frames where segments and joins end. */
+  get words() {
+    return this.shown?.words ?? [];
+  }
+
+  /** Frames where segments, words and joins end. */
   get edges() {
     const { segments, seams, frames } = this.shown;
-    return [...new Set([0, ...segments.flatMap((s) => [s.start, s.end]), ...seams, frames])].sort((a, b) => a - b);
+    return [...new Set([0, ...[...segments, ...this.words].flatMap((s) => [s.start, s.end]), ...seams, frames])].sort((a, b) => a - b);
   }
 
   nextEdge(direction) {
@@ -85,8 +94,21 @@ export class Timeline {
   }
 
   segmentAt(frame) {
-    const end = this.edges.find((edge) => edge > frame) ?? this.shown.frames;
-    return [this.edges.filter((edge) => edge <= frame).at(-1) ?? 0, end];
+    const edges = [0, ...this.shown.segments.flatMap((s) => [s.start, s.end]), ...this.shown.seams, this.shown.frames];
+    return [Math.max(...edges.filter((edge) => edge <= frame)), Math.min(...edges.filter((edge) => edge > frame), this.shown.frames)];
+  }
+
+  /** Select a word; with `extend` all from where the selection began to it. */
+  selectWord({ start, end }, extend) {
+    const [from, to] = extend ? [Math.min(this.start, start), Math.max(this.end, end)] : [start, end];
+    this.select(from, to);
+    if (start < this.from || end > this.to) this.view(start - (this.to - this.from) / 2, start + (this.to - this.from) / 2);
+  }
+
+  /** The word under the mouse; undefined if that is not in the row of words. */
+  wordUnder(event) {
+    const box = this.canvas.getBoundingClientRect(), y = ((event.clientY - box.top) / box.height) * this.canvas.clientHeight - RULER - LINE;
+    return this.words.length && y >= 0 && y < WORDS ? wordAt(this.words, this.frameAt(event)) : undefined;
   }
 
   // the view: frames from..to
@@ -131,6 +153,8 @@ export class Timeline {
     event.stopPropagation(); // the graph would move the node
     this.canvas.setPointerCapture(event.pointerId);
     this.canvas.focus({ preventScroll: true });
+    const word = this.wordUnder(event);
+    if (word) return this.selectWord(word, event.shiftKey);
     this.dragging = true;
     this.moveTo(this.boundaryAt(event), event.shiftKey);
   }
@@ -149,7 +173,10 @@ export class Timeline {
   doubleClicked(event) {
     if (!this.shown?.frames) return;
     event.stopPropagation();
-    this.select(...this.segmentAt(this.frameAt(event)));
+    const word = this.wordUnder(event);
+    if (!word) return this.select(...this.segmentAt(this.frameAt(event)));
+    this.selectWord(word, false);
+    this.onword();
   }
 
   wheeled(event) {
@@ -166,7 +193,10 @@ export class Timeline {
     if (!this.shown) return false;
     const { key, shiftKey: extend } = event, control = event.ctrlKey || event.metaKey;
     const way = { ArrowLeft: -1, ArrowRight: 1 }[key];
-    if (way) this.moveTo(control ? this.nextEdge(way) : this.cursor + way, extend);
+    if (way && event.altKey) {
+      const word = neighbour(this.words, this.start, this.end, way);
+      if (word) this.selectWord(word, extend);
+    } else if (way) this.moveTo(control ? this.nextEdge(way) : this.cursor + way, extend);
     else if (key === "Home") this.moveTo(0, extend);
     else if (key === "End") this.moveTo(this.shown.frames, extend);
     else if (control && key.toLowerCase() === "a") this.select(0, this.shown.frames);
@@ -187,7 +217,7 @@ export class Timeline {
     context.font = `11px ${colours.font}`;
     context.textBaseline = "middle";
     if (!shown) return;
-    const body = { x: 0, y: RULER + WORDS, width, height: height - RULER - WORDS };
+    const top = RULER + LINE + (this.words.length ? WORDS : 0), body = { x: 0, y: top, width, height: height - top };
     const mapped = shown.map && this.maps();
     const waveHeight = !shown.wave ? 0 : mapped ? Math.round(body.height * 0.45) : body.height;
     context.fillStyle = colours.empty;
@@ -196,6 +226,7 @@ export class Timeline {
     if (mapped) drawCodeMap(context, { ...body, y: body.y + waveHeight + GAP, height: body.height - waveHeight - GAP }, shown.map, this.from, this.to);
     this.drawRuler(context, width, colours);
     this.drawSegments(context, width, height, colours);
+    drawWords(context, { y: RULER + LINE, width, height: WORDS }, this.words, this.from, this.to, (frame) => this.x(frame, width), colours);
     this.drawSelection(context, width, height, colours);
   }
 
@@ -227,10 +258,10 @@ export class Timeline {
       context.fillRect(left, RULER, 1, height - RULER);
       context.save();
       context.beginPath();
-      context.rect(left + 3, RULER, Math.max(0, right - left - 5), WORDS);
+      context.rect(left + 3, RULER, Math.max(0, right - left - 5), LINE);
       context.clip();
       context.fillStyle = colours.text;
-      context.fillText(text, left + 4, RULER + WORDS / 2);
+      context.fillText(text, left + 4, RULER + LINE / 2);
       context.restore();
     }
     context.strokeStyle = colours.mark;
@@ -238,7 +269,7 @@ export class Timeline {
     for (const seam of this.shown.seams) {
       const x = Math.round(this.x(seam, width)) + 0.5;
       context.beginPath();
-      context.moveTo(x, RULER + WORDS);
+      context.moveTo(x, RULER + LINE);
       context.lineTo(x, height);
       context.stroke();
     }
@@ -246,11 +277,11 @@ export class Timeline {
     for (const { frame, text } of this.shown.marks) {
       const x = Math.min(width - 2, this.x(frame, width)), label = context.measureText(text).width + 8;
       context.fillStyle = colours.mark;
-      context.fillRect(x, RULER + WORDS, 2, height);
+      context.fillRect(x, RULER + LINE, 2, height);
       const left = x + label > width ? x - label : x;
-      context.fillRect(left, RULER + WORDS, label, 15);
+      context.fillRect(left, RULER + LINE, label, 15);
       context.fillStyle = colours.back;
-      context.fillText(text, left + 4, RULER + WORDS + 8);
+      context.fillText(text, left + 4, RULER + LINE + 8);
     }
   }
 
