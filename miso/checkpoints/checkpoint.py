@@ -66,6 +66,10 @@ class Checkpoint:
         """A hash of config and weights. The first time, this reads all files."""
         return fingerprint(self.config.to_json(), self.entries, self._files, self.sources, self._progress)
 
+    def fingerprint_of(self, network: type[Backbone] | type[DepthDecoder]) -> str:
+        """The fingerprint that the network gets: that of the whole checkpoint."""
+        return self.fingerprint
+
     def load_backbone(
         self,
         device: str | torch.device = "cpu",
@@ -77,7 +81,7 @@ class Checkpoint:
         return build(
             Backbone,
             self.config,
-            self.fingerprint,
+            self.fingerprint_of(Backbone),
             self.read,
             device=device,
             precision=precision,
@@ -95,7 +99,7 @@ class Checkpoint:
         return build(
             DepthDecoder,
             self.config,
-            self.fingerprint,
+            self.fingerprint_of(DepthDecoder),
             self.read,
             device=device,
             precision=precision,

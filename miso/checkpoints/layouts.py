@@ -80,9 +80,17 @@ _MARKS = {
 }
 
 
+LAYOUTS = tuple(_MARKS.values())
+
+
 def is_model(names: Iterable[str]) -> bool:
     """Whether tensors with these names look like a model of the family, complete or not."""
     return _mark(names) is not None
+
+
+def is_adapter(names: Iterable[str]) -> bool:
+    """Whether tensors with these names are LoRA matrices (see ``lora``)."""
+    return any(".lora_A." in name or ".lora_B." in name for name in names)
 
 
 def detect(names: Iterable[str], file: str) -> Layout:
@@ -91,10 +99,11 @@ def detect(names: Iterable[str], file: str) -> Layout:
     if found := _mark(names):
         name, mark = found
         return replace(_MARKS[mark], prefix=name[: -len(mark)])
-    if any(".lora_A." in name or ".lora_B." in name for name in names):
+    if is_adapter(names):
         raise MisoError(
             f"{file} is a LoRA adapter, not a checkpoint.",
-            "Merge it into its checkpoint (PEFT: merge_and_unload), save that, and choose it here.",
+            "Choose the checkpoint that it was trained on here, and the adapter in Load LoRA (--lora on the "
+            "command line).",
             input="checkpoint",
         )
     first_names = ", ".join(sorted(names)[:3]) or "none"
