@@ -35,8 +35,10 @@ def _hear(codes: Codes, vocoder: Part, recogniser: Part, text: str = "") -> list
 
 
 def _lines(ranking: Sequence[Ranked], heard: Sequence[Heard] | None) -> str:
+    """A numbered list, as text and as Markdown."""
     return "\n".join(
-        f"Take {take + 1}: {why}{f': {heard[take].text}' if heard else ''}" for take, why, _ in ranking
+        f"{place}. Take {take + 1}: {why}{f': {heard[take].text}' if heard else ''}"
+        for place, (take, why, _) in enumerate(ranking, 1)
     )
 
 

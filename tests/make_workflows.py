@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from harness.page import ARGUMENTS, Page, find_browser  # noqa: E402
+from make_whisper import make_whisper  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 from templates import TEMPLATES, Template  # noqa: E402
 
@@ -38,12 +39,12 @@ BUILD = """({blocks, note, rows, groups}) => {
       if (w.name === 'control_after_generate') w.value = 'fixed';
     }
     const size = node.computeSize();
-    const wide = {MisoCodeEditor: 620, MisoTakePicker: 420, MisoDialogue: 420, MisoLongText: 420, MisoBatchLines: 420, MarkdownNote: 330, MisoEncodeText: 330, MisoEncodeAudio: 330}[type] ?? 270;
-    const tall = {MisoEncodeText: 50, MisoDialogue: 210, MisoLongText: 240, MisoBatchLines: 160, MarkdownNote: 80, SaveAudio: 20, LoadAudio: 20, MisoTakePicker: 90, MisoCompare: 160}[type] ?? 0;
+    const wide = {MisoCodeEditor: 620, MisoTakePicker: 420, MisoDialogue: 420, MisoLongText: 420, MisoBatchLines: 420, MisoBestTake: 380, PreviewAny: 380, MarkdownNote: 330, MisoEncodeText: 330, MisoEncodeAudio: 330}[type] ?? 270;
+    const tall = {MisoEncodeText: 50, MisoDialogue: 210, MisoLongText: 240, MisoBatchLines: 160, MarkdownNote: 80, SaveAudio: 20, LoadAudio: 20, MisoTakePicker: 90, MisoCompare: 160, PreviewAny: 160}[type] ?? 0;
     node.size = [Math.max(size[0], wide), size[1] + tall];
   }
   // some blocks grow by a line when they run, so those below them keep their distance
-  const gap = node => (['MisoLoadModel', 'MisoEncodeAudio', 'MisoSaveCodes', 'MisoLoadVoice'].includes(node.type) ? 150 : 70);
+  const gap = node => (['MisoLoadModel', 'MisoEncodeAudio', 'MisoSaveCodes', 'MisoLoadVoice', 'MisoBestTake'].includes(node.type) ? 150 : 70);
   let top = 80;
   for (const columns of rows) {
     let x = 40, bottom = top;
@@ -153,6 +154,7 @@ def make(page: Page, name: str, template: Template) -> None:
 def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder) / "base")
+        make_whisper(base / "models" / "miso_asr" / "whisper-tiny.en")
         for template in TEMPLATES.values():
             if template.recording:
                 record(template.recording, base / "input")

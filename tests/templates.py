@@ -247,6 +247,40 @@ Drag to select, then press Delete, R (repeat) or S (silence).""",
             "Sound": "decode save",
         },
     ),
+    "takes": Template(
+        "Have a recogniser choose the best of several takes.",
+        """**Type your text below and press Run.** The first run downloads Whisper (151 MB).
+
+Six takes are sampled at once. Those that ended by themselves and in which a recogniser understands every word
+come first, then the likeliest. *rank* 2 gives the second best; that samples and hears nothing again.
+
+To sample until a take is right, put *Best of N* in the place of the sampler and *Best Take*.""",
+        {
+            **load(),
+            "recogniser": Block("MisoLoadRecogniser", {"recogniser": "whisper-tiny.en", "language": "en"}),
+            "text": text("She opened the door and went in, although the house had been sold."),
+            "sampler": sampler("text.conditioning", takes=6),
+            "best": Block(
+                "MisoBestTake",
+                {},
+                {
+                    "codes": "sampler.codes",
+                    "recogniser": "recogniser.recogniser",
+                    "vocoder": "vocoder.vocoder",
+                },
+            ),
+            "decode": decode("best.codes"),
+            "save": save("decode", "best_take"),
+            "ranking": Block("PreviewAny", {}, {"source": "best.ranking"}, "All takes"),
+        },
+        [["model vocoder recogniser", "note text", "sampler", "best ranking", "decode save"]],
+        {
+            "Load": "model vocoder recogniser",
+            "Speak": "note text sampler",
+            "Choose": "best ranking",
+            "Sound": "decode save",
+        },
+    ),
     "swap_vocoder": Template(
         "Hear the same codes through several vocoders.",
         """**Press Run. Then change a vocoder or the number of codebooks and run again:** nothing is sampled

@@ -60,6 +60,6 @@ def test_the_best_take_is_picked_with_its_hidden_states(fresh):
     takes = fresh.value(3).takes
     best = max(range(3), key=lambda i: takes[i].log_probability)
     assert fresh.value(8).takes[0] == takes[best] and fresh.value(8, 1).tensor.shape[0] == 1
-    assert fresh.value(8, 2).splitlines()[0].startswith(f"Take {best + 1}: ")
+    assert fresh.value(8, 2).splitlines()[0].startswith(f"1. Take {best + 1}: ")
     prompt["8"]["inputs"]["rank"] = 4
     assert "rank is 4; the codes have 3 takes" in fresh.run(prompt).error

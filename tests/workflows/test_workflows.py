@@ -27,8 +27,8 @@ READABLE = 0.58  # below, the page leaves out the words of blocks
 
 
 @pytest.fixture(scope="session", autouse=True)
-def recording(server):
-    """What a user would upload to ``own_voice``: a second of a tone with pauses."""
+def recording(server, recogniser):
+    """What a user would have: for ``takes`` a recogniser, for ``own_voice`` a second of a tone with pauses."""
     time = torch.arange(24_000) / 24_000
     write_audio(
         server.base / "input" / "recording.flac", 0.3 * (1300 * time).sin() * (20 * time).sin(), 24_000
