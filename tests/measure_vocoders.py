@@ -37,7 +37,7 @@ from miso.vocoders.mimi import random_mimi, save_mimi  # noqa: E402
 from miso.vocoders.source_filter import SourceFilter, save_source_filter  # noqa: E402
 
 TAKES = 8  # decoded together
-FRAMES = 8, 48  # of a random clip
+FRAMES = 4, 24  # of a random clip
 CHUNK = 7  # frames, at most
 FILES = {"mimi": "mimi.safetensors", "onnx": "mimi.onnx", "source-filter": "source-filter.safetensors"}
 ROUNDS = 4  # of encoding and decoding

@@ -54,7 +54,7 @@ def test_it_describes_itself(vocoder, small):
         12.5,
     )
     assert (vocoder.codebooks, vocoder.codebook_size, vocoder.frame_size) == (8, 64, 1920)
-    assert vocoder.exact_streaming and not vocoder.can_encode
+    assert vocoder.exact_streaming and not vocoder.can_encode and vocoder.device.type == "cpu"
     with pytest.raises(MisoError, match="can't encode"):
         vocoder.encode(torch.zeros(1, 1, 1920))
 
@@ -213,7 +213,7 @@ def test_the_command(tmp_path, capsys):
     source, output = tmp_path / "codec.safetensors", tmp_path / "codec.onnx"
     save_mimi(source, random_mimi(SIZES, codec="mimi-tiny"))
     assert main(["export", str(source), str(output)]) == 0
-    assert "below the signal" in capsys.readouterr().out
+    assert "dB below it" in capsys.readouterr().out
     assert "codes of 'mimi-tiny' in fp32, for ONNX Runtime" in info(output)
     assert load_vocoder("auto", output).codec == "mimi-tiny"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codec.onnx", "codec.safetensors"]

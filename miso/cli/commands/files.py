@@ -30,4 +30,4 @@ def export(args: Namespace) -> None:
 
     with ProgressLine("exporting", 0) as progress:
         agreement = export_codec(args.input, args.output, args.precision, progress)
-    print(f"{args.output}: its sound differs from the codec's by {agreement:.0f} dB below the signal")
+    print(f"{args.output}: the difference from the codec's own sound lies {agreement:.0f} dB below it")
