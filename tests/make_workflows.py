@@ -40,7 +40,7 @@ BUILD = """({blocks, note, rows, groups}) => {
     }
     const size = node.computeSize();
     const wide = {MisoCodeEditor: 620, MisoTakePicker: 420, MisoDialogue: 420, MisoLongText: 420, MisoBatchLines: 420, MisoBestTake: 380, PreviewAny: 380, MarkdownNote: 330, MisoEncodeText: 330, MisoEncodeAudio: 330}[type] ?? 270;
-    const tall = {MisoEncodeText: 50, MisoDialogue: 210, MisoLongText: 240, MisoBatchLines: 160, MarkdownNote: 80, SaveAudio: 20, LoadAudio: 20, MisoTakePicker: 90, MisoCompare: 160, PreviewAny: 160}[type] ?? 0;
+    const tall = {MisoEncodeText: 50, MisoReplaceWords: 70, MisoDialogue: 210, MisoLongText: 240, MisoBatchLines: 160, MarkdownNote: 80, SaveAudio: 20, LoadAudio: 20, MisoTakePicker: 90, MisoCompare: 160, PreviewAny: 160}[type] ?? 0;
     node.size = [Math.max(size[0], wide), size[1] + tall];
   }
   // some blocks grow by a line when they run, so those below them keep their distance

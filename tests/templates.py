@@ -281,6 +281,45 @@ To sample until a take is right, put *Best of N* in the place of the sampler and
             "Sound": "decode save",
         },
     ),
+    "replace_words": Template(
+        "Say other words in a take, and keep all the rest.",
+        """**Press Run. Then change words in *Replace Words* and run again:** only what differs is sampled.
+
+Leave the text empty to have it filled with what the take says. *rank* chooses another candidate. Click a word
+in the editor to select it, double-click to hear it.""",
+        {
+            **load(),
+            "text": text("The baker opened her shop before the sun came up."),
+            "sampler": sampler("text.conditioning"),
+            "replace": Block(
+                "MisoReplaceWords",
+                {"text": "The baker opened her kitchen before the sun came up.", "seed": 1, **NANO},
+                {
+                    "backbone": "model.backbone",
+                    "depth": "model.depth",
+                    "text_encoder": "model.text",
+                    "codes": "sampler.codes",
+                },
+            ),
+            "editor": Block("MisoCodeEditor", {}, {"codes": "replace.codes", "vocoder": "vocoder.vocoder"}),
+            "decode_a": decode("sampler.codes", "Decode as sampled"),
+            "save_a": save("decode_a", "as_sampled"),
+            "decode_b": decode("editor.codes", "Decode with other words"),
+            "save_b": save("decode_b", "replaced"),
+        },
+        [
+            ["model vocoder", "note text", "sampler", "replace"],
+            ["editor", "decode_b save_b", "decode_a save_a"],
+        ],
+        {
+            "Load": "model vocoder",
+            "Speak": "note text sampler",
+            "Other words": "replace",
+            "Look, hear, edit": "editor",
+            "Sound": "decode_b save_b",
+            "As sampled": "decode_a save_a",
+        },
+    ),
     "swap_vocoder": Template(
         "Hear the same codes through several vocoders.",
         """**Press Run. Then change a vocoder or the number of codebooks and run again:** nothing is sampled
