@@ -13,6 +13,7 @@ from pathlib import Path
 from .checkpoints.checkpoint import Checkpoint
 from .checkpoints.devices import pick_device
 from .checkpoints.fit import choose_precision
+from .checkpoints.lora import AdaptedCheckpoint, Adapter
 from .codes.codes import Codes
 from .errors import MisoError
 from .generation.depth import DepthSampler
@@ -30,7 +31,8 @@ MAX_TAKES = 1024
 class Miso:
     """A checkpoint on a device. Its networks are loaded on first use.
 
-    ``precision`` is the chosen precision, and ``because`` a clause that gives the reason.
+    ``precision`` is the chosen precision, and ``because`` a clause that gives the reason. ``loras`` are files
+    of adapters, each with its strength.
 
     >>> miso = Miso("nano.safetensors")
     >>> loop = miso.sample([Segment("Hello there.")], seeds=[7], max_seconds=10)
@@ -46,8 +48,11 @@ class Miso:
         precision: str = "auto",
         tokenizers: Iterable[str | Path] = (),
         pronunciations: Pronunciations = Pronunciations(),
+        loras: Iterable[tuple[str | Path, float]] = (),
     ):
         self.checkpoint, self.device = Checkpoint(path), pick_device(device)
+        if adapters := tuple((Adapter(file, self.checkpoint.config), strength) for file, strength in loras):
+            self.checkpoint = AdaptedCheckpoint(self.checkpoint, adapters)
         choice = choose_precision(precision, self.checkpoint, self.device)
         self.precision, self.because, self._on_cpu = choice
         self._tokenizers, self._pronunciations = tuple(tokenizers), pronunciations

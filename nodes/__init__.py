@@ -21,6 +21,7 @@ from . import (
     hidden,
     importing,
     loaders,
+    lora,
     parts,
     picker,
     preparing,
@@ -35,6 +36,7 @@ from . import (
 
 _MODULES = (
     loaders,
+    lora,
     recognising,
     voices,
     text,

@@ -19,6 +19,7 @@ from .memory import progress
 from .sockets import show_on_node
 
 MODELS, VOCODERS, RECOGNISERS = "miso", "miso_vocoders", WHISPER[0]
+ADAPTERS = "miso_loras"
 _MORE_SUFFIXES = {MODELS: [".json"], VOCODERS: [".onnx"]}
 EMBEDDED_VOICES = BUNDLED / "voices"
 # Llama 3's tokenizer, which every ComfyUI has
@@ -27,7 +28,7 @@ TOKENIZER = Path(comfy.text_encoders.llama.__file__).parent / "llama_tokenizer" 
 
 def register() -> None:
     """Add the pack's model folders to ComfyUI's."""
-    for name in (MODELS, VOCODERS, VOICES):
+    for name in (MODELS, VOCODERS, VOICES, ADAPTERS):
         folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
         suffixes = {".safetensors", *_MORE_SUFFIXES.get(name, ())}
         folder_paths.folder_names_and_paths[name][1].update(suffixes)
@@ -62,6 +63,25 @@ def model_path(folder: str, choice: str) -> str | None:
     # a workflow from Windows has the other slash
     return folder_paths.get_full_path(folder, name) or folder_paths.get_full_path(
         folder, name.replace("\\", "/")
+    )
+
+
+def adapters() -> list[str]:
+    """The choices of Load LoRA."""
+    return list(map(label, folder_paths.get_filename_list(ADAPTERS))) or [_NO_ADAPTERS]
+
+
+def adapter_path(choice: str) -> Path:
+    """The file behind a choice of Load LoRA."""
+    if path := model_path(ADAPTERS, choice):
+        return Path(path)
+    place = folder_paths.get_folder_paths(ADAPTERS)[0]
+    if choice == _NO_ADAPTERS:
+        raise MisoError(f"No LoRA yet: put one into {place}.", input="adapter")
+    raise MisoError(
+        f"LoRA missing: put '{choice}' into {place}, or choose another.",
+        "Whoever shared this workflow knows where it comes from.",
+        input="adapter",
     )
 
 
@@ -164,6 +184,7 @@ def find(folder: str, choice: str, input: str) -> Path:
     )
 
 
+_NO_ADAPTERS = "put a LoRA into models/miso_loras"
 _DOWNLOAD = re.compile(r" \(download, [^()]*\)$")  # how a choice ends that isn't there yet
 
 

@@ -1,22 +1,21 @@
 """Load Miso Model and Load Vocoder."""
 
 import os
-from weakref import WeakValueDictionary
 
 import comfy.model_management as mm
 import torch
 from comfy_api.latest import io
 
-from ..miso.checkpoints.devices import PRECISIONS, Precision
-from ..miso.checkpoints.fit import choose_precision, network_bytes
+from ..miso.checkpoints.devices import PRECISIONS
+from ..miso.checkpoints.fit import choose_precision
 from ..miso.checkpoints.summary import CheckpointSummary
 from ..miso.model.networks import Backbone, DepthDecoder
-from ..miso.progress import Progress
 from ..miso.vocoders import DEFAULT, list_backends
 from . import folders, sockets
 from .backends import add_backends
 from .depth import Depth
-from .memory import Part, progress, vocoder_part
+from .memory import progress, vocoder_part
+from .networks import Source, network_part
 from .schema import ADVANCED, LOAD, block
 from .sockets import name_errors, show_on_node
 from .store import checkpoint_notes
@@ -24,34 +23,6 @@ from .store import checkpoint_notes
 folders.register()
 
 _DTYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}  # of vocoders
-
-# Parts that are in use, by what they were loaded from: two loaders of one checkpoint share its weights.
-_parts: WeakValueDictionary[tuple, Part] = WeakValueDictionary()
-
-
-def _part(
-    network: type[Backbone] | type[DepthDecoder],
-    summary: CheckpointSummary,
-    precision: Precision,
-    on_cpu: int,
-) -> Part:
-    """The network as a part of ComfyUI's, loaded when it is first used."""
-
-    def load(progress: Progress, device: torch.device) -> Backbone | DepthDecoder:
-        if network is Backbone:
-            return summary.checkpoint.load_backbone(device, precision, progress, on_cpu)
-        return summary.checkpoint.load_depth(device, precision, progress)
-
-    key = network, summary.path, summary.fingerprint, precision, on_cpu
-    part = _parts.get(key)
-    if part is None:
-        part = _parts[key] = Part(
-            load,
-            size=lambda: network_bytes(network, summary.config, precision, on_cpu),
-            fingerprint=summary.fingerprint,
-            precision=str(precision),
-        )
-    return part
 
 
 class LoadModel(io.ComfyNode):
@@ -104,7 +75,7 @@ class LoadModel(io.ComfyNode):
         chosen, because, on_cpu = choose_precision(precision, summary, device, memory)
         show_on_node(f"{chosen}: {because}")
         backbone, depth = (
-            _part(network, summary, chosen, layers)
+            network_part(Source(network, summary, chosen, layers))
             for network, layers in ((Backbone, on_cpu), (DepthDecoder, 0))
         )
         text = summary.text_encoder([folders.TOKENIZER]).with_pronunciations(folders.pronunciations())

@@ -29,6 +29,7 @@ _WORDS = {
     "MisoLoadConversation": "| dialogue, resume, history",
     "MisoImportCodes": "| moshi, kyutai, csm, marvis, lfm2, dia2, npy, foreign, tokens",
     "MisoEncodeAudio": "| voice, clone, recording, audio to codes, speech to codes",
+    "MisoLoadLora": "| adapter, peft, fine-tune, voice, style, finetune",
     "MisoDepthDecoder": "| acoustic, temperature",
     "MisoDepthRedecode": "| resample, variation",
     "MisoHiddenStates": "| upgrade codes, voice conversion, teacher forcing",

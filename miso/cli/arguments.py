@@ -56,6 +56,22 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_lora(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lora",
+        metavar="FILE[=STRENGTH]",
+        type=_lora,
+        action="append",
+        default=[],
+        help="a LoRA adapter for the checkpoint, and how much of it is added (default 1); may be repeated",
+    )
+
+
+def _lora(text: str) -> tuple[str, float]:
+    file, _, strength = text.rpartition("=")
+    return (file, float(strength)) if file else (text, 1.0)
+
+
 def add_tokenizer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokenizer",

@@ -6,6 +6,7 @@ from .arguments import (
     CommandGroup,
     add_checkpoint,
     add_device,
+    add_lora,
     add_models,
     add_precision,
     add_pronunciations,
@@ -59,6 +60,7 @@ def add_commands(group: CommandGroup) -> None:
         "--max-seconds", type=float, help="maximum length of a line in seconds (default: what its text needs)"
     )
     add_checkpoint(p)
+    add_lora(p)
     add_tokenizer(p)
     add_models(p)
     add_device(p)

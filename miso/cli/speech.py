@@ -9,6 +9,7 @@ from .arguments import (
     CommandGroup,
     add_checkpoint,
     add_device,
+    add_lora,
     add_models,
     add_precision,
     add_pronunciations,
@@ -45,6 +46,7 @@ def _add_say(group: CommandGroup) -> None:
     p.add_argument("--codes", metavar="FILE", help="also write the codes (.safetensors)")
     p.add_argument("--hidden", metavar="FILE", help="also write the hidden states, for redecode")
     add_checkpoint(p)
+    add_lora(p)
     add_tokenizer(p)
     add_models(p)
     add_device(p)
@@ -149,6 +151,7 @@ def _add_redecode(group: CommandGroup) -> None:
         help="seed of the first take (default: that of the run, which gives the same codes)",
     )
     add_checkpoint(p)
+    add_lora(p)
     add_tokenizer(p)
     add_models(p)
     add_device(p)
@@ -169,6 +172,7 @@ def _add_align(group: CommandGroup) -> None:
     p.add_argument("--text", default="", help="what the codes say (default: the text stored with them)")
     p.add_argument("--codes", metavar="FILE", help="also write the codes with their words (.safetensors)")
     add_checkpoint(p)
+    add_lora(p)
     add_tokenizer(p)
     add_models(p)
     add_device(p)
@@ -200,6 +204,7 @@ def _add_replace(group: CommandGroup) -> None:
     p.add_argument("--takes", type=int, default=8, help="candidates for each stretch (default 8)")
     p.add_argument("--rank", type=int, default=1, help="which candidate: 1 is the best (default 1)")
     add_checkpoint(p)
+    add_lora(p)
     add_tokenizer(p)
     add_models(p)
     add_device(p)

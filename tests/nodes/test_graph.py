@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 NODES = {
+    "MisoLoadLora",
     "MisoLoadModel",
     "MisoLoadVocoder",
     "MisoLoadRecogniser",

@@ -33,6 +33,7 @@ def load_miso(args: Namespace, pronunciations: Pronunciations = Pronunciations()
         precision=args.precision,
         tokenizers=[args.tokenizer or PUBLISHED["tokenizer"].path(models)],
         pronunciations=pronunciations,
+        loras=args.lora,
     )
     print(f"{miso.precision} on {miso.device}: {miso.because}", file=sys.stderr)
     return miso
