@@ -55,13 +55,14 @@ def prepare(
         end = quiet_place(wave[None], rate, longest * 2 // 3, longest)
         done.append(f"Cut at {end / rate:.1f} s, in a pause, of {len(wave) / rate:.1f} s.")
         wave = cut_out(wave, rate, 0, min(end, longest))
+    wrong = _wrong(wave, rate)  # before the loudness hides it
     if lufs:
         louder, level = to_loudness(wave[None], rate, lufs, CEILING)
         if len(wave) and (peak := float(wave.abs().max())):
             gain = 20 * math.log10(float(louder.abs().max()) / peak)
             done.append(f"{gain:+.1f} dB, to {level.loudness:.1f} LUFS.")
         wave = louder[0]
-    return Prepared(wave, [*(done or ["Nothing was changed."]), *_wrong(wave, rate)])
+    return Prepared(wave, [*(done or ["Nothing was changed."]), *wrong])
 
 
 def reduce_noise(wave: Tensor, rate: int, share: float) -> Tensor:

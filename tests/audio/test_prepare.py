@@ -21,7 +21,7 @@ def recording(seconds: float = 6.0, noise: float = 0.0) -> torch.Tensor:
 def test_silence_length_and_loudness():
     silence = torch.zeros(RATE)
     wave, done = prepare(torch.cat((silence, recording(), silence)), RATE, seconds=4.8, lufs=-23)
-    assert len(wave) / RATE == pytest.approx(4.6, abs=0.15)  # the pause before it
+    assert 4.6 <= len(wave) / RATE <= 4.8  # in the last pause
     assert measure(wave[None], RATE).loudness == pytest.approx(-23, abs=0.5)
     assert "s of silence cut off" in done[0] and "in a pause, of 5.7 s" in done[1] and "LUFS" in done[2]
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
-    "speech": ["say", "spoken", "encode", "decode", "redecode", "align", "batch"],
+    "speech": ["say", "spoken", "encode", "decode", "redecode", "align", "replace", "transcribe", "batch"],
     "files": ["fetch", "info", "convert", "export"],
     "store": ["cache"],
     "training and measurement": ["train", "evaluate", "bench", "parity"],
