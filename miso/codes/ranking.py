@@ -1,6 +1,8 @@
 """Takes in the order in which they are worth hearing.
 
-``python tests/measure_takes.py`` measures what the order is worth.
+On 40 everyday sentences of nano with 8 takes each, heard by Moonshine tiny, the mean take had a word error
+rate of 2.6 %, the likeliest one 1.4 %, the one that Whisper tiny.en ranked first 1.1 %, and the best there
+is 0.6 %: the last three are 5, 4 and 2 of 358 words (``python tests/measure_takes.py``).
 """
 
 from __future__ import annotations

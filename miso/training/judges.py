@@ -33,7 +33,7 @@ class Moonshine:
 
     packages = ("moonshine_voice",)
     install = (
-        "pip install --no-deps moonshine-voice==0.0.49 "
+        "pip install --no-deps moonshine-voice==0.0.49; pip install platformdirs sounddevice "
         "(later versions have no weights; on Debian also: apt-get install libportaudio2)"
     )
 
