@@ -19,6 +19,8 @@ from ..text.normalize import normalize
 from ..vocoders.decode import decode_codes
 from ..vocoders.vocoder import Vocoder
 
+LATIN_END = "\u0250"  # the first character after the Latin letters
+
 
 class Heard(NamedTuple):
     """What was heard of a take."""
@@ -67,9 +69,13 @@ def word_error(text: str, heard: str, language: str = AUTO) -> float:
 
 
 def words_of(text: str, language: str = AUTO) -> list[str]:
-    """The words of a text as they are compared. Numbers and signs are words if the language is known."""
-    known = "en" if language == AUTO else language
-    return words(normalize(text, known).text if known in LANGUAGES else text)
+    """The words of a text as they are compared, numbers and signs too if the language can be normalized.
+
+    ``auto`` is taken for English in Latin letters, and for another language in others.
+    """
+    if language == AUTO and all(c < LATIN_END or not c.isalpha() for c in text):
+        language = "en"
+    return words(normalize(text, language).text if language in LANGUAGES else text)
 
 
 def seeds_of_passes(seed: int, at_once: int, most: int) -> Iterator[tuple[int, int]]:
