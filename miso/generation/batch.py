@@ -80,8 +80,9 @@ class BatchLoop:
         if self.slots > 1:
             no_kernel = "lines at places of their own need PyTorch"
         self.path, self.because = pick_path(path, backbone, depth, self.slots, no_kernel)
+        self._expected = [line.expected for line in self.lines]
         self.sampled = 0  # frames, of all lines
-        self._done = 0  # expected frames of the lines that have ended
+        self._done, self._total = 0, sum(self._expected)  # expected frames: of lines that have ended, of all
         self._saying: dict[int, _Saying] = {}  # by slot
         self._steps = self._run()
 
@@ -98,13 +99,13 @@ class BatchLoop:
     @property
     def progress(self) -> tuple[int, int]:
         """How many frames are done, and of how many, as far as the texts tell before they are said."""
-        current = (min(s.drawn, self.lines[s.number].expected) for s in self._saying.values())
-        return self._done + sum(current), sum(line.expected for line in self.lines)
+        current = (min(s.drawn, self._expected[s.number]) for s in self._saying.values())
+        return self._done + sum(current), self._total
 
     def _run(self) -> Generator[list[tuple[int, Codes]], None, None]:
         if not self.lines:
             return
-        waiting = deque(sorted(range(len(self.lines)), key=lambda i: -self.lines[i].expected))
+        waiting = deque(sorted(range(len(self.lines)), key=lambda i: -self._expected[i]))
         rows = max(line.rows + line.max_frames for line in self.lines)
         frames = max(line.max_frames for line in self.lines)
         saying, lag = self._saying, frames_late(self.backbone.codebook0_head.weight.device)
@@ -155,7 +156,7 @@ class BatchLoop:
             if line.loop.finished:
                 if self._saying.get(slot) is line:
                     self._leave(slot, state)
-                self._done += self.lines[line.number].expected
+                self._done += self._expected[line.number]
                 ended.append((line.number, line.loop.codes))
         return ended
 
