@@ -141,8 +141,10 @@ class ReplaceWords(io.ComfyNode):
             found = kept[0]
         else:
             config = text_encoder.config
-            memory = run_bytes(backbone, config, takes, config.positions) if changes else 0
-            memory += pass_bytes(config, min(config.positions, 2 * codes.frames + 64))
+            heard = codes.frames + sum(segment.codes.frames for segment in history if segment.codes)
+            rows = min(config.positions, 2 * heard + 256)
+            # two places to end each take are tried beside the loop's own
+            memory = run_bytes(backbone, config, 3 * takes, rows) + pass_bytes(config, rows)
             model, decoder = on_device(backbone, depth.part, memory=memory)
             try:
                 replaced = replace_words(

@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -56,8 +57,9 @@ def main() -> None:
     torch.set_num_threads(1)
     judge = Judge()
     results = {kind: Result() for kind in (*KINDS, "all")}
-    for number, (kind, old, new) in enumerate(sentences(args.edits)):
-        judge.measure(number, old, new, (results[kind], results["all"]))
+    with suppress(KeyboardInterrupt):  # prints what was found so far
+        for number, (kind, old, new) in enumerate(sentences(args.edits)):
+            judge.measure(number, old, new, (results[kind], results["all"]))
     print(
         "| edit | n | word errors: edited | sampled | ratio | kept words heard | seams above 0.9: edited "
         "| before | voice: edited | sampled | s a stretch | frames of all sampled |"

@@ -28,7 +28,7 @@ _AHEAD = 1.0  # frames that the model looks at a symbol before it is heard
 _PAUSE = 3.0  # times the mean symbol: a word's last symbol lasts no longer, the rest is a pause after it
 _SEEN = 0.5
 _GRID = 16  # parts of a frame (5 ms): numbers that stay exact when frames are added
-_CUT = ("limit", "interrupted")
+CUT = ("limit", "interrupted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def align(
         reason = _why_not(span, int(codes.lengths[i]))
         if not reason:
             take = codes.takes[i]
-            cut = take.stop in _CUT and span.end == int(codes.lengths[i])
+            cut = take.stop in CUT and span.end == int(codes.lengths[i])
             words[i] += _align_span(backbone, encoder, codes.take(i), span, cut, report)
         elif span.text.strip():
             left_out.append((i, span, reason))

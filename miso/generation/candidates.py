@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..codes.codes import Codes
 from ..codes.takes import Take, Word
+from ..errors import MisoError
 from ..model.networks import Backbone
 from ..model.sampling import Sampling
 from ..text.conditioning import Prompt, Segment, TextEncoder, frames_of_take
@@ -24,14 +25,15 @@ from .depth import DepthSampler
 from .junctions import log_likelihoods
 from .loop import FrameLoop
 
-LEAD = 2  # frames before a word in which the model begins to say it
+LEADS = 2, 3, 4  # frames before a word in which the model begins to say it: tried until its words are whole
 _SHIFTS = (0, 1)  # frames after the next word's start at which the old frames may go on
 _AFTER = 6  # old frames that are to be likely
 _DETAIL = 0.25  # weight of a codebook of the depth decoder; codebook 0 has 1
-_SHORTEST = 0.75  # of the expected length: in less, words were passed over
+_SHORTEST = 0.6  # of the expected length: in less, words were passed over
 _SURE = 2  # frames of the next word, so that it is known where it begins
 _ENOUGH = 0.7  # of the takes have come to the next word: the others don't find it
 _AGAIN = 4  # frames until that is looked at again
+_MISSING = 3.0  # cost of the whole expected length
 _UNUSABLE = 100.0
 
 
@@ -53,7 +55,7 @@ class Gap:
     - ``line``: the segment with its new text
     - ``before`` [P, k] and ``after`` [A, k]: its frames around the gap; nothing follows if ``after`` is None
     - ``words``: which words of ``line`` lie in the gap
-    - ``expected``: frames that they take, and ``following``: frames of the next word
+    - ``expected``: frames that they take, after about ``lead`` others; ``following``: frames of the next word
     """
 
     line: Segment
@@ -61,6 +63,7 @@ class Gap:
     after: Tensor | None
     words: range
     expected: float
+    lead: int
     following: float
 
 
@@ -69,13 +72,15 @@ class Candidate:
     """A way to fill a gap: ``frames`` [T, k], and how many frames after the gap are ``skipped`` then.
 
     ``words`` are those that begin in the gap, by their number in the line, at frames from its start. The
-    higher the ``score``, the better.
+    higher the ``score``, the better. It is ``whole`` if all words are there, in a time in which they can be
+    said.
     """
 
     frames: Tensor
     skipped: int
     words: Mapping[int, Word]
     score: float = 0.0
+    whole: bool = True
 
 
 def sample_candidates(
@@ -86,9 +91,7 @@ def sample_candidates(
     ``like`` are codes of the same codec. ``progress`` counts frames.
     """
     first, most = _limits(gap)
-    prompt = voice.encoder.conditioning([*voice.history, gap.line]).prompt(
-        len(gap.before) + most, len(gap.before)
-    )
+    prompt = _prompt(voice, gap, len(gap.before) + most)
     loop = FrameLoop(
         voice.backbone,
         voice.depth,
@@ -97,7 +100,7 @@ def sample_candidates(
         max_frames=most,
         sampling=voice.sampling,
         prefix=like.like(gap.before.T[None], takes=[Take()]) if len(gap.before) else None,
-        min_frames=0 if gap.after is not None else math.ceil(gap.expected * _SHORTEST),
+        min_frames=0 if gap.after is not None else gap.lead + math.ceil(gap.expected * _SHORTEST),
     )
     heard: dict[int, list[Word]] = {}  # by take, once it has come to the next word
     steps, look = 0, first
@@ -122,12 +125,23 @@ def sample_candidates(
     return sorted(best, key=lambda candidate: -candidate.score), steps
 
 
+def _prompt(voice: Voice, gap: Gap, frames: int) -> Prompt:
+    try:
+        return voice.encoder.conditioning([*voice.history, gap.line]).prompt(frames, len(gap.before))
+    except MisoError as e:
+        raise MisoError(
+            "Cut the codes: text and speech are too long for words of them to be said anew.",
+            e.problem,
+            input="codes",
+        ) from e
+
+
 def _limits(gap: Gap) -> tuple[int, int]:
     """After how many frames the next word may have come, and the most that are sampled."""
     most = math.ceil(2 * gap.expected) + 20
     if gap.after is None:
         return most, most
-    return math.ceil(1.1 * gap.expected + 2 * LEAD + min(5.0, gap.following)), most + 10
+    return math.ceil(1.1 * gap.expected + 2 + gap.lead + min(5.0, gap.following)), most + 10
 
 
 def _listen(voice: Voice, gap: Gap, codes: Codes, heard: dict[int, list[Word]]) -> None:
@@ -150,16 +164,16 @@ def _endings(voice: Voice, gap: Gap, take: Codes, heard: list[Word] | None) -> l
     at = len(gap.before)
     if gap.after is None:
         ended = take.takes[0].stop == "eos"
-        return [_cut(gap, frames, len(frames), 0, heard, 0.0 if ended else -_UNUSABLE)]
+        return [_cut(gap, frames, len(frames), 0, heard, ended)]
     if heard is None:
-        return [_cut(gap, frames, len(frames), 0, None, -_UNUSABLE)]
+        return [_cut(gap, frames, len(frames), 0, None, False)]
     start = max(at, math.floor(heard[gap.words.stop].start))
     shifts = [n for n in _SHIFTS if start + n <= len(frames) and n <= len(gap.after)]
-    return [_cut(gap, frames, start + n, n, heard, 0.0) for n in shifts]
+    return [_cut(gap, frames, start + n, n, heard, True) for n in shifts]
 
 
 def _cut(
-    gap: Gap, frames: Tensor, end: int, skipped: int, heard: list[Word] | None, score: float
+    gap: Gap, frames: Tensor, end: int, skipped: int, heard: list[Word] | None, arrived: bool
 ) -> Candidate:
     at = len(gap.before)
     words = {
@@ -167,8 +181,10 @@ def _cut(
         for i, word in enumerate(heard or [])
         if i in gap.words or (i < gap.words.start and word.start >= at)
     }
-    missing = max(0.0, _SHORTEST * gap.expected - (end - at))
-    return Candidate(frames[at:end], skipped, words, score - 3 * missing / max(1.0, gap.expected))
+    said = sum(words[i].end - words[i].start for i in gap.words if i in words)
+    missing = max(0.0, _SHORTEST * gap.expected - said)
+    score = -_MISSING * missing / max(1.0, gap.expected) - (0.0 if arrived else _UNUSABLE)
+    return Candidate(frames[at:end], skipped, words, score, arrived and not missing)
 
 
 def _inside(place: float, start: int, end: int) -> float:

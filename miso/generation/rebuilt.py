@@ -45,6 +45,12 @@ class Rebuilt:
         return self.parts[-1].end if self.parts else 0
 
     @property
+    def following(self) -> int:
+        """The first old frame that follows the best result so far."""
+        chosen = self.parts[-1].chosen(0) if self.parts else None
+        return self.done + (chosen.skipped if chosen else 0)
+
+    @property
     def ranks(self) -> int:
         """How many results there are."""
         return max((len(part.candidates) for part in self.parts), default=0) or 1
@@ -105,10 +111,10 @@ class Rebuilt:
         whole, at = self.frames(), 0
         found: list[tuple[int, int, int]] = []
         for part, piece in zip(self.parts, self._pieces(0)):
-            if not part.candidates:
+            if not part.candidates and len(piece):
                 start = part.end - len(piece)
                 assert torch.equal(whole[at : at + len(piece)], self.old[start : part.end])
-                if found and found[-1][1] - found[-1][2] == start - at and found[-1][1] == start:
+                if found and found[-1][1] == start and found[-1][2] + start - found[-1][0] == at:
                     found[-1] = (found[-1][0], part.end, found[-1][2])
                 else:
                     found.append((start, part.end, at))

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import torch
+
 from ..codes.codes import Codes, as_takes
 from ..codes.takes import Span, Take, Word
 from ..errors import MisoError
@@ -25,8 +27,8 @@ from ..text.changes import Change, changes, divide
 from ..text.conditioning import Segment, TextEncoder, frames_of_take, text_said
 from ..text.length import expected_seconds
 from ..text.words import SpelledWord, spelled_words
-from .alignment import find_words
-from .candidates import LEAD, Candidate, Gap, Voice, sample_candidates
+from .alignment import CUT, find_words
+from .candidates import LEADS, Candidate, Gap, Voice, sample_candidates
 from .depth import DepthSampler
 from .rebuilt import Rebuilt
 
@@ -65,7 +67,7 @@ class SpanEdit:
 
 @dataclass(frozen=True, eq=False)
 class Replaced:
-    """``codes``: a take for each candidate, the best first. ``sampled``: frames, of each take.
+    """``codes``: a take for each candidate, the best first. ``sampled``: frames that were drawn of each.
 
     ``kept``: (start, end, place): frames start..end-1 of the old codes are, bit for bit, those from ``place``
     on of the first take.
@@ -156,34 +158,39 @@ def replace_words(
             continue
         first = len(rebuilt.parts)
         if edit.changes:
-            found = find_words(
-                backbone, encoder, Segment(span.text, span.speaker), frames[span.start : span.end], span.start
-            )
+            segment, own = Segment(span.text, span.speaker), frames[span.start : span.end]
+            cut = codes.takes[0].stop in CUT and span.end == len(frames)
+            found = find_words(backbone, encoder, segment, own, span.start, cut)
             kept_words |= {(number, i): word for i, word in _kept(found, edit).items()}
             pace = (found[-1].end - found[0].start) / expected_seconds(span.text)
             memory = config.conventions.memory
             before = spoken if memory is None else spoken[max(0, len(spoken) - memory) :]
             voice = Voice(backbone, depth, reading, sampling, (*history, *before))
         for change in edit.changes:
-            start, end = _stretch(found, change, span)
-            rebuilt.keep(start)
-            last = change.old.stop >= len(found)
+            end, last = _end(found, change, span), change.old.stop >= len(found)
             said = edit.said(change)
-            gap = Gap(
-                edit.segment,
-                rebuilt.frames(first),
-                None if last else frames[end : span.end],
-                change.new,
-                pace * expected_seconds(said) if said else 0.0,
-                0.0 if last else pace * expected_seconds(edit.new[change.new.stop].text),
-            )
             same = _text(edit.old, change.old), said
             seeds = [_seed(seed, *same, times[same], i) for i in range(takes)]
             times[same] += 1
             report = partial(_within, progress, done, total) if progress else None
-            candidates, steps = sample_candidates(voice, gap, seeds, codes, report)
+            for lead in LEADS:
+                start = min(end, max(rebuilt.following, _start(found, change, span, lead)))
+                gap = Gap(
+                    edit.segment,
+                    torch.cat((rebuilt.frames(first), frames[rebuilt.following : start])),
+                    None if last else frames[end : span.end],
+                    change.new,
+                    pace * expected_seconds(said) if said else 0.0,
+                    lead,
+                    0.0 if last else pace * expected_seconds(edit.new[change.new.stop].text),
+                )
+                candidates, steps = sample_candidates(voice, gap, seeds, codes, report)
+                sampled += steps
+                if candidates[0].whole or start <= max(span.start, rebuilt.following):
+                    break
+            rebuilt.keep(start)
             rebuilt.fill(end, candidates, number)
-            sampled, done = sampled + steps, done + 1
+            done += 1
         rebuilt.keep(span.end)
         own = rebuilt.frames(first)
         spoken.append(replace(edit.segment, codes=codes.like(own.T[None], takes=[Take()])))
@@ -216,14 +223,18 @@ def _kept(found: list[Word], edit: SpanEdit) -> dict[int, Word]:
     return kept
 
 
-def _stretch(found: list[Word], change: Change, span: Span) -> tuple[int, int]:
-    """The frames that go: from where the model begins to say the first word, to where it begins the next."""
-    old = change.old
-    end = math.floor(found[old.stop].start) if old.stop < len(found) else span.end
-    if not old.start:
-        return span.start, end
-    place = found[old.start].start if old.start < len(found) else found[-1].end
-    return max(span.start, min(math.floor(place) - LEAD, end)), end
+def _start(found: list[Word], change: Change, span: Span, lead: int) -> int:
+    """The first frame that goes: ``lead`` frames before the first word that changes."""
+    first = change.old.start
+    if not first:
+        return span.start
+    place = found[first].start if first < len(found) else found[-1].end
+    return max(span.start, min(math.floor(place) - lead, _end(found, change, span)))
+
+
+def _end(found: list[Word], change: Change, span: Span) -> int:
+    """The first frame that stays: where the next word begins."""
+    return math.floor(found[change.old.stop].start) if change.old.stop < len(found) else span.end
 
 
 def _seed(seed: int, old: str, new: str, nth: int, take: int) -> int:

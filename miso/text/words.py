@@ -67,7 +67,10 @@ def _tokens(text: str) -> list[str]:
 
 
 def _bare(token: str) -> str:
-    return re.sub(r"^[^\w\[]+|[^\w)]+$", "", token.casefold())
+    """A word in lower case without marks around it; capitals of its phonemes are other phonemes."""
+    if marked := MARKUP.search(token):
+        return f"[{marked[1].casefold()}](/{marked[2]}/)"
+    return re.sub(r"^\W+|\W+$", "", token.casefold())
 
 
 def _owners(spoken: Sequence[str], groups: Sequence[str], encoder: TextEncoder) -> list[int]:

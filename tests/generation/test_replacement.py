@@ -15,7 +15,7 @@ from miso.codes.codes import Codes
 from miso.codes.takes import Span, Take
 from miso.errors import MisoError
 from miso.generation.alignment import align
-from miso.generation.candidates import LEAD
+from miso.generation.candidates import LEADS
 from miso.generation.depth import DepthSampler
 from miso.generation.replacement import Replaced, plan_edits, replace_words
 from miso.speech import Miso
@@ -87,7 +87,7 @@ def test_only_what_changes_is_touched(nano, spoken, text):
     inside = sum(word.end - word.start for word in gone)
     untouched = sum(end - start for start, end, _ in replaced.kept)
     stretches = 4  # at most, each with frames around it in which the words run into each other
-    assert untouched >= spoken.frames - inside - stretches * (LEAD + 4)
+    assert untouched >= spoken.frames - inside - stretches * (LEADS[0] + 4)
     assert replaced.sampled > 0 and replaced.codes.batch == 2
 
 

@@ -84,3 +84,11 @@ def test_ids_that_are_parts_of_words(comfyui):
         assert [
             (word, letters.strip()) for word, letters in spelled(TextEncoder(config, llama), text)
         ] == words
+
+
+def test_a_word_is_known_by_how_it_is_said():
+    def said(text: str) -> list[str]:
+        return [word.said for word in spelled_words(TextEncoder(NANO, PhonemeTokenizer()), Segment(text))]
+
+    assert said('"Hello, World!"') == ["hello", "world"] == said("hello world")
+    assert said("[Heron](/hˈIɹən/), no") == ["[heron](/hˈIɹən/)", "no"] != said("[heron](/hˈiɹən/) no")
