@@ -18,14 +18,19 @@ _MEDIAN = 5  # windows of the median filter, which removes single octave errors
 _UNKNOWN = 150.0  # Hz, if nothing is voiced
 
 
+def window_size(rate: int) -> int:
+    """Samples of a window at ``rate`` Hz."""
+    return round(WINDOW * rate / 24_000)
+
+
 def pitch(wave: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
-    """Pitch in Hz [B, N / hop] and whether it is voiced, of samples [B, N + WINDOW - hop].
+    """Pitch in Hz [B, N / hop] and whether it is voiced, of samples [B, N + window_size(rate) - hop].
 
     Windows are ``hop`` samples apart and lie within the samples. Unvoiced windows have the pitch of the last
     voiced window before them, or of the first one if there is none before; 150 Hz if no window is voiced.
     """
-    hann = torch.hann_window(WINDOW, device=wave.device)
-    frames = wave.unfold(1, WINDOW, hop)
+    hann = torch.hann_window(window_size(rate), device=wave.device)
+    frames = wave.unfold(1, len(hann), hop)
     frames = (frames - frames.mean(2, keepdim=True)) * hann
     shortest, longest = int(rate / HIGH), int(rate / LOW) + 2  # periods in samples
     r, energy = _correlation(frames, longest)
@@ -54,8 +59,8 @@ def octaves_off(octaves: Tensor, true: Tensor, voiced: Tensor) -> Tensor:
 
 
 def _correlation(frames: Tensor, longest: int) -> tuple[Tensor, Tensor]:
-    """Autocorrelation [..., longest] of frames [..., WINDOW], and its value at lag 0 [...]."""
-    r = torch.fft.irfft(torch.fft.rfft(frames, 2 * WINDOW).abs().square())[..., :longest]
+    """Autocorrelation [..., longest] of frames [..., N], and its value at lag 0 [...]."""
+    r = torch.fft.irfft(torch.fft.rfft(frames, 2 * frames.shape[-1]).abs().square())[..., :longest]
     return r, r[..., 0]
 
 

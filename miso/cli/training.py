@@ -61,6 +61,13 @@ def _add_prepare(group: CommandGroup, steps: Subparsers) -> None:
     p.add_argument("--min-seconds", type=float, default=0.5, help="skip shorter clips (default 0.5)")
     p.add_argument("--max-seconds", type=float, default=10, help="skip longer clips (default 10)")
     p.add_argument("--workers", type=int, help="number of processes (default: one for each core)")
+    p.add_argument(
+        "--rate",
+        type=int,
+        default=24_000,
+        choices=[24_000, 48_000],
+        help="sample rate: 48000 for a vocoder with that output, 24000 for all else (default 24000)",
+    )
 
 
 def _add_codec_steps(group: CommandGroup, steps: Subparsers) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..audio.resampling import resample
 from ..errors import MisoError
 from ..files import open_tensors, read_header, write_tensors
 from ..progress import Progress
@@ -80,7 +81,7 @@ def encode_speech(
 
     A clip is encoded from its beginning, as a voice prompt is. With ``versions`` > 1, training clips are
     encoded again after less than a frame of silence: with other frame boundaries the same speech has other
-    codes, which reduces overfitting.
+    codes, which reduces overfitting. Speech at another rate than the codec's is resampled.
     """
     mimi = load_mimi(codec, device)
     codebooks, size = codebooks or mimi.config.codebooks, mimi.config.frame_size
@@ -89,20 +90,20 @@ def encode_speech(
         for clip in speech.clips
         for version in range(versions if clip.split == "train" else 1)
     ]
+    rate = mimi.config.sample_rate
     order = sorted(range(len(jobs)), key=lambda i: jobs[i][0].samples)  # batches of similar lengths
     frames: list[Tensor] = [torch.empty(0)] * len(jobs)
     for first in range(0, len(order), batch):
         part = order[first : first + batch]
-        wave = torch.zeros(len(part), 1, _frames(jobs[part[-1]][0].samples + size - 1, size) * size)
-        for row, i in zip(wave, part):
-            clip, silence = jobs[i]
-            row[0, silence : silence + clip.samples] = torch.from_numpy(speech.wave(clip))
+        sounds = [resample(torch.from_numpy(speech.wave(jobs[i][0])), speech.rate, rate) for i in part]
+        wave = torch.zeros(len(part), 1, _frames(max(map(len, sounds)) + size - 1, size) * size)
+        for row, sound, i in zip(wave, sounds, part):
+            row[0, jobs[i][1] : jobs[i][1] + len(sound)] = sound
         codes = mimi.encode(wave.to(device), codebooks, chunk=wave.shape[-1] // size)
         codes = codes.transpose(1, 2).to(torch.int16).cpu()  # [B, T, K]
-        for row, i in zip(codes, part):
-            clip, silence = jobs[i]
+        for row, sound, i in zip(codes, sounds, part):
             # the encoder is causal: the padding after a clip doesn't change its codes
-            frames[i] = row[: _frames(clip.samples + silence, size)]
+            frames[i] = row[: _frames(len(sound) + jobs[i][1], size)]
         if progress:
             progress(first + len(part), len(order))
     lengths = torch.tensor([len(f) for f in frames])

@@ -70,8 +70,12 @@ class Sentences:
         return self._crops.cut(clip, place, (longest // self.frame_size + 2) * self.frame_size).wave
 
 
-def samples_of(speech: Speech, device: torch.device) -> Tensor:
-    """All samples, int16 [N]: copied to a GPU (1.9 GB for 11 hours), memory-mapped on the CPU."""
+def samples_of(speech: Speech, device: torch.device, rate: int = RATE) -> Tensor:
+    """All samples, int16 [N]: copied to a GPU (1.9 GB for 11 hours), memory-mapped on the CPU.
+
+    Raises MisoError if they aren't at ``rate`` Hz.
+    """
+    speech.require_rate(rate)
     path = speech.folder / "samples.i16"
     count = path.stat().st_size // 2
     return torch.from_file(str(path), shared=False, size=count, dtype=torch.int16).to(device)

@@ -2,8 +2,9 @@
 
     folder/samples.i16    16-bit samples of all clips, concatenated, at ``RATE``; memory-mapped for reading
     folder/clips.jsonl    one line for each clip: its file, text, voice, and the position of its samples
+    folder/rate.json      the sample rate in Hz, if it isn't ``RATE``
 
-Both are only appended to, samples first: an interrupted run resumes after the last complete line.
+The first two are only appended to, samples first: an interrupted run resumes after the last complete line.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MisoError
+from ..files import read_json
 
 RATE = 24_000
 
@@ -54,10 +56,20 @@ class Speech:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self.rate = read_rate(self.folder)
         self.clips = read_clips(self.folder / "clips.jsonl")
         if not self.clips:
             raise MisoError(
                 f"{self.folder} contains no prepared speech.", "Make it with: python -m miso train prepare"
+            )
+
+    def require_rate(self, rate: int) -> None:
+        """Raise MisoError unless the samples are at ``rate`` Hz."""
+        if self.rate != rate:
+            raise MisoError(
+                f"{self.folder.name} was prepared at {self.rate} Hz; this needs {rate} Hz.",
+                f"Prepare the speech again, into another folder, with --rate {rate}.",
+                input="speech",
             )
 
     @cached_property
@@ -96,6 +108,12 @@ class Speech:
 
 def clip_line(clip: Clip) -> str:
     return json.dumps(asdict(clip)) + "\n"
+
+
+def read_rate(folder: Path) -> int:
+    """The sample rate of a folder of prepared speech, in Hz."""
+    path = folder / "rate.json"
+    return int(read_json(path)) if path.is_file() else RATE
 
 
 def read_clips(index: Path) -> list[Clip]:

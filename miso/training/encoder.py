@@ -74,6 +74,13 @@ class EncoderTrainer:
         self.mimi = mimi.to(device).train().requires_grad_(False)
         self.mimi.load_state_dict(start.state_dict())
         self.net = load_source_filter(vocoder, device)
+        if self.net.sample_rate != self.mimi.config.sample_rate:
+            raise MisoError(
+                f"{Path(vocoder).name} makes sound of {self.net.sample_rate} Hz, the codec "
+                f"{self.mimi.config.sample_rate}.",
+                "Choose a vocoder of the codec's rate.",
+                input="vocoder",
+            )
         if self.net.codec != self.mimi.config:
             raise MisoError(
                 f"{Path(vocoder).name} decodes codes of another codec.",

@@ -136,6 +136,8 @@ def evaluate(
             )
     sampling = sampling or miso.sampling
     speech = Speech(source) if source else None
+    if speech:
+        speech.require_rate(RATE)
     tasks = _tasks(speech, sentences, speakers)
     prompts = _voice_prompts(panel, speech, encoder) if speech else {}
     spoken: list[Spoken] = []

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..audio.pitch import WINDOW, octaves_off, pitch
+from ..audio.pitch import octaves_off, pitch, window_size
 from ..errors import MisoError
 from ..vocoders.mimi import Mimi, load_mimi
 from ..vocoders.source_filter import MIDDLE, SourceFilter, load_source_filter, save_source_filter
 from .coded import CodedSpeech
 from .crops import samples_of
-from .data import Clip, Speech
+from .data import RATE, Clip, Speech
 from .listener import Listener
 from .replay import Replayed
 from .run import Run, adamw, autocast, pack_state, set_rate, unpack_state, warm_cosine
@@ -34,13 +35,16 @@ def train_vocoder(
 ) -> Path:
     """Train, or resume training, until the run's budget is used; returns the path of the vocoder's file.
 
+    The vocoder's sound has the rate of ``speech``: that of the codec, or twice that.
+
     Args:
         coded: codes of ``speech``.
         codec: codec file that made them.
         start: vocoder file to start from (default: random weights).
         listener: file of a listener whose distance is added to the loss.
 
-    Raises MisoError if the codes are of another codec or other speech, or ``start`` has other sizes.
+    Raises MisoError if the codes are of another codec or other speech, if ``start`` has other sizes, or if
+    ``listener`` is given and the speech isn't at 24 kHz, which it hears.
     """
     trainer = VocoderTrainer(speech, coded, codec, settings, device, run.seed, start, listener)
     run.record["data"] = {**speech.record, "clips": len(trainer.train)}
@@ -73,20 +77,22 @@ class VocoderTrainer:
                 "Choose the codec that made the codes.",
                 input="codec",
             )
-        self.net = _initial_vocoder(start, settings, mimi)
+        if listener:
+            speech.require_rate(RATE)
+        self.net = _initial_vocoder(start, settings, mimi, speech.rate)
         for part in (self.net.quantizer.semantic, self.net.quantizer.acoustic):
             part.tables.requires_grad_(False)
         self.net.to(device).train()
-        self.size = mimi.config.frame_size
+        self.size = self.net.frame_size
         self.optimizer = adamw(self.net.parameters(), settings.rate, settings.betas, 0.01)
         self.sound_loss = SoundLoss(
             settings,
-            mimi.config.sample_rate,
+            self.net.sample_rate,
             self.size,
             device,
             Listener.load(listener, device) if listener else None,
         )
-        self.samples, self.codes = samples_of(speech, device), coded.codes.to(device)
+        self.samples, self.codes = samples_of(speech, device, speech.rate), coded.codes.to(device)
         self.train, held_out = (
             _places(speech, coded, split, settings.frames, self.size).to(device)
             for split in ("train", "validation")
@@ -136,16 +142,16 @@ class VocoderTrainer:
 
         ``place`` [B, 3] are rows of ``_places``, ``where`` [B] in [0, 1) chooses among the possible starts.
         """
-        frames, hop = self.settings.frames, self.net.hop
+        frames, hop, half = self.settings.frames, self.net.hop, window_size(self.net.sample_rate) // 2
         first = (where * place[:, 2]).long()
         frame_index = (place[:, 1] + first)[:, None] + torch.arange(frames, device=self.device)
         codes = self.codes[frame_index].long().transpose(1, 2)
         # with half a window on either side, so that the windows of the pitch are centred on the ends of hops
-        span = torch.arange(hop - WINDOW // 2, frames * self.size + WINDOW // 2, device=self.device)
+        span = torch.arange(hop - half, frames * self.size + half, device=self.device)
         index = (place[:, 0] + first * self.size)[:, None] + span
         samples = self.samples[index.clamp(0, len(self.samples) - 1)].float().div(32768)
-        hertz, voiced = pitch(samples, self.net.codec.sample_rate, hop)
-        return codes, samples[:, None, WINDOW // 2 - hop : -(WINDOW // 2)], hertz, voiced
+        hertz, voiced = pitch(samples, self.net.sample_rate, hop)
+        return codes, samples[:, None, half - hop : -half], hertz, voiced
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -177,16 +183,19 @@ class VocoderTrainer:
         self.sound_loss.unpack(state)
 
 
-def _initial_vocoder(start: str | Path | None, settings: VocoderSettings, mimi: Mimi) -> SourceFilter:
+def _initial_vocoder(
+    start: str | Path | None, settings: VocoderSettings, mimi: Mimi, rate: int
+) -> SourceFilter:
     """The vocoder of the file ``start``, or one with random weights for the codes of ``mimi``."""
+    sizes = replace(settings.sizes, sample_rate=0 if rate == mimi.config.sample_rate else rate)
     if not start:
-        net = SourceFilter(mimi.config, settings.sizes, mimi.codec)
+        net = SourceFilter(mimi.config, sizes, mimi.codec)
         net.quantizer.load_state_dict(
             {n: t for n, t in mimi.quantizer.state_dict().items() if "input_proj" not in n}
         )
         return net
     net = load_source_filter(start).requires_grad_(True)
-    if net.config != settings.sizes or net.codec != mimi.config:
+    if net.config != sizes or net.codec != mimi.config:
         raise MisoError(
             f"{Path(start).name} has other sizes than the settings, or is for another codec.",
             "Set its sizes with --config.",

@@ -19,7 +19,7 @@ from ...files import replacing
 from ...training.codec import train_codec
 from ...training.coded import CodedSpeech, encode_speech
 from ...training.coder import train_coder
-from ...training.data import RATE, Speech
+from ...training.data import Speech
 from ...training.encoder import train_encoder
 from ...training.finetune import finetune as finetune_checkpoint
 from ...training.listening import train_listener
@@ -40,10 +40,11 @@ def prepare(args: Namespace) -> None:
             phonemes=args.phonemes,
             seconds=(args.min_seconds, args.max_seconds),
             workers=args.workers or os.cpu_count() or 1,
+            rate=args.rate,
             progress=progress,
         )
     splits = ", ".join(f"{len(speech.split(name))} {name}" for name in ("train", "validation", "test"))
-    hours = sum(clip.samples for clip in speech.clips) / RATE / 3600
+    hours = sum(clip.samples for clip in speech.clips) / speech.rate / 3600
     print(f"{len(speech.clips)} clips ({splits}), {hours:.2f} hours, voices: {', '.join(speech.voices)}")
 
 

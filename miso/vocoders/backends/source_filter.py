@@ -25,6 +25,7 @@ class SourceFilterVocoder(MimiSized):
     def __init__(self, net: SourceFilter):
         super().__init__(net.codec, net.codec_id)
         self.module, self.look_ahead = net, net.look_ahead
+        self.sample_rate, self.frame_size = net.sample_rate, net.frame_size
 
     def _decode(self, codes: Tensor, progress: Progress | None) -> Tensor:
         stream, parts, frames = SourceFilterStream(self, len(codes)), [], codes.shape[2]
