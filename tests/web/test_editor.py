@@ -209,12 +209,13 @@ def test_three_minutes_take_little_more_than_ten_seconds(browser_page):
     frames do."""
     times = browser_page.page.evaluate(
         """async lib => {
-      const [{ Timeline }, { codeMap }, { Peaks }, { strip, replay }, clips] =
-        await Promise.all(['timeline', 'codemap', 'waveform', 'edits', 'clip'].map(name => import(`${lib}/${name}.js`)));
+      const [{ Timeline }, { codeMap }, { Peaks }, { strip, replay }, { wordsIn }, clips] =
+        await Promise.all(['timeline', 'codemap', 'waveform', 'edits', 'words', 'clip'].map(name => import(`${lib}/${name}.js`)));
       const measure = T => {
       const K = 32, codes = Int16Array.from({length: T * K}, (_, i) => (i * 7919) % 2048), bytes = new Uint8Array(codes.buffer);
       let text = ''; for (const b of bytes) text += String.fromCharCode(b);
       const sent = {frames: T, codebooks: K, codebook_size: 2048, frame_rate: 12.5, codes: btoa(text), sound: null,
+        words: Array.from({length: T / 5 | 0}, (_, i) => ({start: 5 * i + 0.4, end: 5 * i + 4.6, text: `word${i}`, low: i % 7 === 0})),
         spans: Array.from({length: T / 50 | 0}, (_, i) => ({start: 50 * i, end: 50 * i + 50, text: `Sentence number ${i}.`, speaker: 0}))};
       const clip = new clips.Clip(sent);
       clip.peaks = new Peaks(240); clip.peaks.append(Float32Array.from({length: T * 1920}, (_, i) => Math.sin(i / 50) * Math.sin(i / 90000)));
@@ -227,7 +228,7 @@ def test_three_minutes_take_little_more_than_ten_seconds(browser_page):
         let began = performance.now();
         const { codes } = replay(clip.strip, edits, null);
         timeline.show({frames: T, rate: 12.5, map: codeMap(codes.ids, K, 2048), wave: clips.wave(codes.refs, [clip]),
-          segments: clips.segments(codes.refs, [clip]), seams: clips.seams(codes.refs), marks: []});
+          segments: clips.segments(codes.refs, [clip]), words: wordsIn(codes.refs, [clip]), seams: clips.seams(codes.refs), marks: []});
         edited.push(performance.now() - began);
         timeline.select(T * 0.05 | 0, T * 0.4 | 0);
         if (i % 3 === 2) timeline.zoom(0.5, 700);
