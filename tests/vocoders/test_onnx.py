@@ -162,7 +162,7 @@ def _outside_in_a_branch(model):
         (_set(format="other"), "was not made by Miso"),
         (_set(codec=""), "was not made by Miso"),
         (_set(config="{}"), "doesn't fit what it says of itself: a codec of 32 codebooks.*miso export"),
-        (_set(config="no JSON"), "sizes in this codec file's metadata can't be read"),
+        (_set(config="no JSON"), "can't be read|not valid JSON"),
         (lambda model: model.graph.output.pop(), "doesn't fit what it says of itself"),
         (_outside, "keeps weights in other files, which Miso doesn't open"),
         (_outside_in_a_branch, "keeps weights in other files"),
