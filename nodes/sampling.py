@@ -51,12 +51,16 @@ def sample(
     top_p: float = 1.0,
     min_p: float = 0.0,
     min_seconds: float = 0.0,
+    repetition_penalty: float = 1.0,
 ) -> Sampled:
     """Sample takes with progress and a live preview, or find them among the kept ones.
 
     A run that was stopped ends here unless ``use_partial`` is set and it has made something.
     """
-    config, sampling = conditioning.encoder.config, Sampling(temperature, top_k, top_p, min_p)
+    config, sampling = (
+        conditioning.encoder.config,
+        Sampling(temperature, top_k, top_p, min_p, repetition_penalty),
+    )
     frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
     least = frames_for(min_seconds, config.frame_rate) if min_seconds else 0
     prefix_frames = 0 if prefix is None else prefix.frames
@@ -201,6 +205,17 @@ class BackboneSampler(io.ComfyNode):
                     optional=True,
                     tooltip="A take can't end before this. Raise it if endings are cut off; 0 lets the model "
                     "decide.",
+                    **ADVANCED,
+                ),
+                io.Float.Input(
+                    "repetition_penalty",
+                    default=1.0,
+                    min=1.0,
+                    max=3.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="Above 1, sounds of the last 2 s are less likely to come again: 1.1 to 1.3 "
+                    "against takes that get stuck or drag on. Too much makes words wrong.",
                     **ADVANCED,
                 ),
             ],

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..model.networks import Backbone
-from ..model.sampling import Sampling, draw
+from ..model.sampling import RECENT, Sampling, draw, penalized
 from ..model.transformer import KVCache
 from .depth import DepthSampler
 
@@ -98,7 +98,10 @@ class PlainFrame:
         # a frame of zeros ends a take
         logits[:, :1] = logits[:, :1].masked_fill((s.counter < s.least)[:, None], float("-inf"))
         u = s.u[self._takes, s.counter]  # [B, K]
-        code = draw(logits, u[:, 0], self.sampling, backbone.config.codebook_size)[:, None]  # [B, 1]
+        wanted = logits
+        if (penalty := self.sampling.repetition_penalty) != 1:
+            wanted = penalized(logits, self._recent(), penalty)
+        code = draw(wanted, u[:, 0], self.sampling, backbone.config.codebook_size)[:, None]  # [B, 1]
         log_p = logits.float().log_softmax(-1).gather(1, code)[:, 0]  # [B]
         # depth decoder: codebooks 1..k-1
         codes = self.depth(hidden, code, u)  # [B, k]
@@ -108,6 +111,13 @@ class PlainFrame:
         s.x.copy_(backbone.embed_frame(codes))
         s.position.add_(1)
         s.counter.add_(1)
+
+    def _recent(self) -> Tensor:
+        """Codebook 0 of the last frames [B, RECENT]; -1 before the first one."""
+        s = self.state
+        frames = s.counter - torch.arange(1, RECENT + 1, device=s.counter.device)[:, None]  # [RECENT, N]
+        codes = s.codes[frames.clamp(min=0), self._takes, 0]
+        return codes.masked_fill(frames < 0, -1).T
 
     def parts(self) -> dict[str, Callable[[], object]]:
         """Pieces of a frame, by name, each to be timed alone."""

@@ -182,6 +182,7 @@ class FrameLoop:
                 self._prefix_hidden = y[:, -self.first :].cpu()
         state.cache.spread(last)
         state.x.copy_(x[:, -1:])
+        state.codes[: self.first] = self._prefix[:, None].to(self.device)
         state.position.fill_(last)
         state.counter.fill_(self.first)
         state.least.fill_(self.first + self.min_frames)

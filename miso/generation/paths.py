@@ -104,6 +104,8 @@ def needs_pytorch(sampling: Sampling, depth_sampling: Sampling, min_frames: int)
     """Why the persistent kernel can't draw so, as a clause; None if it can."""
     if not (sampling.plain and depth_sampling.plain):
         return "top_p and min_p need PyTorch"
+    if sampling.repetition_penalty != 1:
+        return "a repetition penalty needs PyTorch"
     return "a least length needs PyTorch" if min_frames else None
 
 

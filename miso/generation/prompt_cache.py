@@ -48,7 +48,7 @@ class PromptCache:
         while self._kept and sum(kept.ends[-1] for kept in self._kept) + ends[-1] > self.rows:
             self._kept.pop(0)
         try:
-            rows = tuple(table[:, :, :, : ends[-1]].clone() for table in (cache.keys, cache.values))
+            rows = cache.keys[:, :, :, : ends[-1]].clone(), cache.values[:, :, :, : ends[-1]].clone()
         except torch.cuda.OutOfMemoryError:
             self._kept.clear()
             return

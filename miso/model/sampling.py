@@ -23,6 +23,9 @@ class Sampling:
     2019), ``min_p`` those that have at least this share of the most likely one's probability (Nguyen et al.
     2024); 1 and 0 keep all. Both apply after temperature and top-k.
 
+    ``repetition_penalty`` makes the codes of the last ``RECENT`` frames less likely (see ``penalized``); 1
+    doesn't. It applies to codebook 0 of a run, so not to the depth decoder's own sampling.
+
     Raises MisoError if one of them is out of range.
     """
 
@@ -30,6 +33,7 @@ class Sampling:
     top_k: int = 50
     top_p: float = 1.0
     min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
     def __post_init__(self):
         if not 0 <= self.temperature <= 100:  # refuses NaN too
@@ -46,6 +50,12 @@ class Sampling:
             raise MisoError(f"top_p is {self.top_p}.", "Use more than 0, up to 1 (no limit).", input="top_p")
         if not 0 <= self.min_p < 1:
             raise MisoError(f"min_p is {self.min_p}.", "Use 0 (no limit) to 0.99.", input="min_p")
+        if not 1 <= self.repetition_penalty <= 10:
+            raise MisoError(
+                f"repetition_penalty is {self.repetition_penalty}.",
+                "Use 1 (none) to 10; 1.1 to 1.3 is usual.",
+                input="repetition_penalty",
+            )
 
     @property
     def greedy(self) -> bool:
@@ -53,7 +63,7 @@ class Sampling:
 
     @property
     def plain(self) -> bool:
-        """Whether temperature and top-k alone decide."""
+        """Whether temperature and top-k alone decide which ids are left."""
         return self.top_p == 1 and self.min_p == 0
 
     def described(self) -> dict[str, float]:
@@ -61,7 +71,8 @@ class Sampling:
         return {name: value for name, value in asdict(self).items() if _ADDED.get(name) != value}
 
 
-_ADDED = {"top_p": 1.0, "min_p": 0.0}
+_ADDED = {"top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+RECENT = 25  # frames, 2 s of speech
 _HIGH = 0x9E3779B9  # keeps the two halves of a seed apart
 
 
@@ -99,6 +110,17 @@ def draw(logits: Tensor, u: Tensor, sampling: Sampling, codebook_size: int) -> T
     cdf = p.cumsum(-1).masked_fill(p == 0, -1)
     target = u[:, None] * cdf.amax(-1, keepdim=True)
     return (cdf > target).to(torch.uint8).argmax(-1)
+
+
+def penalized(logits: Tensor, recent: Tensor, penalty: float) -> Tensor:
+    """Logits [B, V] in which the ids ``recent`` [B, N] (-1: none) are less likely.
+
+    Positive logits are divided by the penalty, negative ones multiplied with it (Keskar et al. 2019, CTRL,
+    arXiv 1909.05858). Static shapes, no host read.
+    """
+    seen = torch.zeros(len(logits), logits.shape[1] + 1, dtype=torch.bool, device=logits.device)
+    seen = seen.scatter_(1, recent + 1, True)[:, 1:]
+    return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def probabilities(logits: Tensor, sampling: Sampling, codebook_size: int) -> Tensor:

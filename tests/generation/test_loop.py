@@ -38,6 +38,19 @@ def test_a_prefix_goes_on_as_its_own_run_did(run, kept):
     assert not torch.equal(other.tensor, whole.codes.tensor)
 
 
+def test_a_repetition_penalty_looks_back_two_seconds(run, backbone):
+    """Greedy sampling without one repeats itself; with a large one no code comes again within 25 frames."""
+    greedy, strict = Sampling(0), Sampling(0, repetition_penalty=10)
+    first = run([6], 40, sampling=strict)
+    codes = first.codes.tensor[0, 0].tolist()
+    repeated = run([6], 40, sampling=greedy).codes.tensor[0, 0].tolist()
+    assert len(set(repeated)) < 40
+    windows = [codes[max(0, t - 25) : t] for t in range(40)]
+    assert all(code not in window for code, window in zip(codes, windows))
+    part = first.codes.like(first.codes.tensor[:, :, :17])
+    assert run([6], 23, sampling=strict, prefix=part).codes.tensor.equal(first.codes.tensor)
+
+
 @pytest.mark.parametrize("keep", [1, pytest.param(5, marks=slow), 31, 32])
 def test_redecode_gives_the_codes_of_the_run(run, decoder, keep):
     loop = run([1, 2])

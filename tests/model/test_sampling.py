@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miso.errors import MisoError
-from miso.model.sampling import Sampling, draw, probabilities, uniforms
+from miso.model.sampling import Sampling, draw, penalized, probabilities, uniforms
 
 DRAWS = 20_000
 
@@ -66,6 +66,14 @@ def test_what_was_added_later_changes_no_older_key():
     assert Sampling(0.7, 20, min_p=0.1).described() == {"temperature": 0.7, "top_k": 20, "min_p": 0.1}
 
 
+def test_a_penalty_makes_recent_ids_less_likely_and_no_others():
+    logits = torch.tensor([[2.0, -2.0, 1.0, -torch.inf], [4.0, 0.5, -1.0, 3.0]])
+    recent = torch.tensor([[1, 0, 1], [-1, 3, -1]])
+    want = torch.tensor([[1.0, -4.0, 1.0, -torch.inf], [4.0, 0.5, -1.0, 1.5]])
+    assert penalized(logits, recent, 2.0).equal(want)
+    assert penalized(logits, torch.full((2, 3), -1), 2.0).equal(logits)
+
+
 def test_greedy_takes_the_lowest_of_the_most_likely():
     logits = torch.tensor([[0.0, 3.0, 1.0, 3.0, 9.0], [2.0, 2.0, 2.0, 2.0, 9.0]])
     for sampling in (Sampling(0, 50), Sampling(0.9, 1), Sampling(0, 0)):
@@ -114,7 +122,7 @@ def test_numbers_depend_on_seed_frame_and_codebook_alone():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"temperature": -0.1}, {"temperature": float("nan")}, {"top_k": -1}, {"top_p": 0.0}, {"min_p": 1.0}],
+    [{"temperature": -0.1}, {"temperature": float("nan")}, {"top_k": -1}, {"top_p": 0.0}, {"min_p": 1.0}, {"repetition_penalty": 0.9}],
 )
 def test_settings_are_checked(wrong):
     with pytest.raises(MisoError) as e:
