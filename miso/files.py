@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import MisoError
+from .limits import MAX_HEADER, MAX_JSON
 
 if TYPE_CHECKING:
     import torch
     from safetensors import safe_open
 
-MAX_HEADER = 16 * 2**20  # bytes; the 8B model's header has 40 KB, a workflow in a codes file up to some MB
-MAX_JSON = 16 * 2**20  # bytes of a JSON file
 _MOST_NAME = 100  # characters of a file's name, without its suffix
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch archives, bare pickles
 # in the name of a file, on one system or another

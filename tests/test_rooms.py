@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     {"__init__"},
     {"errors", "progress", "nvrtc"},
+    {"limits"},
     {"files"},
     {"audio"},
     {"model"},

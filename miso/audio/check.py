@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MisoError
+from ..limits import MAX_RATE
 
-MAX_RATE = 1_000_000  # Hz
 LOW_RATE = 16_000  # Hz; below it, s and f can't be told apart
 QUIET = 0.03  # of full scale: a peak of -30 dB
 CLIPPED = 0.001  # fraction of samples at the limit that is heard as distortion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import MisoError, missing_package
-from ..files import replacing
+from ..files import open_regular, replacing
+from ..limits import MAX_RATE, MAX_SAMPLES
 
 CODECS = {".flac": "flac", ".wav": "pcm_s16le", ".mp3": "libmp3lame", ".opus": "libopus"}
 
@@ -59,18 +61,30 @@ def write_audio(
 def read_audio(path: str | Path) -> tuple[Tensor, int]:
     """Read any file that FFmpeg reads, mixed to mono; returns samples [N] in float32 and the sample rate.
 
-    Raises MisoError if it can't be read as sound or is empty.
+    Raises MisoError if it can't be read as sound, is empty, or holds more than ``MAX_SAMPLES``. Playlists
+    that name other files are not followed into the network.
     """
     av = _import_av()
+    with open_regular(Path(path)):
+        pass
     try:
-        with av.open(str(path)) as file:
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as file:
             stream = file.streams.audio[0]
             rate = stream.rate
+            if not 1 <= rate <= MAX_RATE:
+                raise MisoError(f"{path} has a sample rate of {rate} Hz.", "Choose another file.")
+            parts, samples = [], 0
             # channels stay apart and are averaged here, as the graph does: FFmpeg's own mono is louder
             resampler = av.AudioResampler(format="fltp", rate=rate)
-            frames = [part for frame in file.decode(stream) for part in resampler.resample(frame)]
-            frames += resampler.resample(None)  # the rest of its buffer
-            parts = [frame.to_ndarray().mean(0) for frame in frames]
+            for frame in itertools.chain(file.decode(stream), [None]):  # None: the rest of its buffer
+                for part in resampler.resample(frame):
+                    parts.append(part.to_ndarray().mean(0))
+                    samples += len(parts[-1])
+                if samples > MAX_SAMPLES:
+                    raise MisoError(
+                        f"{path} is too long: over {MAX_SAMPLES / rate / 60:,.0f} minutes.",
+                        "Cut it into shorter ones.",
+                    )
     except (av.error.FFmpegError, OSError, IndexError) as e:
         raise MisoError(
             f"{path} can't be read as sound ({getattr(e, 'strerror', None) or e or type(e).__name__}).",

@@ -8,7 +8,8 @@ from math import gcd
 import torch
 from torch import Tensor
 
-from ..errors import missing_package
+from ..errors import MisoError, missing_package
+from ..limits import MAX_SAMPLES
 
 # torchaudio holds a filter for every phase of the ratio: 44,101 Hz to 24,000 would take 12 GB. SciPy's cost
 # doesn't grow so. 44,100 to 24,000 has 147 and 80 phases.
@@ -19,10 +20,16 @@ def resample(wave: Tensor, source: int, target: int) -> Tensor:
     """Resample a wave [..., N] from ``source`` to ``target`` Hz, with torchaudio where it is there and quick
     at it, else SciPy.
 
-    Raises MisoError if neither is installed.
+    Raises MisoError if neither is installed, and if the result would be too long to be held.
     """
     if source == target:
         return wave
+    if wave.numel() * target > MAX_SAMPLES * source:
+        seconds = wave.shape[-1] / source
+        raise MisoError(
+            f"This is too much sound: {seconds:,.0f} s at {source} Hz.",
+            "Cut it into shorter ones, or set the sample rate that it was recorded with.",
+        )
     if max(source, target) // gcd(source, target) > _MOST_PHASES:
         return _scipy_resample(wave, source, target)
     try:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import MisoError
 from ..files import Entry, open_regular, open_tensors, read_header
-from .codes import MAX_IDS
+from ..limits import MAX_IDS
 
 SUFFIXES = (".safetensors", ".npy")
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"

@@ -15,13 +15,17 @@ from torch import Tensor
 
 from ..errors import MisoError
 from ..files import open_tensors, parse_json, read_header, tensor_bytes, write_tensors
-from .takes import Take, is_int, is_number, take_from_json, take_to_json
+from ..limits import (
+    MAX_CODEBOOK_SIZE,
+    MAX_FRAME_RATE,
+    MAX_IDS,
+    MIN_FRAME_RATE,
+    is_int,
+    is_number,
+)
+from .takes import Take, take_from_json, take_to_json
 
 FORMAT = "miso.codes/1"
-# limits of what a file may contain, far beyond what a model makes
-MAX_IDS = 2**25  # takes * codebooks * frames
-MIN_FRAME_RATE, MAX_FRAME_RATE = 0.1, 1000.0  # frames per second
-MAX_CODEBOOK_SIZE = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +80,11 @@ class Codes:
             raise MisoError(f"Codes of {x.shape[0]} takes have the provenance of {len(takes)} takes.")
         inside = torch.arange(x.shape[2]) < lengths[:, None, None]
         tensor = x.detach().to("cpu", torch.int64).masked_fill(~inside, 0)
-        invalid = ((tensor < 0) | (tensor >= self.codebook_size)).nonzero()
-        if len(invalid):
-            b, k, t = invalid[0].tolist()
+        invalid = (tensor < 0) | (tensor >= self.codebook_size)
+        if invalid.any():
+            # the first alone: a list of all would take more memory than the codes
+            b, rest = divmod(int(invalid.flatten().to(torch.uint8).argmax()), x.shape[1] * x.shape[2])
+            k, t = divmod(rest, x.shape[2])
             raise MisoError(
                 f"Take {b + 1}, codebook {k}, frame {t} holds the id {int(tensor[b, k, t])}; "
                 f"ids of '{self.codec}' are 0 to {self.codebook_size - 1}."

@@ -10,12 +10,22 @@ from torch import Tensor
 from .codes import Codes
 
 _WIDTH, _HEIGHT = 1024, 256  # approximate size in pixels; a cell is a whole number of pixels
+_MOST_FRAMES = 4096  # columns: of more frames as many are drawn, equally far apart
+_MOST_TAKES = 64  # pictures
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _BACKGROUND = 0.08
 
 
 def draw_codes(codes: Codes) -> Tensor:
-    """RGB pictures [B, height, width, 3] in [0, 1], one per take; dark beyond the end of a take."""
+    """RGB pictures [B, height, width, 3] in [0, 1], one per take; dark beyond the end of a take.
+
+    At most ``_MOST_FRAMES`` frames and the first ``_MOST_TAKES`` takes are drawn.
+    """
+    step = -(-codes.frames // _MOST_FRAMES) or 1
+    if step > 1 or codes.batch > _MOST_TAKES:
+        tensor = codes.tensor[:_MOST_TAKES, :, ::step]
+        lengths = (codes.lengths[:_MOST_TAKES] + step - 1) // step
+        codes = codes.like(tensor, lengths, codes.takes[:_MOST_TAKES])
     cell_width = max(1, _WIDTH // max(codes.frames, 1))
     cell_height = max(1, _HEIGHT // codes.codebooks)
     if not codes.frames:

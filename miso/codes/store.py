@@ -23,9 +23,10 @@ from pathlib import Path
 
 from ..errors import MisoError
 from ..files import parse_json, read_header
+from ..limits import MAX_FRAMES
 from .codes import Codes
 from .hidden import Hidden
-from .takes import MAX_FRAMES, take_from_json
+from .takes import take_from_json
 
 log = logging.getLogger(__name__)
 

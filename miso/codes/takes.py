@@ -8,19 +8,9 @@ from itertools import chain, pairwise
 from typing import Any
 
 from ..errors import MisoError
+from ..limits import MAX_FRAMES, is_int, is_number
 
 STOPS = ("eos", "limit", "interrupted")
-MAX_FRAMES = 10**7  # limit of what a file may contain: 9 days at 12.5 frames a second
-
-
-def is_int(value: object, low: int, high: int) -> bool:
-    """Whether it is an int from ``low`` to ``high``."""
-    return type(value) is int and low <= value <= high  # a bool is an int to isinstance
-
-
-def is_number(value: Any, low: float, high: float) -> bool:
-    """Whether it is an int or float from ``low`` to ``high``."""
-    return type(value) in (int, float) and low <= value <= high  # NaN is not
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from ..errors import MisoError
 from ..files import parse_json
+from ..limits import MODEL, MODEL_NUMBERS, STACK, check_sizes, shown
 
 # codec id of the Mimi that Miso, CSM, Marvis, Moshi and Kyutai's TTS share; the number is from its published
 # file name
@@ -38,6 +39,14 @@ class StackConfig:
     kv_heads: int
     dim: int
     inter: int  # width of the gated MLP
+
+    def __post_init__(self):
+        check_sizes("A transformer", vars(self), STACK)
+        if self.dim % self.heads or self.head_dim % 2 or self.heads % self.kv_heads:
+            raise MisoError(
+                f"A transformer of dim {self.dim} can't have {self.heads} heads, {self.kv_heads} of them for "
+                "keys and values: their size must be even."
+            )
 
     @property
     def head_dim(self) -> int:
@@ -93,6 +102,21 @@ class ModelConfig:
     top_k: int = 50
     longest_line: float = 0.0  # seconds of speech in the longest line that it was taught; 0: the family's
 
+    def __post_init__(self):
+        check_sizes("A model", vars(self), MODEL)
+        check_sizes("A model", vars(self), MODEL_NUMBERS, whole=False)
+        if self.codebook_size > self.audio_vocab:
+            raise MisoError(
+                f"A model of {self.audio_vocab} audio ids can't speak {self.codebook_size} of them."
+            )
+        if not isinstance(self.codec, str) or not self.codec:
+            raise MisoError(f"A model's codec must be its id, not {shown(self.codec)}.")
+        if self.family not in tuple(FAMILIES):
+            raise MisoError(
+                f"The checkpoint is of the family {shown(self.family)}; known are {', '.join(FAMILIES)}.",
+                "Update Miso, or choose another checkpoint.",
+            )
+
     @property
     def taught_seconds(self) -> float | None:
         """Seconds of speech in the longest line that it was taught; None if that is not known."""
@@ -126,36 +150,30 @@ class ModelConfig:
         """
         raw = parse_json(text, "The checkpoint's config")
         try:
-            audio_vocab = int(raw["audio_vocab"])
-            config = ModelConfig(
+            audio_vocab = raw["audio_vocab"]
+            return ModelConfig(
                 backbone=_stack(raw["backbone"]),
                 depth=_stack(raw.get("depth") or raw["decoder"]),
-                text_vocab=int(raw["text_vocab"]),
+                text_vocab=raw["text_vocab"],
                 audio_vocab=audio_vocab,
-                codebooks=int(raw.get("codebooks") or raw["K"]),
-                codebook_size=int(raw.get("codebook_size", audio_vocab)),
+                codebooks=raw.get("codebooks") or raw["K"],
+                codebook_size=raw.get("codebook_size", audio_vocab),
                 **{name: raw[name] for name in _OPTIONAL if name in raw},
             )
-        except (KeyError, TypeError, ValueError) as e:
+        except (KeyError, TypeError, AttributeError) as e:
             raise MisoError(
                 f"The checkpoint's config can't be read ({type(e).__name__}: {e}).",
                 "Write it again with this version of Miso.",
             ) from e
-        if config.family not in FAMILIES:
-            raise MisoError(
-                f"The checkpoint is of the family '{config.family}'; known are {', '.join(FAMILIES)}.",
-                "Update Miso, or choose another checkpoint.",
-            )
-        return config
 
 
 def _stack(raw: dict) -> StackConfig:
     return StackConfig(
-        layers=int(raw["layers"]),
-        heads=int(raw["heads"]),
-        kv_heads=int(raw.get("kv_heads") or raw["kv"]),
-        dim=int(raw["dim"]),
-        inter=int(raw["inter"]),
+        layers=raw["layers"],
+        heads=raw["heads"],
+        kv_heads=raw.get("kv_heads") or raw["kv"],
+        dim=raw["dim"],
+        inter=raw["inter"],
     )
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..codes.codes import MAX_IDS, Codes
+from ..codes.codes import Codes
 from ..codes.takes import take_from_json, take_to_json
 from ..errors import MisoError
 from ..files import open_tensors, parse_json, read_header, write_tensors
+from ..limits import MAX_IDS
 from .conditioning import Segment
 from .script import MAX_SPEAKER
 

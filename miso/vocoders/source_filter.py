@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import MisoError
-from ..files import open_tensors, read_header, write_tensors
+from ..files import open_tensors, parse_json, read_header, write_tensors
+from ..limits import SOURCE_FILTER, check_sizes
 from .mimi.config import MimiConfig
 from .mimi.quantizer import SplitQuantizer
 
@@ -40,6 +41,9 @@ class SourceFilterConfig:
     hop_blocks: int = 6  # at the hop rate
     hops: int = 8  # per frame
     sample_rate: int = 0  # Hz of the sound; 0: the codec's
+
+    def __post_init__(self):
+        check_sizes("A source-filter vocoder", vars(self), SOURCE_FILTER)
 
 
 class SourceFilterState(NamedTuple):
@@ -70,7 +74,12 @@ class SourceFilter(nn.Module):
                 f"A sound of {self.sample_rate} Hz doesn't divide into frames of this codec.",
                 f"Use {codec.sample_rate} or {2 * codec.sample_rate} Hz.",
             )
-        self.hop = self.frame_size // config.hops
+        self.hop, rest = divmod(self.frame_size, config.hops)
+        if rest:
+            raise MisoError(
+                f"A frame of {self.frame_size} samples doesn't divide into {config.hops} hops.",
+                "The file is damaged or of another kind: get it again.",
+            )
         width, inner, window = config.width, config.inner, _OVERLAP * self.hop
         self.quantizer = SplitQuantizer(codec, False)
         self.widen = nn.Linear(codec.dim, width)
@@ -258,7 +267,7 @@ def inspect_source_filter(path: str | os.PathLike) -> SourceFilter:
         with torch.device("meta"):
             net = SourceFilter(
                 MimiConfig.from_json(metadata["mimi"]),
-                SourceFilterConfig(**json.loads(metadata["config"])),
+                SourceFilterConfig(**parse_json(metadata["config"], "The description of the vocoder")),
                 metadata["codec"],
             )
     except (KeyError, TypeError, ValueError, RuntimeError) as e:  # torch refuses sizes below 0

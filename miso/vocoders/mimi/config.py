@@ -8,6 +8,17 @@ import math
 from dataclasses import dataclass
 
 from ...errors import MisoError
+from ...files import parse_json
+from ...limits import (
+    MAX_FRAME_SIZE,
+    MIMI,
+    MIMI_MOST_RATIOS,
+    MIMI_RATIOS,
+    check_sizes,
+    is_int,
+    is_number,
+    shown,
+)
 
 
 @dataclass(frozen=True)
@@ -48,12 +59,17 @@ class MimiConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "ratios", tuple(self.ratios))  # JSON brings a list
-        names = [f.name for f in dataclasses.fields(self) if f.type == "int"]
-        least = {name: 0 if "layers" in name else 1 for name in names}
-        wrong = [n for n in names if not isinstance(getattr(self, n), int) or getattr(self, n) < least[n]]
-        if wrong or not self.ratios or any(not isinstance(r, int) or r < 1 for r in self.ratios):
-            sizes = ", ".join(f"{n} = {getattr(self, n)!r}" for n in wrong or ["ratios"])
-            raise MisoError(f"These sizes of a Mimi codec are not positive integers: {sizes}.")
+        check_sizes("A Mimi codec", vars(self), MIMI)
+        if not 0 < len(self.ratios) <= MIMI_MOST_RATIOS or not all(
+            is_int(r, *MIMI_RATIOS) for r in self.ratios
+        ):
+            raise MisoError(f"A Mimi codec can't have the ratios {shown(self.ratios)}.")
+        if self.frame_size > MAX_FRAME_SIZE:
+            raise MisoError(f"A Mimi codec can't have frames of {self.frame_size} samples.")
+        if not (is_number(self.rope_base, 1, 1e12) and is_number(self.layer_scale, 0, 1e6)):
+            raise MisoError(
+                f"A Mimi codec can't have the numbers {shown((self.rope_base, self.layer_scale))}."
+            )
         if self.dim % (2 * self.heads):
             raise MisoError(
                 f"A Mimi codec of dim {self.dim} can't have {self.heads} heads: their size must be even."
@@ -85,10 +101,8 @@ class MimiConfig:
     def from_json(cls, text: str) -> MimiConfig:
         """The reverse of ``to_json``. Raises MisoError if the text can't be read."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as e:
-            if isinstance(e, MisoError):
-                raise
+            return cls(**parse_json(text, "The description of the codec"))
+        except TypeError as e:
             raise MisoError(
                 f"The sizes in this codec file's metadata can't be read: {e}.",
                 "The file is damaged, or made by a newer version of this pack.",
