@@ -3,6 +3,19 @@
 Old and new text are compared word by word. Each stretch that differs is sampled after the exact frames
 before it, with the whole new text as conditioning, until the next word that is kept; there, the old frames go
 on (see ``candidates``).
+
+Of 60 edits with nano (``python tests/measure_replacement.py``; "sampled" is the new sentence as a whole):
+
+    edit                    word errors   sampled   kept words still heard
+    a word in the middle        2.3 %       3.5 %        97 %
+    a word put in               2.0 %       4.0 %       100 %
+    a word left out             6.1 %       9.1 %        98 %
+    the first word             12.5 %       6.2 %        98 %
+    at the end                  6.9 %       2.0 %       100 %
+    several                     7.4 %       3.2 %       100 %
+    all                         6.0 %       4.3 %        99 %
+
+12 % of the seams stand out (``miso.audio.seams``, above 0.9), and 10 % of the same places before the edit.
 """
 
 from __future__ import annotations
