@@ -6,11 +6,28 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from miso.checkpoints.build import build
 from miso.checkpoints.checkpoint import Checkpoint
 from miso.checkpoints.devices import Precision
+from miso.checkpoints.layouts import LAYOUTS
 from miso.cli import main
 from miso.errors import MisoError
+from miso.generation.depth import DepthSampler
+from miso.generation.loop import FrameLoop
+from miso.model.config import PRESETS
+from miso.model.networks import Backbone, DepthDecoder
+from miso.model.sampling import Sampling
+from miso.text.conditioning import Prompt, Segment
 from miso.tools.parity import parity
+
+ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
 
 
 def test_golden(golden_paths):
@@ -58,14 +75,6 @@ def hugging_face(tmp_path_factory):
     transformers = pytest.importorskip("transformers")
     from transformers import CsmConfig, CsmForConditionalGeneration
 
-    rope = {
-        "rope_type": "llama3",
-        "rope_theta": 500000.0,
-        "factor": 32.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    }
     depth = {
         "num_codebooks": 8,
         "backbone_hidden_size": 64,
@@ -78,7 +87,7 @@ def hugging_face(tmp_path_factory):
         "head_dim": 12,
         "max_position_embeddings": 9,
         "pad_token_id": None,
-        "rope_parameters": rope,
+        "rope_parameters": ROPE,
     }
     config = CsmConfig(
         num_codebooks=8,
@@ -96,7 +105,7 @@ def hugging_face(tmp_path_factory):
         audio_token_id=2,
         audio_eos_token_id=3,
         codebook_pad_token_id=66,
-        rope_parameters=rope,
+        rope_parameters=ROPE,
         codec_config={
             "num_filters": 4,
             "hidden_size": 32,
@@ -140,3 +149,52 @@ def test_the_hugging_face_layout_agrees_with_transformers(hugging_face):
     ids = torch.nn.functional.pad(frame[:, :-1], (1, 0))
     theirs = model.depth_decoder(input_ids=ids, backbone_last_hidden_state=hidden[0, :5], use_cache=False)
     assert (ours - theirs.logits).abs().max() < 1e-4
+
+
+@pytest.mark.slow  # 9 GB of memory
+@torch.inference_mode()
+def test_csm_1b_says_what_transformers_says():
+    """Random weights of the true sizes: logits, and the codes of a few frames after a text."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    published = transformers.CsmConfig(rope_parameters=ROPE, depth_decoder_config={"rope_parameters": ROPE})
+    model = transformers.CsmForConditionalGeneration(published).eval()
+    config, layout, state = PRESETS["csm-1b"], LAYOUTS[1], model.state_dict()
+
+    def read(canonical: str) -> torch.Tensor:
+        name = next(name for name in layout.sources(canonical) if name in state)
+        stack = config.depth if canonical.startswith("decoder.") else config.backbone
+        return layout.convert(canonical, state[name], stack.head_dim)
+
+    backbone, depth = (build(network, config, "", read, device="cpu") for network in (Backbone, DepthDecoder))
+    text = torch.randint(0, config.text_vocab, (9,), generator=torch.Generator().manual_seed(1))
+    rows = torch.zeros(9, config.codebooks + 1, dtype=torch.int64)
+    rows[:, -1] = text
+    prompt = Prompt(rows, rows.new_zeros(rows.shape, dtype=torch.bool), Segment(""))
+    prompt.mask[:, -1] = True
+    greedy = Sampling(0)
+    loop = FrameLoop(
+        backbone,
+        DepthSampler(depth, greedy),
+        prompt,
+        seeds=[0],
+        max_frames=3,
+        sampling=greedy,
+        keep_hidden=True,
+    )
+    list(loop)
+
+    embeds, size = model.embed_text_tokens(text)[None], config.codebook_size
+    for t in range(3):
+        hidden = model.backbone_model(inputs_embeds=embeds, use_cache=False).last_hidden_state[:, -1]
+        ours = loop.hidden.tensor[:, t]
+        assert (backbone.codebook0_head(ours) - model.lm_head(hidden)).abs().max() < 1e-3
+        ids = torch.stack((torch.tensor(0), model.lm_head(hidden)[0, :size].argmax()))[None]
+        while ids.shape[1] <= config.codebooks:
+            out = model.depth_decoder(input_ids=ids, backbone_last_hidden_state=hidden, use_cache=False)
+            ids = torch.cat((ids, out.logits[:, -1:, :size].argmax(-1)), 1)
+        codes = ids[:, 1:]
+        assert torch.equal(loop.codes.tensor[:, :, t], codes)
+        forced = depth.teacher_forced(ours, codes)
+        assert (forced - out.logits).abs().max() < 1e-3
+        embeds = torch.cat((embeds, model.backbone_model.embed_tokens(codes[:, None])), 1)
