@@ -35,9 +35,9 @@ def prepare(
 ) -> Prepared:
     """A mono wave [N], without silence at its ends, not longer than ``seconds``, at a loudness.
 
-    ``denoise``: the share of the noise to be taken away, 0 to 1, by ``reduce_noise``. and ``lufs``
-    of 0 leave length and loudness as they are. Every change is named in ``done``. Raises MisoError if a
-    setting is out of range, or a package that it needs is missing.
+    ``denoise`` is the share of the noise to be taken away, 0 to 1 (see ``reduce_noise``). 0 for ``seconds``
+    or ``lufs`` leaves the length or the loudness as it is. Every change is named in ``done``. Raises
+    MisoError if a setting is out of range, or a package that it needs is missing.
     """
     if not (0 <= seconds < math.inf):
         raise MisoError(f"seconds is {seconds:g}.", "Use 0 or more; 5 to 15 is usual.", input="seconds")

@@ -110,10 +110,8 @@ def _trace(mimi: Mimi, path: Path) -> None:
 def _quantize(path: Path, output: Path) -> None:
     quantization = _package("onnxruntime.quantization")
     logger = logging.getLogger()
-    disabled, logger.disabled = (
-        logger.disabled,
-        True,
-    )  # it asks for a pre-processing that changes nothing here
+    disabled = logger.disabled
+    logger.disabled = True  # it asks for a pre-processing that changes nothing here
     try:
         # unsigned: products of signed weights overflow 16 bits on CPUs without VNNI
         quantization.quantize_dynamic(

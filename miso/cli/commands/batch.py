@@ -180,6 +180,7 @@ class _Batch:
             slots=args.slots,
             path=args.path,
             pronunciations=self.pronunciations,
+            loras=tuple((str(Path(file).resolve()), strength) for file, strength in args.lora),
         )
         if args.ray or args.workers:
             with ProgressLine("lines", len(jobs)) as progress:

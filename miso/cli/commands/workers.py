@@ -43,6 +43,7 @@ class Setup:
     slots: int
     path: str
     pronunciations: Pronunciations = field(default_factory=Pronunciations)
+    loras: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +107,7 @@ class Worker:
                 precision=setup.precision,
                 tokenizers=[setup.tokenizer],
                 pronunciations=setup.pronunciations,
+                loras=setup.loras,
             )
         return self._miso
 
