@@ -1,5 +1,6 @@
 """Takes as sound files that the page can play."""
 
+import contextlib
 import functools
 import hashlib
 import uuid
@@ -19,6 +20,7 @@ from ..miso.vocoders.source_filter import inspect_source_filter
 from .memory import Part, on_device, progress, vocoder_part
 
 FOLDER = "miso"  # in ComfyUI's temp folder, which ComfyUI empties when it starts
+LIMIT = 500_000_000  # bytes of sounds in it, about four hours of speech
 # a name for each vocoder, so that a block that runs again finds the files of its last run
 _names: WeakKeyDictionary[Part, str] = WeakKeyDictionary()
 
@@ -58,6 +60,22 @@ def decoded_file(pcm: bytes, sample_rate: int) -> dict:
 def _file(digest: str, decode: Callable[[], tuple[Tensor, int]]) -> dict:
     """The file of this digest, written unless it is there already."""
     path = Path(folder_paths.get_temp_directory(), FOLDER, f"{digest[:32]}.flac")
-    if not path.is_file():
+    if path.is_file():
+        path.touch()  # it is in use
+    else:
         write_audio(path, *decode())
+        _prune(path.parent)
     return {"filename": path.name, "subfolder": FOLDER, "type": "temp"}
+
+
+def _prune(folder: Path) -> None:
+    """Remove the least recently used sounds beyond ``LIMIT`` bytes: a server may run for weeks."""
+    used = []
+    for path in folder.glob("*.flac"):
+        with contextlib.suppress(OSError):  # another run removed it
+            used.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = 0
+    for _, size, path in sorted(used, reverse=True):
+        total += size
+        if total > LIMIT:
+            path.unlink(missing_ok=True)
