@@ -1,7 +1,9 @@
 """The socket types, and how an error gets the name of the block it happens in."""
 
 import functools
+import gc
 
+import comfy.model_management as mm
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
@@ -35,13 +37,31 @@ def show_on_node(text: str, error: bool = False) -> None:
 def name_errors(execute):
     """Prefix a ``MisoError`` with the block's display name and, if it has one, the name of the input.
 
-    It is shown on the node too, because newer pages hide it behind "View details".
+    It is shown on the node too, because newer pages hide it behind "View details". A block that runs out of
+    GPU memory is run once more, with nothing else in it.
     """
+
+    def run(cls, *args, **kwargs):
+        try:
+            return execute(cls, *args, **kwargs)
+        except mm.OOM_EXCEPTION:
+            pass  # what it held is freed when this block of code ends
+        show_on_node("The GPU's memory ran out: trying again with all other models unloaded.")
+        gc.collect()
+        mm.unload_all_models()
+        mm.soft_empty_cache()
+        try:
+            return execute(cls, *args, **kwargs)
+        except mm.OOM_EXCEPTION as e:
+            raise MisoError(
+                "The GPU's memory ran out, even with all other models unloaded.",
+                "Use fewer takes, less max_seconds or a shorter prompt, or int4 in Load Miso Model.",
+            ) from e
 
     @functools.wraps(execute)
     def wrapped(cls, *args, **kwargs):
         try:
-            return execute(cls, *args, **kwargs)
+            return run(cls, *args, **kwargs)
         except MisoError as e:
             where = plain_name(cls.define_schema()) + (f", {e.input}" if e.input else "")
             show_on_node(f"{e.input}: {e}" if e.input else str(e), error=True)

@@ -36,6 +36,29 @@ def test_weights_go_with_the_block_that_loaded_them(fresh):
         assert gone() is None
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_block_without_memory_runs_once_more_with_nothing_else_loaded(fresh, monkeypatch, times):
+    loop = fresh.module("miso.generation.loop").FrameLoop
+    prefill, failures, loaded = loop.prefill, [], []
+
+    def fail(self, state):
+        loaded.append(len(fresh.model_management.current_loaded_models))
+        if len(failures) < times:
+            failures.append(1)
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return prefill(self, state)
+
+    assert fresh.run(graph(n3__keep=False)).ok  # the vocoder is loaded too, now
+    want = fresh.value(3).tensor
+    monkeypatch.setattr(loop, "prefill", fail)
+    done = fresh.run(graph(n3__keep=False, n3__max_seconds=0.72))
+    assert loaded[0] > loaded[1] == 2  # backbone and depth decoder
+    if times == 1:
+        assert done.ok and fresh.value(3).tensor.equal(want[:, :, :9])
+    else:
+        assert done.error.startswith("Backbone Sampler: The GPU's memory ran out, even with all other")
+
+
 @contextmanager
 def no_collection():
     gc.collect()
