@@ -85,7 +85,7 @@ class Dialogue(io.ComfyNode):
             loop.codes,
             Conversation(loop.segments, before | names),
             subtitles(loop.codes, {number: name for name, number in (before | names).items()}),
-            ui={"miso_turns": turns.describe(loop), **shown},
+            ui={**turns.describe(loop), **shown},
         )
 
     @classmethod
@@ -158,7 +158,7 @@ class LongText(io.ComfyNode):
             loop.codes,
             Conversation(loop.segments, names),
             subtitles(loop.codes),
-            ui={"miso_turns": turns.describe(loop), **shown},
+            ui={**turns.describe(loop), **shown},
         )
 
     @classmethod

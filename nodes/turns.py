@@ -1,8 +1,20 @@
 """What Dialogue and Long Text share: their inputs, and a run of the turn loop as the graph sees it.
 
-The ``executed`` event carries what was said as ``output.miso_turns``, one object for each turn: ``{turn,
-text, name, speaker, start, end, seed, stop, kept}``. ``start`` and ``end`` are seconds in the codes; ``stop``
-is ``limit`` for a turn that was cut; ``kept`` turns come from an earlier run.
+The ``executed`` event carries what was said as ``output.miso_turns``, one object for each turn:
+
+    turn, text, name, speaker
+    nth          how often the same speaker has said the same before
+    start, end   seconds in the codes, and in the sound of ``output.miso_preview`` (see nodes/preview.py)
+    seed, stop   of its take; ``limit`` is a turn that was cut
+    kept         whether it comes from an earlier run
+    attempt      how often it was said anew by choice
+    locked       whether it was to stay as it was
+    codes        digest of its codes, to lock it by
+
+``output.miso_seed`` is the seed of the run.
+
+What a person chooses in the panel of turns is the value of the widget ``choices`` (type ``MISO_TURNS``): see
+miso/generation/choices.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +26,7 @@ from comfy_api.latest import io
 from ..miso.codes.codes import Codes
 from ..miso.codes.store import Store
 from ..miso.errors import MisoError
+from ..miso.generation.choices import read_choices
 from ..miso.generation.turns import TurnLoop, TurnSettings
 from ..miso.model.networks import Backbone
 from ..miso.model.sampling import Sampling
@@ -31,6 +44,7 @@ from .stops import count_stop
 from .store import store
 from .widgets import sampling_inputs, seed_input
 
+Turns = io.Custom("MISO_TURNS")  # a widget: JSON of the choices about turns
 LATEST = "turns"  # the folder in the store's for the last codes of every turn
 _LISTED = 8  # turns on the node
 
@@ -67,6 +81,12 @@ def optional_inputs(voices: str) -> list:
             optional=True,
             tooltip="After a change of the text. Off: what changed and all after it is said anew, so that it "
             "fits together. On: only what changed.",
+        ),
+        Turns.Input(
+            "choices",
+            optional=True,
+            extra_dict={"default": "[]"},
+            tooltip="Which turns are said anew with another seed, and which are locked, as JSON.",
         ),
         sockets.Voices.Input("voices", optional=True, tooltip=voices),
         sockets.Conversation.Input(
@@ -121,6 +141,7 @@ def run(
     temperature: float,
     top_k: int,
     only_changed: bool = False,
+    choices: str = "[]",
     preview: Part | None = None,
 ) -> tuple[TurnLoop, dict]:
     """Say the turns, with progress and a live preview; what is kept from earlier runs isn't sampled again.
@@ -157,6 +178,7 @@ def run(
         store=kept,
         latest=Store(kept.folder / LATEST),
         only_changed=only_changed,
+        choices=read_choices(choices),
         silence=silence_of(preview, nothing) if pauses else None,
     )
     stream = None
@@ -182,8 +204,8 @@ def run(
     return loop, live.end(loop.codes)
 
 
-def describe(loop: TurnLoop) -> list[dict]:
-    """What the page and programs are told of each turn."""
+def describe(loop: TurnLoop) -> dict:
+    """What the page and programs are told of the turns, for ``ui``."""
     rate, position, described = loop.encoder.config.frame_rate, 0, []
     for i, said in enumerate(loop.said):
         end, take = position + said.codes.frames, said.codes.takes[0]
@@ -198,10 +220,14 @@ def describe(loop: TurnLoop) -> list[dict]:
                 "seed": take.seed,
                 "stop": take.stop,
                 "kept": said.kept,
+                "nth": said.nth,
+                "attempt": said.choice.attempt,
+                "locked": bool(said.choice.locked),
+                "codes": said.codes.digest(),
             }
         )
         position = end + (round(said.turn.pause * rate) if loop.pauses else 0)
-    return described
+    return {"miso_turns": described, "miso_seed": (loop.settings.seed,)}
 
 
 def show(loop: TurnLoop, what: str, *remarks: str) -> None:
@@ -211,6 +237,10 @@ def show(loop: TurnLoop, what: str, *remarks: str) -> None:
     lines += [f"{remark}." for remark in remarks if remark]
     if cut := [i for i, said in enumerate(loop.said, 1) if said.cut]:
         lines.append(f"Cut at the time limit: {numbers(cut, what)}. Raise max_seconds, or try another seed.")
+    if unlocked := [i for i, said in enumerate(loop.said, 1) if said.unlocked]:
+        lines.append(
+            f"Not as it was locked: {numbers(unlocked, what)}, because those codes are no longer kept here."
+        )
     if silent := [i for i, said in enumerate(loop.said, 1) if not said.codes.frames]:
         lines.append(f"Nothing was said in {numbers(silent, what)}. Try another seed.")
     if loop.said[-1].dropped:

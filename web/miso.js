@@ -14,10 +14,11 @@ import { REPLACING_NODE, fillText } from "./replaced.js";
 import { keepOutputs } from "./lib/graph.js";
 import { colorSockets } from "./lib/sockets.js";
 import { LIVE_NODES, addLiveView, listen } from "./preview.js";
+import { restoreTurns, turnsWidget } from "./turns.js";
 
 document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("./miso.css", import.meta.url) }));
 
-const SHOWING = ["MisoCodeEditor", "MisoTakePicker", FILE_NODE]; // blocks that show what they gave
+const SHOWING = ["MisoCodeEditor", "MisoTakePicker", "MisoDialogue", "MisoLongText", FILE_NODE]; // blocks that show what they gave
 
 app.registerExtension({
   name: "miso",
@@ -27,7 +28,7 @@ app.registerExtension({
     listenForLines();
     listenForMisfits();
   },
-  getCustomWidgets: () => ({ MISO_EDITS: editsWidget, MISO_TAKES: takesWidget }),
+  getCustomWidgets: () => ({ MISO_EDITS: editsWidget, MISO_TAKES: takesWidget, MISO_TURNS: turnsWidget }),
   nodeCreated(node) {
     if (LIVE_NODES.includes(node.comfyClass)) addLiveView(node);
     if (node.comfyClass?.startsWith("Miso")) restoreLine(node);
@@ -41,6 +42,7 @@ app.registerExtension({
       restoreTakes(node);
       restoreFile(node);
       restoreEdits(node);
+      restoreTurns(node);
     }
   },
 });

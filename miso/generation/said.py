@@ -10,6 +10,7 @@ from ..codes.editing.operations import insert_silence, keep_codebooks
 from ..codes.editing.pieces import Piece, arrange
 from ..codes.takes import Take
 from ..text.script import Turn
+from .choices import Choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +21,18 @@ class Said:
     codes: Codes
     kept: bool  # from an earlier run
     dropped: int  # segments of the history that have had to go since the run began
+    nth: int = 0  # how often the same speaker has said the same before
+    choice: Choice = Choice()
 
     @property
     def cut(self) -> bool:
         """Whether the time limit ended it."""
         return self.codes.takes[0].stop == "limit"
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether it was to stay as it was, and those codes are not kept here any more."""
+        return bool(self.choice.locked) and self.codes.digest() != self.choice.locked
 
     def pause(self, silence: Callable[[], Codes] | None) -> Codes | None:
         """The silence after the turn; None if there is none, or nothing to make it of."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from ..model.sampling import Sampling
 from ..text.conditioning import Prompt, Segment, TextEncoder
 from ..text.length import expected_seconds, most_seconds
 from ..text.script import Turn
+from .choices import Choice, TurnKey
 from .depth import DepthSampler
 from .keys import codes_key
 from .loop import Frame, FrameLoop
@@ -71,7 +72,11 @@ class TurnLoop:
     said before in ``turns``. Its codes are looked up in ``store`` by everything that decides them, history
     included: after a change, the turns before it are found there. ``latest`` keeps the last codes of every
     turn, whatever was said before it; with ``only_changed`` a turn found there stays as it was, although its
-    history has changed.
+    history has changed. It also keeps all codes under their digest, where locked turns are found, whatever
+    the seed is.
+
+    ``choices`` are what a person has chosen about turns: attempts, each with a seed of its own, and turns
+    that stay as they are.
 
     ``silence()`` returns coded silence for the pauses, which are left out without it.
 
@@ -91,12 +96,14 @@ class TurnLoop:
         store: KeptTurns | None = None,
         latest: KeptTurns | None = None,
         only_changed: bool = False,
+        choices: Mapping[TurnKey, Choice] | None = None,
         silence: Callable[[], Codes] | None = None,
     ):
         self.encoder, self.turns, self.settings = encoder, tuple(turns), settings
         self._networks, self._silence = networks, silence
         self._memory = encoder.config.conventions.memory if memory is None else memory
         self._store, self._latest, self._only_changed = store, latest, only_changed
+        self._choices = choices or {}
         self._voices = [segment for segment in history if segment.voice]
         self._before = tuple(segment for segment in history if not segment.voice)
         self._recent: list[tuple[Segment, int]] = []  # with their rows, the oldest first
@@ -146,10 +153,11 @@ class TurnLoop:
         for i, turn in enumerate(self.turns):
             nth = times[turn.text, turn.speaker]
             times[turn.text, turn.speaker] += 1
-            seed = turn_seed(self.settings.seed, turn, nth)
+            choice = self._choices.get((turn.text, turn.speaker, nth), Choice())
+            seed = turn_seed(self.settings.seed, turn, nth, choice.attempt)
             prompt, frames = self._prompt(i)
             key, own = self._key(prompt, seed, frames), self._own_key(turn, seed, frames)
-            codes = self._find(key, own)
+            codes = self._find(key, own, choice.locked)
             kept = codes is not None
             if codes is None:
                 backbone, depth = self._networks(len(prompt.rows) + frames)
@@ -170,9 +178,10 @@ class TurnLoop:
                 codes = self._loop.codes
                 self._loop.close()
                 self._keep(self._store, key, codes)
-            self._keep(self._latest, own, codes)
+            for latest in (own, codes.digest()):
+                self._keep(self._latest, latest, codes)
             self._loop = None
-            self.said.append(Said(turn, codes, kept, self._dropped))
+            self.said.append(Said(turn, codes, kept, self._dropped, nth, choice))
             if codes.frames:
                 self._remember(Segment(turn.text, turn.speaker, codes))
             if kept:
@@ -228,12 +237,18 @@ class TurnLoop:
         line = Segment(turn.text, turn.speaker)
         return self._key(self.encoder.conditioning([*self._voices, line]).prompt(frames), seed, frames)
 
-    def _find(self, key: str, own: str) -> Codes | None:
-        places = [(self._latest, own)] if self._only_changed else []
+    def _find(self, key: str, own: str, locked: str) -> Codes | None:
+        places = [(self._latest, locked)] if locked else []
+        places += [(self._latest, own)] if self._only_changed or locked else []
         for store, wanted in (*places, (self._store, key)):
-            if store is not None and (found := store.get(wanted)):
+            if store is not None and (found := store.get(wanted)) and self._fits(found[0]):
                 return found[0]
         return None
+
+    def _fits(self, codes: Codes) -> bool:
+        """Whether these can be said among the others: a lock may come from a run of another model."""
+        settings = self.encoder.config.codec, self.settings.codebooks
+        return codes.batch == 1 and (codes.codec, codes.codebooks) == settings
 
     @staticmethod
     def _keep(store: KeptTurns | None, key: str, codes: Codes) -> None:
@@ -274,7 +289,10 @@ class TurnLoop:
         return (*self._voices, *self._before, *said)
 
 
-def turn_seed(seed: int, turn: Turn, nth: int) -> int:
-    """The seed of a turn: the same for the same text and speaker, said for the ``nth`` time, in any place."""
-    content = json.dumps([seed, turn.text, turn.speaker, nth])
+def turn_seed(seed: int, turn: Turn, nth: int, attempt: int = 0) -> int:
+    """The seed of a turn: the same for the same text and speaker, said for the ``nth`` time, in any place.
+
+    Every ``attempt`` at it has another.
+    """
+    content = json.dumps([seed, turn.text, turn.speaker, nth, *([attempt] if attempt else [])])
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big") >> 1

@@ -12,6 +12,7 @@ from miso.checkpoints.checkpoint import Checkpoint
 from miso.codes.codes import Codes
 from miso.codes.store import Store
 from miso.errors import MisoError
+from miso.generation.choices import Choice
 from miso.generation.depth import DepthSampler
 from miso.generation.loop import FrameLoop
 from miso.generation.turns import TurnLoop, TurnSettings, turn_seed
@@ -117,6 +118,49 @@ def test_only_the_changed_turn_if_asked(tmp_path, run):
     assert again.codes.digest() == changed.codes.digest() and again.sampled == 0
     voice = Segment("A voice.", 1, first.said[0].codes, voice=True)
     assert run(SCRIPT, only_changed=True, history=[voice], **stores).sampled == 25  # all are in another voice
+
+
+def test_another_attempt_at_one_turn(tmp_path, run):
+    stores = {"store": Store(tmp_path / "a"), "latest": Store(tmp_path / "b")}
+    first = run(SCRIPT, **stores)
+    again = {("This is number 1.", 1, 0): Choice(attempt=1)}
+    second = run(SCRIPT, choices=again, **stores)
+    assert [said.kept for said in second.said] == [True, False, False, False, False]
+    assert not second.said[1].codes.tensor.equal(first.said[1].codes.tensor)
+    inserted = run(f"[1] Well, well.\n{SCRIPT}", choices=again)
+    assert inserted.said[2].codes.takes[0].seed == second.said[1].codes.takes[0].seed
+    assert run(SCRIPT, **stores).sampled == 0  # and back to the first
+    third = run(SCRIPT, choices={("This is number 1.", 1, 0): Choice(2)}, only_changed=True, **stores)
+    assert [said.kept for said in third.said] == [True, False, True, True, True]
+    unknown = {("This is number 1.", 1, 1): Choice(3), ("Never said.", 0, 0): Choice(3, "0" * 64)}
+    assert run(SCRIPT, choices=unknown, **stores).sampled == 0
+
+
+def test_a_locked_turn_stays_whatever_changes(tmp_path, run):
+    stores = {"store": Store(tmp_path / "a"), "latest": Store(tmp_path / "b")}
+    first = run(SCRIPT, **stores)
+    key, codes = ("This is number 3.", 1, 0), first.said[3].codes
+    locked = {key: Choice(locked=codes.digest())}
+    changed = SCRIPT.replace("number 1", "quite another")
+    for options in ({}, {"seed": 1}, {"history": first.segments}):
+        other = run(changed, choices=locked, **options, **stores)
+        assert other.said[3].kept and other.said[3].codes.digest() == codes.digest()
+        assert not other.said[3].unlocked and not other.said[4].codes.tensor.equal(first.said[4].codes.tensor)
+    assert not run(changed, **stores).said[3].codes.tensor.equal(codes.tensor)  # unlocked
+
+    elsewhere = {"store": Store(tmp_path / "c"), "latest": Store(tmp_path / "d")}  # another machine
+    moved = run(changed, choices=locked, **elsewhere)
+    assert moved.said[3].unlocked and moved.sampled == 25
+    settled = run(SCRIPT, choices=locked, **elsewhere)
+    assert settled.said[3].kept and settled.said[3].codes.digest() == moved.said[3].codes.digest()
+
+
+def test_codes_of_another_codec_are_no_lock(tmp_path, run):
+    latest = Store(tmp_path)
+    foreign = Codes(torch.ones(1, 8, 3, dtype=torch.int64), [3], "mimi", codebook_size=64)
+    latest.put(foreign.digest(), foreign)
+    made = run("Hello.", choices={("Hello.", 0, 0): Choice(locked=foreign.digest())}, latest=latest)
+    assert made.sampled == 5 and made.said[0].unlocked
 
 
 def test_a_turn_said_twice_has_two_seeds_and_two_runs_are_identical(run):

@@ -1,5 +1,6 @@
 """Dialogue, Long Text, voices and conversations in ComfyUI: what a change runs again, and what is kept."""
 
+import json
 import shutil
 
 import pytest
@@ -126,6 +127,46 @@ def test_a_change_samples_only_what_it_must(fresh, sampled):
     done = fresh.run(talk(SCRIPT.replace("two", "a third"), only_changed=True))
     assert sampled == [5] and [t["kept"] for t in turns(done)] == [True, False, True], done.error
     assert fresh.value(3).tensor[..., 15:].equal(first.tensor[..., 15:])
+
+
+def chosen(turn: dict, **choice) -> str:
+    """The panel's widget after a choice about one turn."""
+    return json.dumps([{**{name: turn[name] for name in ("text", "speaker", "nth")}, **choice}])
+
+
+def test_another_attempt_at_one_turn_samples_it_and_what_follows(fresh, sampled):
+    first = fresh.run(talk())
+    assert [(t["nth"], t["attempt"], t["locked"]) for t in turns(first)] == [(0, 0, False)] * 3
+    assert first.outputs["3"]["miso_seed"] == [3]
+    again = chosen(turns(first)[1], attempt=1)
+    del sampled[:]
+    done = fresh.run(talk(choices=again))
+    assert done.ok and sampled == [5, 5] and set(done.ran) == {"3", "4", "5"}, done.error
+    assert [(t["kept"], t["attempt"]) for t in turns(done)] == [(True, 0), (False, 1), (False, 0)]
+    assert turns(done)[1]["seed"] != turns(first)[1]["seed"]
+
+    del sampled[:]
+    assert fresh.run(talk(choices=chosen(turns(first)[1], attempt=2), only_changed=True)).ok
+    assert sampled == [5]
+
+
+def test_a_locked_turn_keeps_its_codes_bit_for_bit(fresh, sampled):
+    first = fresh.run(talk())
+    codes = fresh.value(3).tensor[..., 15:]
+    third = chosen(turns(first)[2], locked=turns(first)[2]["codes"])
+    del sampled[:]
+    done = fresh.run(talk(SCRIPT.replace("one", "quite another"), choices=third))
+    assert done.ok and sampled == [5, 5] and [t["kept"] for t in turns(done)] == [False, False, True]
+    assert fresh.value(3).tensor[..., 15:].equal(codes) and turns(done)[2]["locked"]
+    done = fresh.run(talk(choices=third, seed=4))  # whatever the seed is
+    assert done.ok and fresh.value(3).tensor[..., 15:].equal(codes)
+    assert "Not as it was locked" not in done.lines("3")[0]
+    gone = fresh.run(talk(choices=chosen(turns(first)[2], locked="0" * 64), seed=5))
+    assert gone.ok and "Not as it was locked: turn 3, because" in gone.lines("3")[0]
+    assert (
+        "Dialogue, choices: Choice 1: locked"
+        in fresh.run(talk(choices=chosen(turns(first)[2], locked="x"))).error
+    )
 
 
 def test_two_runs_are_identical(fresh):
