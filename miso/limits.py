@@ -83,6 +83,18 @@ SOURCE_FILTER: dict[str, Range] = {
     "hops": (1, 1024),
     "sample_rate": (0, MAX_RATE),
 }
+DETOKENIZER: dict[str, Range] = {
+    "dim": (2, 2**14),
+    "inner": (1, 2**16),
+    "layers": (1, 128),
+    "heads": (1, 512),
+    "kv_heads": (1, 512),
+    "head_dim": (2, 2**12),
+    "kernel": (2, 1024),
+    "window": (2, 2**14),
+    "codebook_size": (1, MAX_CODEBOOK_SIZE),
+    "fft": (8, MAX_FRAME_SIZE),
+}
 WHISPER: dict[str, Range] = {  # by the names in its config.json
     "d_model": (1, 2**14),
     "encoder_layers": (1, 128),

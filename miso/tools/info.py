@@ -12,8 +12,11 @@ from ..codes.codes import FORMAT as CODES
 from ..codes.codes import Codes
 from ..codes.hidden import FORMAT as HIDDEN
 from ..files import Entry, read_header
+from ..model.config import MIMI
+from ..vocoders.backends.lfm2 import LICENCE
 from ..vocoders.backends.onnx import FORMAT as ONNX
 from ..vocoders.backends.onnx_file import read_metadata
+from ..vocoders.lfm2 import is_detokenizer
 from ..vocoders.mimi.layouts import sources as is_mimi
 from ..vocoders.mimi.weights import inspect_mimi
 from ..vocoders.source_filter import FORMAT as SOURCE_FILTER
@@ -54,6 +57,11 @@ def info(path: str | Path) -> str:
         )
     if is_model(entries):
         return _checkpoint(path)
+    if is_detokenizer(entries):
+        return (
+            f"The detokenizer of LFM2.5-Audio, a vocoder for codes of '{MIMI}': {_contents(entries)}.\n"
+            f"Decodes only, from 8 codebooks; can decode a stream.\n{LICENCE}"
+        )
     if is_mimi(entries):
         return _codec(path, entries)
     return f"A safetensors file of another kind ({_contents(entries)}): Miso can't use it."

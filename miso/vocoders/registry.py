@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MisoError
+from ..files import read_header
 
 if TYPE_CHECKING:
     import torch
@@ -33,12 +34,15 @@ def _lazy(module: str) -> Loader:
 def _by_file(
     checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> Vocoder:
+    from .lfm2 import is_detokenizer
     from .source_filter import is_source_filter
 
     if Path(checkpoint).suffix == ".onnx":
         name = "onnx"
+    elif is_source_filter(checkpoint):
+        name = "source-filter"
     else:
-        name = "source-filter" if is_source_filter(checkpoint) else "mimi"
+        name = "lfm2" if is_detokenizer(read_header(checkpoint)[1]) else "mimi"
     return _BUILT_IN[name](checkpoint, device, dtype)
 
 
@@ -48,6 +52,7 @@ _BUILT_IN = {
     "mimi": _lazy(".backends.mimi"),
     "source-filter": _lazy(".backends.source_filter"),
     "onnx": _lazy(".backends.onnx"),
+    "lfm2": _lazy(".backends.lfm2"),
     "moshi": _lazy(".backends.moshi"),
     "transformers": _lazy(".backends.transformers"),
 }

@@ -24,14 +24,16 @@ class Vocoder(ABC):
     frame_rate: float  # frames per second
     frame_size: int  # samples per frame
     codebooks: int  # at most; fewer give coarser audio
+    least_codebooks: int = 1
     codebook_size: int
     exact_streaming: bool = False  # a stream gives the samples of ``decode``, at any length and chunk size
     look_ahead: int = 0  # samples that a stream holds back until it gets more frames, or is flushed
     can_encode: bool = False
+    notice: str = ""  # what a user must know of the weights, such as terms of their licence
     module: nn.Module  # all weights; may be moved to another device between calls, but not during a stream
 
     def decode(self, codes: Tensor, progress: Progress | None = None) -> Tensor:
-        """Codes [B, K, T], 1 <= K <= ``codebooks`` -> fp32 samples [B, 1, T * frame_size].
+        """Codes [B, K, T], ``least_codebooks`` <= K <= ``codebooks`` -> fp32 samples [B, 1, T * frame_size].
 
         Raises MisoError if this vocoder can't decode the codes (see ``check_codes``). It can't check their
         codec id; ``decode_codes`` does.
@@ -123,6 +125,12 @@ def check_codes(
         raise MisoError(
             f"Keep the first {vocoder.codebooks} codebooks (Keep Codebooks), or load another vocoder: these "
             f"codes have {codes.shape[1]} codebooks, '{vocoder.codec}' at most {vocoder.codebooks}.",
+        )
+    if codes.shape[1] < vocoder.least_codebooks:
+        raise MisoError(
+            f"This vocoder ('{vocoder.name}') needs {vocoder.least_codebooks} codebooks; these codes have "
+            f"{codes.shape[1]}.",
+            "Fill them up (Depth Redecode), or load a vocoder that decodes any number, such as mimi.",
         )
     low, high = (int(x) for x in codes.aminmax())
     if low < 0 or high >= vocoder.codebook_size:

@@ -123,7 +123,7 @@ def test_missing_packages_are_explained(monkeypatch, small_file):
 
 
 def test_the_registry_lists_backends_and_accepts_more(small_file, vocoder):
-    known = ["auto", "mimi", "source-filter", "onnx", "moshi", "transformers"]
+    known = ["auto", "mimi", "source-filter", "onnx", "lfm2", "moshi", "transformers"]
     assert list(list_backends())[: len(known)] == known
     with pytest.raises(MisoError, match=f"no vocoder backend 'wavenet'.*{', '.join(known)}") as error:
         load_vocoder("wavenet", small_file)
