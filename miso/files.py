@@ -152,14 +152,27 @@ def open_tensors(path: str | os.PathLike, device: str = "cpu") -> Iterator[safe_
 def open_regular(path: Path) -> Iterator[Any]:
     """A regular file, open for reading bytes. A FIFO would wait for ever, a device may never end."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise MisoError(f"{path} is not a file.", "Choose a file.")
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except ValueError:  # a name with NUL, or half a character
+        regular = False
+    except OSError as e:
+        raise MisoError(f"{path} can't be read: {e.strerror or e}.", "Check the path.") from e
+    if not regular:
+        raise MisoError(f"{path} is not a file.", "Choose a file.")
+    try:
         with path.open("rb") as file:
             yield file
     except OSError as e:
         raise MisoError(
             f"{path} can't be read: {e.strerror or e}.", "Check the path and its permissions."
         ) from e
+
+
+def is_name(name: object) -> bool:
+    """Whether it names a file in one folder: no path, no NUL, nothing that isn't text."""
+    if not isinstance(name, str) or "\0" in name or "\\" in name or name in ("", ".", ".."):
+        return False
+    return Path(name).name == name and name.encode("utf-8", "ignore").decode() == name
 
 
 @contextlib.contextmanager
@@ -171,12 +184,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     device or a folder. A link is replaced, not followed.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise MisoError(f"{path} is not a file, so it is not replaced.", "Choose another name.")
     try:
-        if path.exists() and not path.is_file():
-            raise MisoError(f"{path} is not a file, so it is not replaced.", "Choose another name.")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _create_beside(path)
-    except OSError as e:
+    except (OSError, ValueError) as e:  # ValueError: a name with NUL, or half a character
         raise _cannot_write(path, e) from e
     try:
         mode = temporary.stat().st_mode
@@ -203,10 +216,9 @@ def _create_beside(path: Path) -> Path:
             continue
 
 
-def _cannot_write(path: Path, error: OSError) -> MisoError:
-    return MisoError(
-        f"{path} can't be written: {error.strerror or error}.", "Choose another place, or free some space."
-    )
+def _cannot_write(path: Path, error: Exception) -> MisoError:
+    why = getattr(error, "strerror", None) or error
+    return MisoError(f"{path} can't be written: {why}.", "Choose another place, or free some space.")
 
 
 def write_tensors(

@@ -10,7 +10,8 @@ from typing import Any
 import folder_paths
 from comfy.cli_args import args
 
-from ..miso.errors import MisoError
+from ..miso.errors import MisoError, first_line
+from .labels import label
 from .sockets import show_on_node
 
 log = logging.getLogger(__name__)
@@ -25,9 +26,17 @@ def save(
     sampled from the blocks after this one. ``hidden`` are the block's own inputs ``prompt`` and
     ``extra_pnginfo``; ``about`` ends the line on the node.
     """
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        filename_prefix, folder_paths.get_output_directory()
-    )
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_output_directory()
+        )
+        os.fsencode(os.path.join(folder, name))
+    except Exception as e:  # ComfyUI's own, for a place outside the output folder
+        log.error("Miso: not saved as %r: %s", filename_prefix, first_line(e))
+        show_on_node(
+            f"Not saved: the output folder can't have a file {label(filename_prefix)!r}.", error=True
+        )
+        return []
     file = f"{name}_{counter:05}_.safetensors"
     metadata = {}
     if not args.disable_metadata:

@@ -34,6 +34,27 @@ def show_on_node(text: str, error: bool = False) -> None:
     server.send_sync("miso.line", line, server.client_id)
 
 
+# what a workflow's JSON can hold for a widget, by the widget's type
+_WIDGETS = {"STRING": str, "COMBO": str, "INT": int, "FLOAT": (int, float), "BOOLEAN": bool}
+
+
+def _check_values(cls, values: dict) -> None:
+    """Raise MisoError for a widget's value of another type, and a value in the place of a link.
+
+    ComfyUI lets both pass in workflows that weren't made on its canvas.
+    """
+    schema = getattr(cls, "SCHEMA", None)
+    for input in schema.inputs if schema else ():
+        if input.id not in values or (value := values[input.id]) is None and input.optional:
+            continue
+        kind = input.get_io_type()
+        if kind in _WIDGETS and not isinstance(value, _WIDGETS[kind]):
+            what = "missing" if value is None else f"of the type {type(value).__name__}"
+            raise MisoError(f"The value is {what}.", "Choose or write another.", input.id)
+        if kind.startswith("MISO_") and isinstance(value, (str, int, float, list, dict)):
+            raise MisoError(f"Connect {input.display_name or input.id}: there is no link.", input=input.id)
+
+
 def name_errors(execute):
     """Prefix a ``MisoError`` with the block's display name and, if it has one, the name of the input.
 
@@ -61,6 +82,7 @@ def name_errors(execute):
     @functools.wraps(execute)
     def wrapped(cls, *args, **kwargs):
         try:
+            _check_values(cls, kwargs)
             return run(cls, *args, **kwargs)
         except MisoError as e:
             where = plain_name(cls.define_schema()) + (f", {e.input}" if e.input else "")

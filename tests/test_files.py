@@ -14,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miso.errors import MisoError
-from miso.files import MAX_HEADER, open_tensors, parse_json, read_header, read_json, replacing, write_tensors
+from miso.files import (
+    MAX_HEADER,
+    is_name,
+    open_tensors,
+    parse_json,
+    read_header,
+    read_json,
+    replacing,
+    write_tensors,
+)
 
 ROOT = Path(__file__).parents[1]
 GOOD = {
@@ -168,3 +177,16 @@ def test_tensors_have_the_permissions_of_an_ordinary_file(tmp_path):
     (tmp_path / "ordinary").touch()
     write_tensors(tmp_path / "ours.safetensors", {"a": torch.zeros(2)}, {})
     assert (tmp_path / "ours.safetensors").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_what_names_a_file_in_a_folder():
+    names = ("a.safetensors", "ü b.json", "../a", "/a", "a/b", "a\\b", "a\0", "\ud800", "..", "", None, 1)
+    assert [is_name(name) for name in names] == [True, True, *[False] * 10]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "a" * 5000])
+def test_names_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(MisoError, match="can't be written"), replacing(tmp_path / name):
+        pass
+    with pytest.raises(MisoError):
+        read_json(tmp_path / name)

@@ -68,9 +68,9 @@ def read_audio(path: str | Path) -> tuple[Tensor, int]:
     with open_regular(Path(path)):
         pass
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as file:
+        with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as file:
             stream = file.streams.audio[0]
-            rate = stream.rate
+            rate = getattr(stream, "rate", None) or 0  # which a file may lack
             if not 1 <= rate <= MAX_RATE:
                 raise MisoError(f"{path} has a sample rate of {rate} Hz.", "Choose another file.")
             parts, samples = [], 0

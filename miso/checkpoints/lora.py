@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import MisoError
 from ..files import open_tensors, read_header, read_json
+from ..limits import is_number, shown
 from ..model.config import ModelConfig
 from ..model.networks import Backbone, DepthDecoder
 from .build import NetworkType, canonical_shapes
@@ -29,6 +30,10 @@ CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."  # in front of the module's name
 _PAIR = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight$")
 _MOST_NAMED = 5
+_MOST_ALPHA = 1e6
+# patterns of modules that take no time to compare: names, alternatives, and "anything" twice at most
+_SIMPLE_PATTERN = re.compile(r"(?!(?:.*\.\*){3})(?:[\w|^$]|\\?\.(?![+?{])|\\d\+?|\.\*){1,300}")
+_FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 class _Change(NamedTuple):
@@ -93,11 +98,21 @@ class Adapter:
             return {}
         try:
             settings = read_json(path)
-            float(settings["lora_alpha"])
-        except (ValueError, TypeError, KeyError, AttributeError) as e:
-            raise MisoError(f"{path} can't be read: {e}.", "Save the adapter again.", input="adapter") from e
+        except MisoError as e:
+            raise MisoError(e.problem, e.remedy, input="adapter") from e
+        if not isinstance(settings, dict):
+            raise _odd(CONFIG, settings)
         if settings.get("use_dora"):
             raise self._unsupported("it is a DoRA adapter")
+        patterns = settings.get("alpha_pattern") or {}
+        if not isinstance(patterns, dict):
+            raise _odd("alpha_pattern", patterns)
+        for name, alpha in (("lora_alpha", settings.get("lora_alpha")), *patterns.items()):
+            if not is_number(alpha, -_MOST_ALPHA, _MOST_ALPHA):
+                raise _odd(name, alpha)
+        for pattern in patterns:
+            if not _SIMPLE_PATTERN.fullmatch(pattern):
+                raise self._unsupported(f"its alpha_pattern has {shown(pattern)}")
         return settings
 
     def _find_changes(self) -> dict[str, _Change]:
@@ -119,7 +134,10 @@ class Adapter:
             if not canonical or len(names) < 2 or "embeddings" in canonical:
                 unknown.append(module)
                 continue
-            (rank, inputs), (outputs, other) = (self._entries[names[side]].shape for side in "AB")
+            pair = [self._entries[names[side]] for side in "AB"]
+            if any(len(e.shape) != 2 or 0 in e.shape or e.dtype not in _FLOATS for e in pair):
+                raise self._unsupported(f"what changes {module} are no two matrices of numbers")
+            (rank, inputs), (outputs, other) = (entry.shape for entry in pair)
             if (outputs, inputs) != shapes[canonical] or rank != other:
                 raise MisoError(
                     f"{self.path.name} is for a model of another size: {module} changes a matrix of "
@@ -194,6 +212,14 @@ def adapted_fingerprint(base: str, adapters: Adapters, *networks: NetworkType) -
         if strength and any(map(adapter.changes_network, networks))
     ]
     return hashlib.sha256(repr((base, changing)).encode()).hexdigest()[: len(base)] if changing else base
+
+
+def _odd(name: str, value: object) -> MisoError:
+    return MisoError(
+        f"The adapter's settings can't have {name} = {shown(value)}.",
+        f"Save the adapter again, or restore its {CONFIG}.",
+        input="adapter",
+    )
 
 
 def _of(network: NetworkType, canonical: str) -> bool:

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from ..errors import MisoError
-from ..files import read_json
+from ..files import is_name, read_json
+from ..limits import shown
 
 _INDEX = ".safetensors.index.json"
 _SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.safetensors")
@@ -35,16 +36,17 @@ def _in_folder(folder: Path) -> Path:
 
 def _indexed(index: Path) -> list[Path]:
     try:
-        names = sorted(set(read_json(index)["weight_map"].values()))
-        if outside := [name for name in names if Path(name).name != name]:
+        names = set(read_json(index)["weight_map"].values())
+        if outside := [name for name in names if not is_name(name)]:
             raise MisoError(
-                f"{index.name} names {outside[0]!r}, which is not a file beside it.", "Download it again."
+                f"{index.name} names {shown(outside[0])}, which is not a file beside it.",
+                "Download it again.",
             )
     except (KeyError, TypeError, AttributeError) as e:
         raise MisoError(
             f"{index.name} can't be read as an index of shards ({type(e).__name__}).", "Download it again."
         ) from e
-    return [index.parent / name for name in names]
+    return [index.parent / name for name in sorted(names)]
 
 
 def _siblings(path: Path, stem: str, count: int) -> list[Path]:

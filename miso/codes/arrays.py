@@ -95,6 +95,7 @@ def _read_npy(path: Path) -> Tensor:
             TokenError,
             EOFError,
             TypeError,
+            MemoryError,
             OSError,
         ) as e:  # numpy's, for headers
             raise MisoError(f"{path.name} can't be read ({e}).", "Save it again.", input="file") from e

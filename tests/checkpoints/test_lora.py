@@ -139,3 +139,31 @@ def test_settings_that_cannot_be_used_are_refused(plain, write, settings):
     with pytest.raises(MisoError) as error:
         Adapter(path, plain.config)
     assert error.value.input == "adapter"
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"lora_alpha": "x"}, "lora_alpha = 'x'"),
+        ({"lora_alpha": 1e300}, "lora_alpha"),
+        ({"lora_alpha": 1, "alpha_pattern": [1]}, "alpha_pattern"),
+        ({"lora_alpha": 1, "alpha_pattern": {"q_proj": None}}, "q_proj = None"),
+        ({"lora_alpha": 1, "alpha_pattern": {"(a+)+$": 1}}, r"alpha_pattern has '\(a"),
+        ({"lora_alpha": 1, "alpha_pattern": {".*.*.*x": 1}}, "alpha_pattern has"),
+        ([1], "adapter_config.json"),
+    ],
+)
+def test_settings_that_no_adapter_has(plain, write, tmp_path, settings, words):
+    path, _ = write()
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(MisoError, match=words):
+        Adapter(path, plain.config)
+
+
+def test_matrices_that_are_none(plain, tmp_path):
+    prefix = "base_model.model.backbone.layers.0.attn.q_proj.lora_"
+    for shape, dtype in (((3,), torch.float32), ((0, 64), torch.float32), ((3, 64), torch.int8)):
+        tensors = {f"{prefix}{side}.weight": torch.zeros(shape, dtype=dtype) for side in "AB"}
+        save_file(tensors, tmp_path / "a.safetensors")
+        with pytest.raises(MisoError, match="no two matrices"):
+            Adapter(tmp_path / "a.safetensors", plain.config)

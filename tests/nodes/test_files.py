@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from harness.graphs import graph
+from harness.graphs import graph, small_graph
 
 from miso.codes.codes import Codes
 from miso.codes.takes import Span, Take
@@ -254,3 +254,20 @@ def test_an_odd_recording_is_said_on_the_node_and_encoded_as_it_is(fresh, monkey
     wave, rate = fresh.module("miso.audio.check").as_wave(audio)
     wave = fresh.module("miso.audio.resampling").resample(wave, rate, codec.sample_rate)
     assert fresh.value(5).tensor.equal(codec.encode(wave))
+
+
+@pytest.mark.parametrize("prefix", ["../../x", "/etc/x", "a\0b", "\ud800", "a" * 5000])
+def test_a_name_that_no_file_can_have_takes_nothing_from_the_blocks_after(fresh, other, prefix):
+    prompt = small_graph("MisoPrefix", {"frames": 4})
+    prompt["10"]["inputs"]["filename_prefix"] = prefix
+    run = fresh.run(prompt)
+    assert run.ok and run.lines("10")[-1].startswith("Not saved") and not run.outputs["10"]["codes"]
+
+
+def test_widgets_of_another_type_and_values_in_place_of_links(fresh, other):
+    prompt = small_graph("MisoPrefix", {"frames": 4})
+    prompt["8"]["inputs"]["file"] = 5
+    assert "Load Codes, file: The value is of the type int" in fresh.run(prompt).error
+    prompt = small_graph("MisoPrefix", {"frames": 4})
+    prompt["9"]["inputs"]["codes"] = 5
+    assert "Connect codes: there is no link" in fresh.run(prompt).error
