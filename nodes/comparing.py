@@ -1,10 +1,16 @@
-"""Blend and Compare, on ComfyUI's AUDIO."""
+"""Blend and Compare, on ComfyUI's AUDIO.
+
+The ``executed`` event of Compare carries what the page plays as ``output.miso_sounds``, one object:
+``{sample_rate, sounds}``. ``sounds`` are mono files for ``/view``, one for the first take of each input; all have
+the same length and rate.
+"""
 
 import torch
 from comfy_api.latest import io, ui
 
 from ..miso.audio.blend import align, blend
 from ..miso.audio.spectrum import difference, draw_spectrograms
+from .listen import decoded_file
 from .memory import progress
 from .schema import FINISH, block
 from .sockets import name_errors, show_on_node
@@ -73,8 +79,8 @@ class Compare(io.ComfyNode):
             node_id="MisoCompare",
             display_name="Compare Sounds",
             category=FINISH,
-            description="Shows spectrograms of two or three sounds side by side, and says how far they are "
-            "from the first.",
+            description="Plays two or three sounds in step, with one hidden to be guessed, shows their "
+            "spectrograms side by side, and says how far they are from the first.",
             inputs=[
                 io.Audio.Input("a", tooltip="The sound that the others are compared with."),
                 io.Audio.Input("b", tooltip="For instance the same codes through another vocoder."),
@@ -117,7 +123,15 @@ class Compare(io.ComfyNode):
             lines.append(f"They last {', '.join(f'{end:.2f}' for end in ends)} s.")
         show_on_node(" ".join(lines[:3]))
         image = torch.stack(images)
-        return io.NodeOutput("\n".join(lines), image, ui=ui.PreviewImage(image, cls=cls))
+        played = {"sample_rate": high, "sounds": [_sound(wave[0, 0], high) for wave in drawn]}
+        shown = {**ui.PreviewImage(image, cls=cls).as_dict(), "miso_sounds": (played,)}
+        return io.NodeOutput("\n".join(lines), image, ui=shown)
+
+
+def _sound(wave: torch.Tensor, rate: int) -> dict:
+    """A file that the page can play, of samples [N]."""
+    pcm = (wave.clamp(-1, 1) * 32767).round().to(torch.int16)
+    return decoded_file(pcm.numpy().astype("<i2").tobytes(), rate)
 
 
 NODES = [Blend, Compare]

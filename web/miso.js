@@ -8,6 +8,7 @@
 import { app } from "../../scripts/app.js";
 import { editsWidget, listenForMisfits, restoreEdits } from "./editor.js";
 import { FILE_NODE, addFileView, restoreFile } from "./codesfile.js";
+import { COMPARING_NODE, addCompareView, restoreSounds } from "./comparing.js";
 import { listenForLines, restoreLine } from "./line.js";
 import { restoreTakes, takesWidget } from "./picker.js";
 import { REPLACING_NODE, fillText } from "./replaced.js";
@@ -18,7 +19,7 @@ import { restoreTurns, turnsWidget } from "./turns.js";
 
 document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("./miso.css", import.meta.url) }));
 
-const SHOWING = ["MisoCodeEditor", "MisoTakePicker", "MisoDialogue", "MisoLongText", FILE_NODE]; // blocks that show what they gave
+const SHOWING = ["MisoCodeEditor", "MisoTakePicker", "MisoDialogue", "MisoLongText", COMPARING_NODE, FILE_NODE]; // blocks that show what they gave
 
 app.registerExtension({
   name: "miso",
@@ -33,6 +34,7 @@ app.registerExtension({
     if (LIVE_NODES.includes(node.comfyClass)) addLiveView(node);
     if (node.comfyClass?.startsWith("Miso")) restoreLine(node);
     if (node.comfyClass === FILE_NODE) addFileView(node);
+    if (node.comfyClass === COMPARING_NODE) addCompareView(node);
     if (node.comfyClass === REPLACING_NODE) fillText(node);
     if (SHOWING.includes(node.comfyClass)) keepOutputs(node);
   },
@@ -43,6 +45,7 @@ app.registerExtension({
       restoreFile(node);
       restoreEdits(node);
       restoreTurns(node);
+      restoreSounds(node);
     }
   },
 });

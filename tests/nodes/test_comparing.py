@@ -4,6 +4,8 @@ import pytest
 import torch
 from harness.graphs import graph
 
+from miso.audio.files import read_audio
+
 
 def two(third: bool = False, **blend) -> dict:
     """The codes of 3 through 4 and, with fewer codebooks, in 9: blended in 10, compared in 11."""
@@ -31,6 +33,11 @@ def test_two_sounds_are_blended_and_compared_and_nothing_is_sampled_again(fresh)
     to_b, to_c = (float(line.split(" is ")[1].split(" dB")[0]) for line in lines[:2])
     assert to_b > 1 and to_c < to_b  # half of a is in c
     assert len(done.outputs["11"]["images"]) == 2 and "b is" in done.lines("11")[0]
+    (played,) = done.outputs["11"]["miso_sounds"]
+    heard = [read_audio(fresh.base / "temp" / s["subfolder"] / s["filename"]) for s in played["sounds"]]
+    assert played["sample_rate"] == 24_000 and {rate for _, rate in heard} == {24_000}
+    for (wave, _), sound in zip(heard, (a, b, mixed)):
+        torch.testing.assert_close(wave, sound[0, 0], atol=1e-4, rtol=0)  # 16 bits of the first take
     again = fresh.run(two(third=True, share=1.0, start=0.2, end=0.4))
     assert again.ok and set(again.ran) == {"6", "10", "11"}
     mixed = fresh.value(10)["waveform"]
