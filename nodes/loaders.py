@@ -108,8 +108,9 @@ class LoadVocoder(io.ComfyNode):
                     default=DEFAULT,
                     tooltip="auto: the backend that the file is made for. mimi (a codec) and source-filter "
                     "(a vocoder for a codec's codes) are our own and stream. onnx decodes a file that miso "
-                    "export made of a codec, on the CPU. moshi and transformers also decode a codec's file, "
-                    "with the packages of that name.",
+                    "export made of a codec, on the CPU. lfm2 is the detokenizer of LFM2.5-Audio, another "
+                    "decoder for Mimi's first 8 codebooks. moshi and transformers also decode a codec's "
+                    "file, with the packages of that name.",
                 ),
                 io.Combo.Input(
                     "checkpoint",
@@ -141,7 +142,9 @@ class LoadVocoder(io.ComfyNode):
     def execute(cls, backend: str, checkpoint: str, precision: str = "fp32"):
         path = folders.find(folders.VOCODERS, checkpoint, "checkpoint")
         part = vocoder_part(backend, path, _DTYPES[precision])
-        part.opened()  # small: load it now, so that a bad file is this block's error
+        opened = part.opened()  # small: load it now, so that a bad file is this block's error
+        if opened.notice:
+            show_on_node(opened.notice)
         return io.NodeOutput(part)
 
     @classmethod

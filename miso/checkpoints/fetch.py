@@ -49,14 +49,15 @@ def fetch_file(
         from huggingface_hub import hf_hub_download
     except ImportError:
         raise missing_package("huggingface_hub", f"Fetching {published.repository}") from None
+    place = path.parents[published.file.count("/")]  # the repository's folder
     options: dict[str, Any] = {}
     # older versions lack the parameter and draw their own bar in the log
     if progress and "tqdm_class" in inspect.signature(hf_hub_download).parameters:
         options["tqdm_class"] = _reporting(progress)
     try:
         for other in published.others:
-            hf_hub_download(published.repository, other, local_dir=path.parent)
-        return Path(hf_hub_download(published.repository, published.file, local_dir=path.parent, **options))
+            hf_hub_download(published.repository, other, local_dir=place)
+        return Path(hf_hub_download(published.repository, published.file, local_dir=place, **options))
     except (OSError, ValueError) as e:  # base classes of huggingface_hub's exceptions
         if isinstance(e, MisoError):
             raise

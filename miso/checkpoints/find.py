@@ -33,7 +33,7 @@ class PublishedFile:
     size: str
     about: str
     tokenizer: bool = False  # whether the model needs the Llama 3 tokenizer
-    others: tuple[str, ...] = ()  # files that belong beside it
+    others: tuple[str, ...] = ()  # of the repository, which belong with it
 
     def path(self, models: str | Path) -> Path:
         """Where the file belongs in a models folder: one folder per repository, because file names repeat."""
@@ -75,6 +75,15 @@ PUBLISHED = {
         folder="miso_vocoders",
         size="385 MB",
         about="Kyutai's Mimi codec, for all of the above",
+    ),
+    "lfm2-detokenizer": PublishedFile(
+        repository="LiquidAI/LFM2.5-Audio-1.5B",
+        file="audio_detokenizer/model.safetensors",
+        folder="miso_vocoders",
+        size="315 MB",
+        about="LFM2.5-Audio's detokenizer, another decoder for Mimi's codes (LFM Open License v1.0: free for "
+        "commercial use below 10 million USD of revenue a year)",
+        others=("audio_detokenizer/config.json",),
     ),
     **{
         name: PublishedFile(

@@ -132,5 +132,5 @@ def add_vocoder(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--backend",
         default="auto",
-        help="mimi (built in), source-filter, onnx, moshi or transformers (default: by the kind of file)",
+        help="mimi, source-filter, onnx, lfm2, moshi or transformers (default: by the kind of file)",
     )

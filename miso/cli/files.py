@@ -9,8 +9,8 @@ def add_commands(group: CommandGroup) -> None:
     fetch = group.command("fetch", "download a published checkpoint")
     fetch.add_argument(
         "name",
-        help="one of: miso-8b, miso-8b-bf16, csm-1b, mimi, whisper-base, whisper-tiny.en, whisper-small, "
-        "whisper-large-v3-turbo, tokenizer",
+        help="one of: miso-8b, miso-8b-bf16, csm-1b, mimi, lfm2-detokenizer, whisper-base, whisper-tiny.en, "
+        "whisper-small, whisper-large-v3-turbo, tokenizer",
     )
     add_models(fetch)
 

@@ -27,9 +27,10 @@ def hub(monkeypatch):
             with tqdm_class(total=10, desc=file) as bar:
                 bar.update(4)
                 bar.update(6)
-        Path(local_dir).mkdir(parents=True, exist_ok=True)
-        (Path(local_dir) / file).write_bytes(b"x")
-        return str(Path(local_dir) / file)
+        path = Path(local_dir) / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        return str(path)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
     return requests
@@ -73,6 +74,13 @@ def test_a_vocoder_needs_no_tokenizer(hub, tmp_path):
     fetch_file("mimi", tmp_path)
     assert hub == ["kyutai/mimi/model.safetensors"]
     assert (tmp_path / "miso_vocoders" / "mimi" / "model.safetensors").is_file()
+
+
+def test_a_file_of_a_folder_comes_with_the_one_beside_it(hub, tmp_path):
+    path = fetch_file("lfm2-detokenizer", tmp_path)
+    folder = tmp_path / "miso_vocoders" / "LFM2.5-Audio-1.5B" / "audio_detokenizer"
+    assert path == folder / "model.safetensors" and (folder / "config.json").is_file()
+    assert hub[0].endswith("/config.json") and find_published("lfm2-detokenizer", [tmp_path]) == path
 
 
 def test_a_recogniser_comes_with_its_small_files_first(hub, tmp_path):

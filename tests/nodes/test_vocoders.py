@@ -1,11 +1,15 @@
 """The same codes through every backend that is at hand, side by side, in ComfyUI."""
 
 import importlib.util
+import shutil
 
 import pytest
+import torch
 from harness.graphs import graph
 
+from miso.codes.codes import Codes
 from miso.tools.export import export_codec
+from miso.vocoders.lfm2 import Detokenizer, DetokenizerConfig, save_detokenizer
 
 OTHERS = ["moshi", "transformers", "onnx"]  # backends of a codec's weights, beside mimi
 
@@ -74,3 +78,31 @@ def test_a_file_for_the_wrong_backend_is_refused(fresh, exported):
     listed = fresh.nodes.NODE_CLASS_MAPPINGS["MisoLoadVocoder"].INPUT_TYPES()["required"]["checkpoint"][1]
     assert exported in listed["options"]
     assert fresh.run(graph(n4__backend="auto", n4__checkpoint=exported)).ok
+
+
+def test_the_detokenizer_of_lfm2_says_its_licence_and_needs_8_codebooks(fresh):
+    """A small one; the codes are of Mimi, as no small codec's are."""
+    folder, codes = (
+        fresh.base / "models" / "miso_vocoders" / "lfm2",
+        fresh.base / "input" / "mimi.safetensors",
+    )
+    folder.mkdir()
+    save_detokenizer(folder / "model.safetensors", Detokenizer(DetokenizerConfig(8, 8, ("conv",))))
+    prompt = {
+        "1": {"class_type": "MisoLoadCodes", "inputs": {"file": codes.name}},
+        "4": graph()["4"],
+        "5": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["1", 0], "vocoder": ["4", 0]}},
+        "6": {"class_type": "PreviewAudio", "inputs": {"audio": ["5", 0]}},
+    }
+    prompt["4"]["inputs"] = {"backend": "auto", "checkpoint": "lfm2/model.safetensors"}
+    try:
+        Codes(torch.randint(0, 2048, (1, 32, 10)), [10], "mimi-e351c8d8").save(codes)
+        done = fresh.run(prompt)
+        assert done.ok and "LFM Open License" in done.lines("4")[0], done.error
+        assert fresh.value(5)["waveform"].shape == (1, 1, 19_200)
+        Codes(torch.randint(0, 2048, (1, 4, 10)), [10], "mimi-e351c8d8").save(codes)
+        error = fresh.run(prompt).error
+        assert error.startswith("Vocoder Decode") and "needs 8 codebooks; these codes have 4" in error
+    finally:
+        shutil.rmtree(folder)
+        codes.unlink()
