@@ -35,7 +35,17 @@ def show_on_node(text: str, error: bool = False) -> None:
 
 
 # what a workflow's JSON can hold for a widget, by the widget's type
-_WIDGETS = {"STRING": str, "COMBO": str, "INT": int, "FLOAT": (int, float), "BOOLEAN": bool}
+_WIDGETS: dict[str, type | tuple[type, ...]] = {
+    "STRING": str,
+    "COMBO": str,
+    "INT": int,
+    "FLOAT": (int, float),
+    "BOOLEAN": bool,
+    # our own
+    "MISO_EDITS": str,
+    "MISO_TAKES": (str, int),
+    "MISO_TURNS": str,
+}
 
 
 def _check_values(cls, values: dict) -> None:
@@ -51,7 +61,7 @@ def _check_values(cls, values: dict) -> None:
         if kind in _WIDGETS and not isinstance(value, _WIDGETS[kind]):
             what = "missing" if value is None else f"of the type {type(value).__name__}"
             raise MisoError(f"The value is {what}.", "Choose or write another.", input.id)
-        if kind.startswith("MISO_") and isinstance(value, (str, int, float, list, dict)):
+        elif kind.startswith("MISO_") and isinstance(value, (str, int, float, list, dict)):
             raise MisoError(f"Connect {input.display_name or input.id}: there is no link.", input=input.id)
 
 
