@@ -1,6 +1,7 @@
 """Align Words: words of nano lie where they are heard; every layout and tokenizer gives words in order."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from miso.codes import editing
 from miso.codes.codes import Codes, as_takes
 from miso.codes.takes import Span, Take
 from miso.errors import MisoError
-from miso.generation.alignment import LOW, align
+from miso.generation.alignment import LOW, Aligned, align, summary
 from miso.generation.monotone import best_score, occupancy
 from miso.model.config import PRESETS
 from miso.speech import Miso
@@ -98,6 +99,23 @@ def test_other_words_than_those_said_have_less_confidence(nano, spoken):
     others = align(nano.backbone, nano.text, spoken[0], "A completely different sentence about money.").words
     mean = [sum(word.confidence for word in words) / len(words) for words in (said, others)]
     assert mean[1] < mean[0] - 0.1
+
+
+def test_words_left_out_and_repeated_are_named(nano, spoken):
+    """There is nothing to listen to in a good take; in a damaged one there is."""
+    codes, words = spoken[0], align(nano.backbone, nano.text, spoken[0]).words
+    a, b = int(words[3].start), int(words[6].start)
+
+    def said(damaged: Codes) -> str:
+        return summary(align(nano.backbone, nano.text, damaged, TEXTS[0]))
+
+    assert "isten" not in said(codes)
+    assert "Listen for words left out" in said(editing.delete(codes, a, b))
+    assert "Listen for words left out" in said(editing.splice(codes, codes))
+    two = as_takes([codes, editing.delete(codes, a, b)])
+    assert "\nTake 2: listen for" in said(two) and "Take 1" not in said(two)
+    early = Aligned(codes.like(codes.tensor, takes=[replace(codes.takes[0], words=words[:4])]))
+    assert re.search(r"\nListen to the last \d\.\d s: silence, or more", summary(early))
 
 
 def test_a_take_cut_at_its_limit_has_the_words_that_were_said(nano, spoken):
