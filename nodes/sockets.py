@@ -58,9 +58,10 @@ def _check_values(cls, values: dict) -> None:
         if input.id not in values or (value := values[input.id]) is None and input.optional:
             continue
         kind = input.get_io_type()
-        if kind in _WIDGETS and not isinstance(value, _WIDGETS[kind]):
-            what = "missing" if value is None else f"of the type {type(value).__name__}"
-            raise MisoError(f"The value is {what}.", "Choose or write another.", input.id)
+        if kind in _WIDGETS:
+            if not isinstance(value, _WIDGETS[kind]):
+                what = "missing" if value is None else f"of the type {type(value).__name__}"
+                raise MisoError(f"The value is {what}.", "Choose or write another.", input.id)
         elif kind.startswith("MISO_") and isinstance(value, (str, int, float, list, dict)):
             raise MisoError(f"Connect {input.display_name or input.id}: there is no link.", input=input.id)
 
