@@ -1,8 +1,8 @@
 """Blend and Compare, on ComfyUI's AUDIO.
 
 The ``executed`` event of Compare carries what the page plays as ``output.miso_sounds``, one object:
-``{sample_rate, sounds}``. ``sounds`` are mono files for ``/view``, one for the first take of each input; all have
-the same length and rate.
+``{sample_rate, sounds}``. ``sounds`` are mono files for ``/view``, one for the first take of each input; all
+have the same length and rate.
 """
 
 import torch
