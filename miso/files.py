@@ -184,13 +184,15 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     device or a folder. A link is replaced, not followed.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise MisoError(f"{path} is not a file, so it is not replaced.", "Choose another name.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _create_beside(path)
+        temporary = None
+        if not path.exists() or path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _create_beside(path)
     except (OSError, ValueError) as e:  # ValueError: a name with NUL, or half a character
         raise _cannot_write(path, e) from e
+    if temporary is None:
+        raise MisoError(f"{path} is not a file, so it is not replaced.", "Choose another name.")
     try:
         mode = temporary.stat().st_mode
         yield temporary

@@ -20,6 +20,7 @@ MAX_IDS = 2**25  # takes * codebooks * frames: 200 MB in memory
 MAX_FRAMES = 10**7  # of a take: 9 days at 12.5 frames a second
 MIN_FRAME_RATE, MAX_FRAME_RATE = 0.1, 1000.0  # frames per second
 MAX_CODEBOOK_SIZE = 2**20
+MAX_TAKES = 1024  # sampled or chosen at once
 
 # sound
 MAX_RATE = 1_000_000  # Hz

@@ -19,13 +19,12 @@ from .errors import MisoError
 from .generation.depth import DepthSampler
 from .generation.loop import FrameLoop
 from .generation.turns import KeptTurns, TurnLoop, TurnSettings
+from .limits import MAX_TAKES
 from .model.networks import Backbone, DepthDecoder
 from .model.sampling import Sampling
 from .text.conditioning import Segment, TextEncoder
 from .text.pronunciations import Pronunciations
 from .text.script import Turn
-
-MAX_TAKES = 1024
 
 
 class Miso:

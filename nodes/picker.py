@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ..miso.codes.codes import Codes, as_takes, no_take
 from ..miso.codes.hidden import Hidden
 from ..miso.errors import MisoError
+from ..miso.limits import MAX_TAKES
 from . import sockets
 from .listen import sound_file
 from .memory import Part
@@ -81,11 +82,14 @@ class TakePicker(io.ComfyNode):
 def _numbers(chosen: str, takes: int) -> list[int]:
     """Take numbers from the widget's text, all of them below ``takes``."""
     try:
-        numbers = [int(part) for part in str(chosen).split(",")]
+        parts = str(chosen).split(",", MAX_TAKES)
+        numbers = [int(part) for part in parts[:MAX_TAKES]]
     except ValueError:
         raise MisoError(
             f"'{chosen}' is not a list of take numbers.", "Click at least one take.", input="chosen"
         ) from None
+    if len(parts) > MAX_TAKES:
+        raise MisoError(f"Choose at most {MAX_TAKES} takes.", input="chosen")
     if missing := [n for n in numbers if not 0 <= n < takes]:
         raise no_take(missing[0], takes, input="chosen")
     return numbers

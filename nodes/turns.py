@@ -24,7 +24,7 @@ import torch
 from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes
-from ..miso.codes.store import Store
+from ..miso.codes.store import LATEST, Store
 from ..miso.errors import MisoError
 from ..miso.generation.choices import read_choices
 from ..miso.generation.turns import TurnLoop, TurnSettings
@@ -45,7 +45,6 @@ from .store import store
 from .widgets import sampling_inputs, seed_input
 
 Turns = io.Custom("MISO_TURNS")  # a widget: JSON of the choices about turns
-LATEST = "turns"  # the folder in the store's for the last codes of every turn
 _LISTED = 8  # turns on the node
 
 

@@ -134,10 +134,10 @@ class Adapter:
             if not canonical or len(names) < 2 or "embeddings" in canonical:
                 unknown.append(module)
                 continue
-            pair = [self._entries[names[side]] for side in "AB"]
-            if any(len(e.shape) != 2 or 0 in e.shape or e.dtype not in _FLOATS for e in pair):
+            matrices = [self._entries[names[side]] for side in "AB"]
+            if any(len(e.shape) != 2 or 0 in e.shape or e.dtype not in _FLOATS for e in matrices):
                 raise self._unsupported(f"what changes {module} are no two matrices of numbers")
-            (rank, inputs), (outputs, other) = (entry.shape for entry in pair)
+            (rank, inputs), (outputs, other) = (entry.shape for entry in matrices)
             if (outputs, inputs) != shapes[canonical] or rank != other:
                 raise MisoError(
                     f"{self.path.name} is for a model of another size: {module} changes a matrix of "

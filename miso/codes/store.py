@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ..errors import MisoError
 from ..files import parse_json, read_header
-from ..limits import MAX_FRAMES
+from ..limits import MAX_FRAMES, is_number
 from .codes import Codes
 from .hidden import Hidden
 from .takes import take_from_json
@@ -32,8 +32,13 @@ log = logging.getLogger(__name__)
 
 FOLDER = "miso_store"  # in ComfyUI's user folder
 LIMIT = 2 * 2**30  # bytes; an hour of the 8B model is 370 MB with hidden states in bf16, 3 MB without
+LATEST = "turns"  # a folder in a store's for a store of the last codes of every turn
 NOTE = "miso.kept"  # key of our metadata in an entry's codes file
 _ENTRY = re.compile(r"([0-9a-f]{64})\.safetensors")
+# files that a killed write has left: our own temporaries, or safetensors', which it puts beside them
+_LEFTOVER = re.compile(r"\.[0-9a-f]{64}\..*safetensors|\.tmp[A-Za-z0-9]{6}")
+_HIDDEN = re.compile(r"([0-9a-f]{64})\.hidden\.safetensors")
+_LATEST_TIME = 2.5e11  # seconds since 1970: the year 9892, about the last one that can be written
 _STALE = 3600  # seconds; an unfinished file older than this was left by a crash
 
 
@@ -60,12 +65,12 @@ class Store:
     def get(self, key: str) -> tuple[Codes, Hidden | None] | None:
         """The codes and hidden states of a key, or None. Marks the entry as used; removes a damaged one."""
         path = self._codes_path(key)
-        if not path.is_file():
+        if (seen := _version(path)) is None:
             return None
         try:
             entry = self._read(key)
         except Exception as e:  # whatever is wrong, the codes can be sampled again
-            self._remove_damaged(key, e)
+            self._remove_damaged(key, e, seen)
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -104,10 +109,11 @@ class Store:
         """Read every entry and remove damaged ones; returns the keys of those."""
         damaged = []
         for key in self._keys():
+            seen = _version(self._codes_path(key))
             try:
                 self._read(key)
             except Exception as e:
-                damaged += [key] if self._remove_damaged(key, e) else []
+                damaged += [key] if self._remove_damaged(key, e, seen) else []
         return damaged
 
     def prune(self, limit: int | None = None) -> int:
@@ -119,13 +125,14 @@ class Store:
         for key, (size, _) in sorted(entries.items(), key=lambda entry: entry[1][1]):
             if total <= limit:
                 break
-            self._remove(key)
-            total, removed = total - size, removed + 1
+            if self._remove(key):
+                total, removed = total - size, removed + 1
         return removed
 
     def clear(self) -> int:
-        """Remove all entries; returns their number."""
-        return self.prune(-1)
+        """Remove all entries, also of the store of turns in it; returns their number."""
+        turns = self.folder / LATEST
+        return self.prune(-1) + (Store(turns).clear() if turns.is_dir() else 0)
 
     def list(self) -> list[Kept]:
         """All entries, the most recently used first. Reads headers only, each once."""
@@ -180,31 +187,45 @@ class Store:
         except Exception:  # whatever is wrong with one entry, the others are listed
             return None
 
-    def _remove_damaged(self, key: str, error: Exception) -> bool:
-        """Remove an entry that could not be read; returns False if another server has removed it."""
-        if not self._codes_path(key).is_file():
+    def _remove_damaged(self, key: str, error: Exception, seen: tuple[int, int] | None) -> bool:
+        """Remove an entry that could not be read.
+
+        Returns False if another server has removed it, or written it anew since it was ``seen``.
+        """
+        if seen is None or _version(self._codes_path(key)) != seen:
             return False
         log.warning("Miso: the kept codes %s are damaged and will be removed (%s)", key[:12], error)
         self._remove(key)
         return True
 
-    def _remove(self, key: str) -> None:
+    def _remove(self, key: str) -> bool:
+        """Remove an entry; returns whether it is gone."""
         # the codes first: without them there is no entry
         for path in (self._codes_path(key), self._hidden_path(key)):
             try:
                 path.unlink(missing_ok=True)
             except OSError as e:
                 log.warning("Miso: %s can't be removed (%s)", path, e)
+        return not os.path.lexists(self._codes_path(key))
 
     def _remove_leftovers(self, keys: Collection[str]) -> None:
         """Remove what a crash has left: temporary files, and hidden states without codes."""
         with contextlib.suppress(OSError):
             for name in os.listdir(self.folder):
-                match = re.fullmatch(r"(\.?)([0-9a-f]{64})\..*safetensors", name)
-                if match and (match[1] or match[2] not in keys):
+                hidden = _HIDDEN.fullmatch(name)
+                if _LEFTOVER.fullmatch(name) or hidden and hidden[1] not in keys:
                     with contextlib.suppress(OSError):
                         if time.time() - (self.folder / name).stat().st_mtime > _STALE:
                             (self.folder / name).unlink()
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another of the same name; None if there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size
 
 
 @lru_cache(4096)
@@ -219,6 +240,6 @@ def _read_header(path: str, size: int) -> tuple[str, tuple[int | None, ...], flo
     takes = [take_from_json(take) for take in about["takes"]]
     text = takes[0].label
     seconds = entries["codes"].shape[2] / float(about["frame_rate"])
-    if not (0 <= seconds <= MAX_FRAMES and float(note["made"]) >= 0):
+    if not (0 <= seconds <= MAX_FRAMES and is_number(note["made"], 0, _LATEST_TIME)):
         raise MisoError("The description is damaged.")
     return text, tuple(take.seed for take in takes), seconds, note

@@ -33,6 +33,7 @@ import torch
 from ..codes.codes import Codes, as_takes
 from ..codes.takes import Span, Take, Word
 from ..errors import MisoError
+from ..limits import MAX_TAKES
 from ..model.networks import Backbone
 from ..model.sampling import Sampling
 from ..progress import Progress
@@ -148,6 +149,8 @@ def replace_words(
     """
     if not any(edit.changes for edit in edits):
         return _unchanged(codes, edits)
+    if not 1 <= takes <= MAX_TAKES:
+        raise MisoError(f"takes is {takes}.", f"Use 1 to {MAX_TAKES}.", input="takes")
     config, reading = backbone.config, reading or encoder
     depth = DepthSampler(depth.decoder, depth.sampling, codes.codebooks)
     frames, words = frames_of_take(codes, config), codes.takes[0].words

@@ -167,3 +167,9 @@ def test_edits_are_counted_without_that_note():
     with pytest.raises(MisoError, match="Edit 2 \\(made_for\\)"):
         replay([{"op": "delete", "start": 1, "end": 2}, stamp])
     assert replay([stamp, {"op": "take", "take": 0}]).codes.batch == 1
+
+
+def test_a_hundred_thousand_edits_are_refused_at_once():
+    edits = [{"op": "delete", "start": 0, "end": 0}] * 100_000
+    with pytest.raises(MisoError, match="100,000 edits"):
+        editing.apply(make([8]), edits)

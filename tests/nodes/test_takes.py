@@ -63,3 +63,10 @@ def test_the_best_take_is_picked_with_its_hidden_states(fresh):
     assert fresh.value(8, 2).splitlines()[0].startswith(f"1. Take {best + 1}: ")
     prompt["8"]["inputs"]["rank"] = 4
     assert "rank is 4; the codes have 3 takes" in fresh.run(prompt).error
+
+
+def test_a_hundred_thousand_picks_are_refused_at_once(fresh):
+    prompt = graph()
+    prompt["8"] = {"class_type": "MisoTakePicker", "inputs": {"codes": ["3", 0], "chosen": "0," * 100_000}}
+    prompt["7"]["inputs"]["codes"] = ["8", 0]
+    assert "Choose at most 1024 takes" in fresh.run(prompt).error

@@ -73,6 +73,7 @@ NAMES = {  # as the editor's buttons call them
     "redecode_from": "Redecode depth here",
 }
 MADE_FOR = "made_for"
+MAX_EDITS = 1000
 MISFIT = "These edits were made for another take; nothing was applied."
 
 
@@ -107,6 +108,12 @@ def apply(
     stamp, listed = _split(_parse(edits))
     if not _fits(stamp, codes, other):
         return Edited(codes, misfit=True)
+    if len(listed) > MAX_EDITS:
+        raise MisoError(
+            f"There are {len(listed):,} edits, and at most {MAX_EDITS:,} are applied.",
+            "Save the codes in between, or press Clear edits in the editor.",
+            input="edits",
+        )
     for number, operation in enumerate(listed, 1):
         name = operation.get("op") if isinstance(operation, Mapping) else None
         try:

@@ -8,8 +8,10 @@ downgrade torch and numpy.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,7 +23,7 @@ from ...progress import Progress
 from ..mimi.config import MimiConfig
 from ..vocoder import Stream
 from .mimi import MimiSized
-from .whole import require_fp32, whole_codec
+from .whole import require_fp32, undisturbed, whole_codec
 
 
 class MoshiVocoder(MimiSized):
@@ -36,7 +38,7 @@ class MoshiVocoder(MimiSized):
         self.module = module
 
     def _decode(self, codes: Tensor, progress: Progress | None) -> Tensor:
-        with torch.no_grad():
+        with _plainly():
             wave = self.module.decode(codes.to(self.device, torch.int64)).float().cpu()
         if progress:
             progress(codes.shape[-1], codes.shape[-1])
@@ -48,7 +50,7 @@ class MoshiVocoder(MimiSized):
     def _encode(self, wave: Tensor, codebooks: int) -> Tensor:
         require_fp32(self)
         wave = F.pad(wave, (0, -wave.shape[-1] % self.frame_size)).to(self.device, torch.float32)
-        with torch.no_grad():
+        with _plainly():
             codes = self.module.encode(wave)
         return codes[:, :codebooks].cpu()
 
@@ -69,7 +71,7 @@ class MoshiStream(Stream):
         self.module.streaming_forever(batch)
 
     def _push(self, codes: Tensor) -> Tensor:
-        with torch.no_grad():
+        with _plainly():
             return self.module.decode(codes.to(self.vocoder.device, torch.int64)).float().cpu()
 
     def flush(self) -> Tensor:
@@ -81,10 +83,23 @@ def load(
     checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> MoshiVocoder:
     """The backend's loader; see ``registry.load_vocoder``. The file must have an encoder."""
-    # The package reads these at import. No compiler, and no CUDA graphs: their memory can't be freed on
-    # demand.
-    os.environ.setdefault("NO_TORCH_COMPILE", "1")
-    os.environ.setdefault("NO_CUDA_GRAPH", "1")
+    with undisturbed():
+        return _load(checkpoint, device, dtype)
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """Within it the package compiles nothing and records no CUDA graphs, whose memory can't be freed on
+    demand."""
+    from moshi.utils.compile import no_compile, no_cuda_graph
+
+    with torch.no_grad(), no_compile(), no_cuda_graph():
+        yield
+
+
+def _load(
+    checkpoint: str | os.PathLike, device: str | torch.device, dtype: torch.dtype | None
+) -> MoshiVocoder:
     try:
         from moshi.models import loaders
     except ModuleNotFoundError as e:

@@ -19,7 +19,7 @@ from ...progress import Progress
 from ..mimi.config import MimiConfig
 from ..mimi.layouts import to_hugging_face
 from .mimi import MimiSized
-from .whole import require_fp32, whole_codec
+from .whole import require_fp32, undisturbed, whole_codec
 
 NEEDED = (5, 3)
 INSTALL = "pip install 'transformers>=5.3'"
@@ -62,6 +62,13 @@ def load(
     checkpoint: str | os.PathLike, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> TransformersVocoder:
     """The backend's loader; see ``registry.load_vocoder``. The file must have an encoder."""
+    with undisturbed():
+        return _load(checkpoint, device, dtype)
+
+
+def _load(
+    checkpoint: str | os.PathLike, device: str | torch.device, dtype: torch.dtype | None
+) -> TransformersVocoder:
     model_class, config_class = _classes()
     config, codec, tensors = whole_codec(checkpoint, "transformers")
     if config.encoder_layers != config.decoder_layers or config.stride != 2:

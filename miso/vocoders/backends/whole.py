@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +32,14 @@ def whole_codec(checkpoint: str | os.PathLike, backend: str) -> tuple[MimiConfig
             "Use the backend 'mimi', or a file with an encoder.",
         )
     return mimi.config, mimi.codec, published_tensors(mimi)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within it a package is imported and its modules are made; random numbers and warnings stay as they
+    were."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        yield
 
 
 def require_fp32(vocoder: Vocoder) -> None:
