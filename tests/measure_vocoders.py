@@ -33,13 +33,19 @@ from miso.checkpoints.find import BUNDLED  # noqa: E402
 from miso.tools.export import export_codec  # noqa: E402
 from miso.training.evaluate import SENTENCES  # noqa: E402
 from miso.vocoders import Vocoder, load_vocoder  # noqa: E402
+from miso.vocoders.lfm2 import Detokenizer, DetokenizerConfig, save_detokenizer  # noqa: E402
 from miso.vocoders.mimi import random_mimi, save_mimi  # noqa: E402
 from miso.vocoders.source_filter import SourceFilter, save_source_filter  # noqa: E402
 
 TAKES = 8  # decoded together
 FRAMES = 4, 24  # of a random clip
 CHUNK = 7  # frames, at most
-FILES = {"mimi": "mimi.safetensors", "onnx": "mimi.onnx", "source-filter": "source-filter.safetensors"}
+FILES = {
+    "mimi": "mimi.safetensors",
+    "onnx": "mimi.onnx",
+    "source-filter": "source-filter.safetensors",
+    "lfm2": "lfm2.safetensors",
+}
 ROUNDS = 4  # of encoding and decoding
 
 
@@ -122,6 +128,7 @@ def make_files(folder: Path) -> None:
     save_mimi(folder / FILES["mimi"], mimi := random_mimi(codec="mimi-random"))
     torch.manual_seed(0)
     save_source_filter(folder / FILES["source-filter"], SourceFilter(mimi.config, codec_id=mimi.codec))
+    save_detokenizer(folder / FILES["lfm2"], Detokenizer(DetokenizerConfig()))
     if find_spec("onnx") and find_spec("onnxruntime"):
         export_codec(folder / FILES["mimi"], folder / FILES["onnx"])
 

@@ -11,9 +11,11 @@ from miso.text.voice import Voice
 from miso.tools.export import export_codec
 from miso.vocoders import load_vocoder
 from miso.vocoders.backends.mimi import MimiStream
+from miso.vocoders.lfm2 import Detokenizer, DetokenizerConfig, save_detokenizer
 from miso.vocoders.source_filter import SourceFilter, SourceFilterConfig, save_source_filter
 
 TOLERANCE = 1e-4
+LFM2 = DetokenizerConfig(dim=64, inner=64, heads=2, kv_heads=1)
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +24,12 @@ def files(small, small_file, tmp_path_factory):
     torch.manual_seed(0)
     net = SourceFilter(small.config, SourceFilterConfig(16, 32, 1, 1), small.codec)
     save_source_filter(folder / "source-filter.safetensors", net)
-    return {"mimi": small_file, "source-filter": folder / "source-filter.safetensors", "folder": folder}
+    save_detokenizer(folder / "lfm2.safetensors", Detokenizer(LFM2))
+    files = {name: folder / f"{name}.safetensors" for name in ("source-filter", "lfm2")}
+    return {"mimi": small_file, **files, "folder": folder}
 
 
-@pytest.mark.parametrize("name", ["mimi", "source-filter", "onnx"])
+@pytest.mark.parametrize("name", ["mimi", "source-filter", "lfm2", "onnx"])
 def test_streams_have_no_clicks_and_no_lost_samples(name, files, small_file):
     if name == "onnx":
         pytest.importorskip("onnx")
