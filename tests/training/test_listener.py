@@ -14,6 +14,7 @@ from miso.training.listening import train_listener
 from miso.training.presets import TINY_CODEC, settings
 from miso.training.vocoder import train_vocoder
 from miso.vocoders.mimi import load_mimi, random_mimi, save_mimi
+from miso.vocoders.source_filter import SourceFilter, SourceFilterConfig, save_source_filter
 
 TINY = settings("listener", "tiny")
 
@@ -110,3 +111,9 @@ def test_files_of_another_kind_are_refused(speech, listener, codec_and_vocoder, 
         train_encoder(
             speech, other, vocoder, listener[0], quiet_run(tmp_path / "b", setting, steps=1), setting, CPU
         )
+    fast = SourceFilter(load_mimi(codec).config, SourceFilterConfig(16, 16, 1, 1, sample_rate=48_000), "tiny")
+    save_source_filter(tmp_path / "fast.safetensors", fast)
+    with pytest.raises(MisoError, match="fast.safetensors makes sound of 48000 Hz, the codec 24000") as error:
+        run = quiet_run(tmp_path / "c", setting, steps=1)
+        train_encoder(speech, codec, tmp_path / "fast.safetensors", listener[0], run, setting, CPU)
+    assert error.value.input == "vocoder"
