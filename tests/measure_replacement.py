@@ -1,7 +1,8 @@
 """Measure Replace Words with nano: ``python tests/measure_replacement.py [EDITS]``.
 
 Run it in the test environment. Sentences are sampled, edited in one of six ways, and the edited ones compared
-with the new sentences sampled as a whole: word errors by Whisper tiny.en, kept words that are still heard,
+with the new sentences sampled as a whole: word errors by Whisper tiny.en (also before the edit: those of
+words that stay remain, and the two runs differ by chance), kept words that are still heard,
 seams (``miso.audio.seams``) beside the same places before the edit, the voice (Resemblyzer, if installed)
 and the CPU's time for a stretch, on one thread. It prints a Markdown table.
 """
@@ -61,10 +62,10 @@ def main() -> None:
         for number, (kind, old, new) in enumerate(sentences(args.edits)):
             judge.measure(number, old, new, (results[kind], results["all"]))
     print(
-        "| edit | n | word errors: edited | sampled | ratio | kept words heard | seams above 0.9: edited "
-        "| before | voice: edited | sampled | s a stretch | frames of all sampled |"
+        "| edit | n | word errors: edited | before | sampled | ratio | kept words heard "
+        "| seams above 0.9: edited | before | voice: edited | sampled | s a stretch | frames of all sampled |"
     )
-    print(f"|{'---|' * 12}")
+    print(f"|{'---|' * 13}")
     for kind, result in results.items():
         if result.edits:
             print(f"| {kind} | {result.row()} |")
@@ -121,8 +122,8 @@ class Result:
     """What was found of some edits."""
 
     edits: int = 0
-    words: int = 0
-    wrong: list[int] = field(default_factory=lambda: [0, 0])  # edited, sampled
+    words: list[int] = field(default_factory=lambda: [0, 0, 0])  # of the text: edited, before, sampled
+    wrong: list[int] = field(default_factory=lambda: [0, 0, 0])
     kept: list[int] = field(default_factory=lambda: [0, 0])  # heard before, and still
     seams: list[list[float]] = field(default_factory=lambda: [[], []])  # edited, before
     voice: list[list[float]] = field(default_factory=lambda: [[], []])  # edited, sampled
@@ -131,13 +132,14 @@ class Result:
     frames: list[int] = field(default_factory=lambda: [0, 0])  # sampled, all
 
     def row(self) -> str:
-        edited, sampled = (100 * wrong / self.words for wrong in self.wrong)
+        edited, before, sampled = (100 * wrong / words for wrong, words in zip(self.wrong, self.words))
         seams = [100 * sum(x > 0.9 for x in values) / max(1, len(values)) for values in self.seams]
         medians = [statistics.median(values or [0]) for values in self.seams]
         voice = [f"{statistics.mean(values):.3f}" if values else "-" for values in self.voice]
         columns = [
             str(self.edits),
             f"{edited:.1f} %",
+            f"{before:.1f} %",
             f"{sampled:.1f} %",
             f"{edited / sampled:.2f}" if sampled else "-",
             f"{100 * self.kept[1] / max(1, self.kept[0]):.1f} %",
@@ -181,9 +183,9 @@ class Judge:
         ends = [(end, place + end - start) for start, end, place in replaced.kept if end < before.frames]
         for result in results:
             result.edits += 1
-            result.words += len(wanted[1])
-            result.wrong[0] += distance(wanted[1], heard[1])
-            result.wrong[1] += distance(wanted[1], heard[2])
+            for k, (text, said) in enumerate(((1, 1), (0, 0), (1, 2))):  # edited, before, sampled
+                result.words[k] += len(wanted[text])
+                result.wrong[k] += distance(wanted[text], heard[said])
             result.kept = [a + b for a, b in zip(result.kept, kept)]
             for k, wave in ((0, waves[1]), (1, waves[0])):
                 for pair in (*starts, *ends):
