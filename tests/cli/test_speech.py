@@ -10,6 +10,7 @@ from miso.audio.files import read_audio, write_audio
 from miso.codes import editing
 from miso.codes.codes import Codes
 from miso.errors import MisoError
+from miso.vocoders.lfm2 import Detokenizer, DetokenizerConfig, save_detokenizer
 
 
 def test_same_command_same_bytes(tmp_path, say):
@@ -56,6 +57,15 @@ def test_decode_and_redecode_repeat_what_say_did(tiny, tmp_path, say, run):
     assert Codes.load(redecoded).tensor.equal(Codes.load(codes).tensor)
     run(*redecode, "--seed", 50)
     assert not Codes.load(redecoded).tensor.equal(Codes.load(codes).tensor)
+
+
+def test_decode_says_a_vocoders_licence(tmp_path, run, capsys):
+    vocoder, codes = tmp_path / "lfm2" / "model.safetensors", tmp_path / "codes.safetensors"
+    save_detokenizer(vocoder, Detokenizer(DetokenizerConfig(8, 8, ("conv",))))
+    Codes(torch.zeros(1, 8, 5, dtype=torch.int64), [5], "mimi-e351c8d8").save(codes)
+    run("decode", codes, "-o", tmp_path / "a.flac", "--vocoder", vocoder)
+    assert "LFM Open License" in capsys.readouterr().err
+    assert read_audio(tmp_path / "a.flac")[0].shape[-1] == 5 * 1920
 
 
 def test_an_odd_recording_is_encoded_and_said(tiny, tmp_path, run, capsys):

@@ -52,9 +52,12 @@ def choose_sampling(args: Namespace, miso: Miso) -> Sampling:
 
 
 def load_codes_vocoder(args: Namespace, codec: str, beside: Path) -> Vocoder:
-    """The vocoder of --vocoder, otherwise the one for codes of the codec id ``codec``."""
+    """The vocoder of --vocoder, otherwise the one for codes of the codec id ``codec``. Prints its notice."""
     path = args.vocoder or find_vocoder(codec, beside, Path(args.models or models_folder()))
-    return load_vocoder(args.backend, path, device=pick_device(args.device))
+    vocoder = load_vocoder(args.backend, path, device=pick_device(args.device))
+    if vocoder.notice:
+        print(vocoder.notice, file=sys.stderr)
+    return vocoder
 
 
 def load_voice(args: Namespace, file: str, vocoder: Vocoder, miso: Miso, name: str = "") -> Voice:
