@@ -1,6 +1,6 @@
 """LFM2.5-Audio's detokenizer: another decoder for the first 8 codebooks of Mimi.
 
-The sum of a frame's code vectors, six times over, goes through a causal LFM2 (Liquid AI 2025,
+The mean of a frame's code vectors, repeated six times, goes through a causal LFM2 (Liquid AI 2025,
 arXiv 2511.23404): gated short convolutions and attention with a window. Its outputs are the log magnitudes
 and phases of an inverse short-time Fourier transform, as in Vocos (Siuzdak 2023, arXiv 2306.00814).
 Architecture, sizes and tensor names: the package ``liquid-audio`` 1.3.0 and ``Lfm2Model`` of transformers.
