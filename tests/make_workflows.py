@@ -100,9 +100,15 @@ CLOSE = """type => {
   app.canvas.draw(true, true);
   return {x: 190, y: 200 - 40 * scale, width: w * scale + 20, height: (h + 40) * scale + 10};
 }"""
-PICTURES = {"MisoBackboneSampler": "live", "MisoTakePicker": "picker", "MisoCodeEditor": "editor"}
+PICTURES = {  # of blocks for their help pages, by the workflow that they are in
+    "edit_codes": {"MisoBackboneSampler": "live", "MisoTakePicker": "picker", "MisoCodeEditor": "editor"},
+    "dialogue": {"MisoDialogue": "turns"},
+}
 THEME = "theme => app.extensionManager.setting.set('Comfy.ColorPalette', theme)"  # kept by the server, for all pages
 
+
+# whether every player knows how long its sound is
+PLAYERS = "() => [...document.querySelectorAll('audio[src]')].every(audio => audio.readyState)"
 
 # hides what the page lays over the graph: the message of a finished run, the minimap
 UNCOVER = """() => {
@@ -140,11 +146,15 @@ def make(page: Page, name: str, template: Template) -> None:
     page.load(target)
     end, detail = page.run()
     assert end == "execution_success", detail
+    page.page.wait_for_function(PLAYERS)
     picture(page, page.page.evaluate(FIT), target.with_suffix(".jpg"))
+    if name == "dialogue":
+        for words in ("Lock turn 1", "Say turn 2 anew"):
+            page.page.get_by_role("button", name=words).press("Enter")
+    docs = ROOT / "web" / "docs"
+    for node, shown in PICTURES.get(name, {}).items():
+        picture(page, page.page.evaluate(CLOSE, node), docs / node / f"{shown}.jpg")
     if name == "edit_codes":
-        docs = ROOT / "web" / "docs"
-        for node, shown in PICTURES.items():
-            picture(page, page.page.evaluate(CLOSE, node), docs / node / f"{shown}.jpg")
         page.page.evaluate(THEME, "light")
         picture(page, page.page.evaluate(CLOSE, "MisoCodeEditor"), docs / "MisoCodeEditor" / "light.jpg")
         page.page.evaluate(THEME, "dark")
