@@ -1,6 +1,7 @@
 """Where each word lies in codes: the backbone hears them with their text, and its attention is followed.
 
-No other model takes part, and nothing is trained or stored for it.
+No other model takes part, and nothing is trained or stored for it. The sampler leaves it to Align Words: on
+one thread it takes 5 % of the time in which nano samples a sentence, and 27 % of that of eight takes at once.
 """
 
 from __future__ import annotations
