@@ -51,15 +51,16 @@ def fetch_file(
         raise missing_package("huggingface_hub", f"Fetching {published.repository}") from None
     place = path.parents[published.file.count("/")]  # the repository's folder
     options: dict[str, Any] = {}
+    interruptions: list[Exception] = []  # what ``progress`` raises is not the download's
     # older versions lack the parameter and draw their own bar in the log
     if progress and "tqdm_class" in inspect.signature(hf_hub_download).parameters:
-        options["tqdm_class"] = _reporting(progress)
+        options["tqdm_class"] = _reporting(progress, interruptions)
     try:
         for other in published.others:
             hf_hub_download(published.repository, other, local_dir=place)
         return Path(hf_hub_download(published.repository, published.file, local_dir=place, **options))
-    except (OSError, ValueError) as e:  # base classes of huggingface_hub's exceptions
-        if isinstance(e, MisoError):
+    except Exception as e:  # huggingface_hub's, and those of the HTTP package that it uses, which changes
+        if isinstance(e, MisoError) or e in interruptions:
             raise
         raise MisoError(
             f"{published.repository}/{published.file} can't be fetched ({type(e).__name__}: "
@@ -69,8 +70,11 @@ def fetch_file(
         ) from e
 
 
-def _reporting(progress: Progress) -> type:
-    """A tqdm class for huggingface_hub that calls ``progress`` instead of drawing a bar."""
+def _reporting(progress: Progress, interruptions: list[Exception]) -> type:
+    """A tqdm class for huggingface_hub that calls ``progress`` instead of drawing a bar.
+
+    What it raises is added to ``interruptions``.
+    """
     from huggingface_hub.utils import tqdm
 
     class Reporting(tqdm):
@@ -79,6 +83,10 @@ def _reporting(progress: Progress) -> type:
 
         def update(self, n=1):
             super().update(n)
-            progress(int(self.n), int(self.total or self.n))
+            try:
+                progress(int(self.n), int(self.total or self.n))
+            except Exception as e:
+                interruptions.append(e)
+                raise
 
     return Reporting

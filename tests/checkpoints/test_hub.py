@@ -1,0 +1,106 @@
+"""Downloads from a hub that a local server plays, through HF_ENDPOINT: cut, refused, missing."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONTENT = os.urandom(2**20) * 21  # huggingface_hub writes 10 MB at once
+FETCH = """
+import sys
+from miso.checkpoints.fetch import fetch_file
+from miso.errors import MisoError
+try:
+    print(fetch_file("mimi", sys.argv[1]))
+except MisoError as e:
+    print("MisoError:", e)
+"""
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Serves one file; ``fault`` is a status, "cut" (the first answer ends early) or "always" (each does)."""
+
+    fault: "int | str" = 200
+    requests: "list[str]" = []
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, body: bool) -> None:
+        start = int(self.headers.get("Range", "bytes=0-").split("=")[1].split("-")[0])
+        Hub.requests.append(f"{self.command} {start}")
+        if isinstance(self.fault, int) and self.fault != 200:
+            self.send_response(self.fault)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", f'"{hashlib.sha256(CONTENT).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "a" * 40)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+        self.end_headers()
+        if body:
+            cut = self.fault == "always" or self.fault == "cut" and not start
+            self.wfile.write(CONTENT[start : 15 * 2**20 if cut else None])
+            self.close_connection = True
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    """``fetch(fault)`` in a process of its own: what it printed, and the folder."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def fetch(fault):
+        Hub.fault, Hub.requests = fault, []
+        variables = {
+            **{k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")},
+            "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        variables.pop("HF_HUB_OFFLINE", None)
+        command = [sys.executable, "-c", FETCH, tmp_path / "models"]
+        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120)
+        return done.stdout + done.stderr, tmp_path / "models" / "miso_vocoders" / "mimi" / "model.safetensors"
+
+    yield fetch
+    server.shutdown()
+
+
+def test_a_download_that_is_cut_is_resumed(fetch):
+    said, path = fetch("cut")
+    assert path.is_file() and path.read_bytes() == CONTENT, said
+    assert any(request.startswith("GET") and not request.endswith(" 0") for request in Hub.requests)
+
+
+@pytest.mark.slow  # it is tried five times, with pauses
+def test_a_hub_that_always_cuts_is_told_in_words(fetch):
+    said, path = fetch("always")
+    assert "MisoError: kyutai/mimi/model.safetensors can't be fetched" in said and not path.exists()
+    assert "resumes where it stopped" in said
+
+
+@pytest.mark.parametrize(
+    "status", [404, *(pytest.param(code, marks=pytest.mark.slow) for code in (401, 403))]
+)
+def test_a_hub_that_refuses_is_told_in_words_and_leaves_no_file(fetch, status):
+    said, path = fetch(status)
+    assert "MisoError: kyutai/mimi/model.safetensors can't be fetched" in said and "Traceback" not in said
+    assert not path.exists()
