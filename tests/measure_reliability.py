@@ -45,7 +45,8 @@ def main() -> int:
         for kind in chosen:
             faulthandler.dump_traceback_later(600 + args.cases / 10, exit=True)  # a hang in C
             reports.append(try_kind(kind, -(-args.cases // len(chosen)), Path(folder), args.seed))
-    print(_table(reports))
+            print(_line(reports[-1]), file=sys.stderr, flush=True)
+    print("\n".join([_HEAD, *map(_line, reports)]))
     total = sum(report.cases for report in reports)
     print(f"\n{total:,} cases in {time.monotonic() - began:.0f} s")
     for report in reports:
@@ -54,11 +55,11 @@ def main() -> int:
     return 1 if any(report.failures for report in reports) else 0
 
 
-def _table(reports: list[Report]) -> str:
-    lines = ["| input | cases | refused in words | slowest | faults |", "|---|---|---|---|---|"]
-    for r in reports:
-        lines.append(f"| {r.kind} | {r.cases:,} | {r.refused:,} | {r.slowest:.2f} s | {len(r.failures)} |")
-    return "\n".join(lines)
+_HEAD = "| input | cases | refused in words | slowest | faults |\n|---|---|---|---|---|"
+
+
+def _line(r: Report) -> str:
+    return f"| {r.kind} | {r.cases:,} | {r.refused:,} | {r.slowest:.2f} s | {len(r.failures)} |"
 
 
 if __name__ == "__main__":
