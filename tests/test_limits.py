@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 
 from miso.audio import files as sound_files
 from miso.audio.files import read_audio, write_audio
+from miso.audio.recogniser import load_recogniser
 from miso.audio.resampling import resample
 from miso.codes.codes import Codes
 from miso.codes.picture import draw_codes
 from miso.errors import MisoError
-from miso.limits import MIMI, MODEL, SOURCE_FILTER, STACK
+from miso.limits import MIMI, MODEL, SOURCE_FILTER, STACK, WHISPER
 from miso.model.config import ModelConfig
 from miso.vocoders.mimi import MimiConfig
 from miso.vocoders.source_filter import SourceFilterConfig
@@ -138,6 +139,15 @@ def test_sound_comes_from_files_only(tmp_path):
     for path in (playlist, "http://127.0.0.1:9/x.wav", "/dev/zero", tmp_path):
         with pytest.raises(MisoError):
             read_audio(path)
+
+
+@pytest.mark.parametrize("size", WHISPER)
+def test_a_recogniser_of_any_size_is_not_begun(tmp_path, size):
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).touch()
+    (tmp_path / "config.json").write_text(json.dumps({size: HUGE}))
+    with pytest.raises(MisoError, match=size):
+        load_recogniser(tmp_path)
 
 
 def test_a_header_of_more_tensors_than_bytes_is_refused(tmp_path):

@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..errors import MisoError, first_line, missing_package
+from ..files import read_json
+from ..limits import WHISPER, check_sizes
 from ..progress import Progress
 from .quiet import quiet_pieces
 from .resampling import resample
@@ -168,6 +170,8 @@ def load_recogniser(
             "model.bin (faster-whisper). Pickles (.pt, pytorch_model.bin) are not opened.",
             input="recogniser",
         )
+    config = read_json(folder / "config.json")
+    check_sizes(f"The model {folder.name}", config if isinstance(config, dict) else {}, WHISPER)
     package = "faster_whisper" if weights == "model.bin" else "transformers"
     if find_spec(package) is None:
         name = package.replace("_", "-")
