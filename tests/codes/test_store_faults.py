@@ -1,4 +1,4 @@
-"""The store when processes are killed, clocks jump, folders are read-only and other servers interfere."""
+"""The store when processes are killed, clocks jump, files can't be removed and other servers interfere."""
 
 import json
 import os
