@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -122,6 +123,8 @@ def sample_candidates(
     scores = iter(_score(voice, gap, prompt, [ending for endings in found for ending in endings]))
     scored = [[replace(ending, score=ending.score + next(scores)) for ending in endings] for endings in found]
     best = [max(endings, key=lambda ending: ending.score) for endings in scored]
+    if gap.words:
+        best = _long_enough(best)
     return sorted(best, key=lambda candidate: -candidate.score), steps
 
 
@@ -185,6 +188,20 @@ def _cut(
     missing = max(0.0, _SHORTEST * gap.expected - said)
     score = -_MISSING * missing / max(1.0, gap.expected) - (0.0 if arrived else _UNUSABLE)
     return Candidate(frames[at:end], skipped, words, score, arrived and not missing)
+
+
+def _long_enough(candidates: list[Candidate]) -> list[Candidate]:
+    """The candidates, with a cost for those much shorter than most: they passed over words.
+
+    The estimate of the text misses that at the end of a line, where words are drawn out.
+    """
+    least = _SHORTEST * median(len(candidate.frames) for candidate in candidates)
+    return [
+        candidate
+        if len(candidate.frames) >= least
+        else replace(candidate, score=candidate.score - _MISSING, whole=False)
+        for candidate in candidates
+    ]
 
 
 def _inside(place: float, start: int, end: int) -> float:

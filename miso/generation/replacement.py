@@ -16,6 +16,10 @@ Of 60 edits with nano (``python tests/measure_replacement.py``; "sampled" is the
     all                         6.0 %       4.3 %        99 %
 
 12 % of the seams stand out (``miso.audio.seams``, above 0.9), and 10 % of the same places before the edit.
+
+What is wrong in words that stay remains: 20 takes had 9.8 % word errors before their first or last word was
+changed, and 9.9 % after that. Their voice stayed: cosine 0.973 to the take before (Resemblyzer), where
+another take of it has 0.934.
 """
 
 from __future__ import annotations
