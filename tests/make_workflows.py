@@ -40,7 +40,7 @@ BUILD = """({blocks, note, rows, groups}) => {
     }
     const size = node.computeSize();
     const wide = {MisoCodeEditor: 620, MisoTakePicker: 420, MisoDialogue: 420, MisoLongText: 420, MisoBatchLines: 420, MisoBestTake: 380, PreviewAny: 380, MarkdownNote: 330, MisoEncodeText: 330, MisoEncodeAudio: 330}[type] ?? 270;
-    const tall = {MisoEncodeText: 50, MisoReplaceWords: 70, MisoDialogue: 210, MisoLongText: 240, MisoBatchLines: 160, MarkdownNote: 80, SaveAudio: 20, LoadAudio: 20, MisoTakePicker: 90, MisoCompare: 160, PreviewAny: 160}[type] ?? 0;
+    const tall = {MisoEncodeText: 50, MisoReplaceWords: 70, MisoDialogue: 210, MisoLongText: 150, MisoBatchLines: 160, MarkdownNote: 80, SaveAudio: 20, LoadAudio: 20, MisoTakePicker: 90, MisoCompare: 160, PreviewAny: 160}[type] ?? 0;
     node.size = [Math.max(size[0], wide), size[1] + tall];
   }
   // some blocks grow by a line when they run, so those below them keep their distance
@@ -70,7 +70,7 @@ BUILD = """({blocks, note, rows, groups}) => {
   for (const [title, names] of Object.entries(groups)) {
     const group = new LiteGraph.LGraphGroup(title), inside = names.split(' ').map(name => made[name]);
     const edge = (i, most) => (most ? Math.max : Math.min)(...inside.map(n => n.pos[i] + (most ? n.size[i] : 0)));
-    const below = Math.max(20, ...inside.map(n => ({MisoLoadModel: 60, MisoSaveCodes: 85, MisoLoadVoice: 85, MisoImportCodes: 70, MisoCompare: 100}[n.type] ?? 0)));
+    const below = Math.max(20, ...inside.map(n => ({MisoLoadModel: 60, MisoSaveCodes: 85, MisoLoadVoice: 85, MisoImportCodes: 70, MisoCompare: 140}[n.type] ?? 0)));
     group.pos = [edge(0) - 20, edge(1) - 80];
     group.size = [edge(0, true) - edge(0) + 40, edge(1, true) - edge(1) + 80 + below];
     app.graph.add(group);
