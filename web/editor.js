@@ -1,16 +1,18 @@
 /** The Code Editor: a timeline with commands, whose value is a list of operations (see miso/codes/editing/edits.py). */
 
+import { pasted } from "./lib/clipboard.js";
 import { CodebookMenu } from "./lib/codebooks.js";
 import { COMMANDS, commandOf } from "./lib/commands.js";
-import { button, el, seconds } from "./lib/dom.js";
+import { button, el } from "./lib/dom.js";
 import { EditList } from "./lib/editlist.js";
-import { MARKS, MISFIT, cutOut, find, fits, range, replay, stampFor, withOperation } from "./lib/edits.js";
+import { MARKS, MISFIT, cutOut, fits, replay, stampFor, withOperation } from "./lib/edits.js";
 import { Enlarged } from "./lib/enlarged.js";
 import { addElement, after, api, changed, isConnected, lastOutput, nodeOf, outputPlace, setProperty } from "./lib/graph.js";
 import { History } from "./lib/history.js";
 import { Playback } from "./lib/playback.js";
 import { pointAt } from "./lib/pointer.js";
 import { Received } from "./lib/received.js";
+import { describeSelection } from "./lib/selection.js";
 import { Timeline } from "./lib/timeline.js";
 import { textOf } from "./lib/words.js";
 
@@ -137,24 +139,13 @@ class Editor {
   }
 
   paste() {
-    const { pasteable } = this, { cursor: at } = this.main;
-    if (!pasteable || !this.editable) return;
+    if (!this.pasteable || !this.editable) return;
     this.showSecond(false);
-    const length = pasteable.refs.length, place = find(this.codes, pasteable), last = this.edits.at(-1);
-    if (place >= 0) return this.add({ op: "copy", start: place, end: place + length, to: at }, at, at + length);
-    const other = this.second?.strip ? find(this.second.strip, pasteable) : -1;
-    if (other >= 0) return this.add({ op: "insert", at, start: other, end: other + length }, at, at + length);
-    if (last?.op === "delete" && last.end - last.start === length) {
-      // what was cut a moment ago: cut and paste are one move
-      const to = at <= last.start ? at : at + length;
-      const before = this.edits.slice(0, -1), state = replay(this.clip.strip, before, this.second?.strip).codes;
-      if (find(cutOut(state, last.start, last.end), pasteable) === 0) {
-        this.act([...before, ...(to === last.start ? [] : [{ op: "move", start: last.start, end: last.end, to }])]);
-        this.main.select(at, at + length);
-        return;
-      }
-    }
-    this.say("What was cut is no longer in the codes: undo as far as that, or copy something else.");
+    const state = { edits: this.edits, original: this.clip.strip, codes: this.codes, second: this.second?.strip ?? null };
+    const made = pasted(this.pasteable, this.main.cursor, state);
+    if (!made) return this.say("What was cut is no longer in the codes: undo as far as that, or copy something else.");
+    this.act(made.edits);
+    this.main.select(made.start, made.end);
   }
 
   remove() {
@@ -306,11 +297,10 @@ class Editor {
     this.codebooks.enable(able, Boolean(this.second), this.main.start < this.main.end);
     this.tab.hidden = !this.second;
     this.status.classList.remove("miso-error");
-    const words = textOf(timeline.words, start, end), said = words.length > 60 ? `${words.slice(0, 60)}…` : words;
-    const frames = timeline.shown?.frames ?? 0, time = (n) => seconds(n / (clip?.rate ?? 12.5));
+    const frames = timeline.shown?.frames ?? 0;
     this.status.textContent = this.status.title = !clip ? `Run to see the codes${this.edits.length ? ` (${this.list.count.textContent})` : ""}`
       : !codes ? "These codes are too long to be shown here"
-      : `${said ? `“${said}”: ` : ""}${start < end ? `${range(start, end).replace("f", "F")}${end - start === 1 ? " selected" : ""} (${time(end - start)})` : `Frame ${start} (${time(start)})`} of ${frames} (${time(frames)})`;
+      : describeSelection(textOf(timeline.words, start, end), start, end, frames, clip.rate ?? 12.5);
     this.notice();
   }
 
