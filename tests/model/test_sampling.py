@@ -122,7 +122,14 @@ def test_numbers_depend_on_seed_frame_and_codebook_alone():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"temperature": -0.1}, {"temperature": float("nan")}, {"top_k": -1}, {"top_p": 0.0}, {"min_p": 1.0}, {"repetition_penalty": 0.9}],
+    [
+        {"temperature": -0.1},
+        {"temperature": float("nan")},
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"min_p": 1.0},
+        {"repetition_penalty": 0.9},
+    ],
 )
 def test_settings_are_checked(wrong):
     with pytest.raises(MisoError) as e:
