@@ -44,7 +44,7 @@ BUILD = """({blocks, note, rows, groups}) => {
     node.size = [Math.max(size[0], wide), size[1] + tall];
   }
   // some blocks grow by a line when they run, so those below them keep their distance
-  const gap = node => (['MisoLoadModel', 'MisoEncodeAudio', 'MisoSaveCodes', 'MisoLoadVoice', 'MisoBestTake'].includes(node.type) ? 150 : 70);
+  const gap = node => (['MisoLoadModel', 'MisoEncodeAudio', 'MisoSaveCodes', 'MisoLoadVoice', 'MisoBestTake', 'MisoReplaceWords', 'MisoCodeEditor'].includes(node.type) ? 150 : 70);
   let top = 80;
   for (const columns of rows) {
     let x = 40, bottom = top;
