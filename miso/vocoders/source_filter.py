@@ -87,8 +87,7 @@ class SourceFilter(nn.Module):
         self.spread = nn.Linear(width, config.hops * width)
         self.hop_blocks = nn.ModuleList(Block(width, inner, 7) for _ in range(config.hop_blocks))
         self.norm = nn.LayerNorm(width)
-        bins = window // 2 + 1
-        # log magnitudes for pulses and for noise; the pulses' phase beyond the minimum phase, in radians
+        bins = window // 2 + 1  # of log magnitudes for pulses, for noise, and the pulses' phase in radians
         self.filters = nn.Linear(width, 3 * bins)
         self.pitch = nn.Linear(width, 1)  # octaves above MIDDLE
         nn.init.zeros_(self.filters.weight[2 * bins :])

@@ -247,10 +247,10 @@ def test_a_host_may_set_the_device_attribute(small):
 
 
 def test_fp32_convolutions_stay_fp32_on_cuda():
-    from miso.vocoders.mimi.codec import _no_tf32
+    from miso.vocoders.tf32 import no_tf32
 
     before = torch.backends.cudnn.allow_tf32
-    with _no_tf32(torch.device("cuda")):
+    with no_tf32(torch.device("cuda")):
         assert not torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.enabled
     assert torch.backends.cudnn.allow_tf32 == before
 

@@ -13,6 +13,7 @@ from ..lfm2.config import CODEBOOKS
 from ..lfm2.detokenizer import Detokenizer, DetokenizerState
 from ..lfm2.weights import load_detokenizer
 from ..mimi.config import MimiConfig
+from ..tf32 import no_tf32
 from ..vocoder import Stream
 from .mimi import MimiSized
 
@@ -62,7 +63,8 @@ class Lfm2Stream(Stream):
     def _push(self, codes: Tensor) -> Tensor:
         net = self.vocoder.module
         codes = codes.to(self.vocoder.device, torch.int64)
-        wave, self.state = net.step(codes, self.state or net.start(self.batch))
+        with no_tf32(codes.device):
+            wave, self.state = net.step(codes, self.state or net.start(self.batch))
         return wave.cpu()
 
     @torch.inference_mode()

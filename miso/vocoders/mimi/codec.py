@@ -8,8 +8,6 @@ the state is carried from chunk to chunk; then any chunking is exact.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -18,6 +16,7 @@ from torch.nn import functional as F
 
 from ...errors import MisoError
 from ...progress import Progress
+from ..tf32 import no_tf32
 from .config import MimiConfig
 from .quantizer import QuantizerOutput, SplitQuantizer
 from .seanet import CausalConv1d, CausalConvTranspose1d, Past, SEANetDecoder, SEANetEncoder
@@ -100,7 +99,7 @@ class Mimi(nn.Module):
 
         ``state``: that after the previous frames, None at the beginning. Any chunking gives the same samples.
         """
-        with torch.no_grad(), _no_tf32(codes.device):
+        with torch.no_grad(), no_tf32(codes.device):
             wave, state = self.synthesise(self.quantizer.decode(codes), state)
         return wave.float(), state
 
@@ -137,7 +136,7 @@ class Mimi(nn.Module):
                 f"Mimi encodes in fp32 only, but its encoder is in {name}, which would change many codes.",
                 "Load it in fp32, or cast only its decoder.",
             )
-        with torch.no_grad(), _no_tf32(wave.device):
+        with torch.no_grad(), no_tf32(wave.device):
             latent, state = self.analyse(wave.float(), state)
             return self.quantizer.encode(latent, codebooks or self.config.codebooks), state
 
@@ -164,14 +163,3 @@ class Mimi(nn.Module):
         for module in (self.upsample, self.decoder_transformer, self.decoder):
             module.to(dtype)
         return self
-
-
-@contextlib.contextmanager
-def _no_tf32(device: torch.device) -> Iterator[None]:
-    """Convolutions in full fp32: cuDNN's default, TF32, rounds their inputs to 10 bits."""
-    if device.type != "cuda":
-        yield
-        return
-    cudnn = torch.backends.cudnn
-    with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False):
-        yield
