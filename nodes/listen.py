@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import hashlib
+import os
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +63,7 @@ def _file(digest: str, decode: Callable[[], tuple[Tensor, int]]) -> dict:
     """The file of this digest, written unless it is there already."""
     path = Path(folder_paths.get_temp_directory(), FOLDER, f"{digest[:32]}.flac")
     if path.is_file():
-        path.touch()  # it is in use
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # used now, as old as before
     else:
         write_audio(path, *decode())
         _prune(path.parent)
@@ -73,7 +75,7 @@ def _prune(folder: Path) -> None:
     used = []
     for path in folder.glob("*.flac"):
         with contextlib.suppress(OSError):  # another run removed it
-            used.append((path.stat().st_mtime, path.stat().st_size, path))
+            used.append((path.stat().st_atime, path.stat().st_size, path))
     total = 0
     for _, size, path in sorted(used, reverse=True):
         total += size

@@ -272,13 +272,19 @@ def test_stop_can_pass_on_what_was_made(fresh):
             {"n3__temperature": 5.0, "n3__top_k": 0, "n3__max_seconds": 163.0},
             ["Backbone Sampler, max_seconds"],
         ),
-        ({"n7__filename_prefix": "../outside"}, ["outside the output folder"]),
     ],
 )
 def test_bad_input_is_explained(fresh, change, words):
     done = fresh.run(graph(**change))
     assert not done.ok
     assert all(word in done.error for word in words), done.error
+
+
+def test_a_place_outside_the_output_folder_is_refused_and_costs_nothing(fresh):
+    done = fresh.run(graph(n7__filename_prefix="../outside"))
+    assert done.ok and {"5", "6"} <= set(done.ran)
+    assert done.lines("7") == ["Not saved: the output folder can't have a file '../outside'."]
+    assert not list(fresh.base.glob("outside*"))
 
 
 def test_codes_of_another_codec_are_refused(fresh):

@@ -23,7 +23,7 @@ def test_sounds_are_bounded_and_the_least_recently_used_go(listen, monkeypatch, 
     first, second = write(1), write(2)
     monkeypatch.setattr(listen, "LIMIT", 2.5 * first.stat().st_size)
     for path, age in ((first, 200), (second, 100)):
-        os.utime(path, (path.stat().st_mtime - age,) * 2)
+        os.utime(path, (path.stat().st_atime - age, path.stat().st_mtime))
     assert write(1) == first  # used again, so the second is the older one
     third = write(3)
     assert first.exists() and third.exists() and not second.exists()
