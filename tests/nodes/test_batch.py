@@ -68,8 +68,10 @@ def test_a_file_for_each_line(fresh):
     assert all(codes.tensor.shape == (1, 8, 5) for codes in said)
     assert not said[1].tensor.equal(said[3].tensor)  # said twice, and not in the same way
     names = ["0001-this-is-one", "0002-this-is-two", "0003-this-is-three", "0004-this-is-two"]
-    assert [file["filename"] for file in done.outputs["5"]["audio"]] == [f"{n}_00001_.flac" for n in names]
-    assert all((fresh.base / "output" / "lines" / f"{name}_00001_.flac").is_file() for name in names)
+    files = [file["filename"] for file in done.outputs["5"]["audio"]]
+    ending = files[0].removeprefix(names[0])  # ComfyUI's own: _00001_.flac, without the last _ since 0.33
+    assert files == [f"{name}{ending}" for name in names]
+    assert all((fresh.base / "output" / "lines" / file).is_file() for file in files)
     (line,) = done.lines("3")
     assert "4 lines, 1.6 s: 4 sampled, 0 kept. Anna: speaker 0, Ben: speaker 1." in line
     assert "Cut at the time limit: lines 1, 2, 4, 5. Raise max_seconds." in line
