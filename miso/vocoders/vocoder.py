@@ -56,6 +56,17 @@ class Vocoder(ABC):
     @abstractmethod
     def _decode(self, codes: Tensor, progress: Progress | None) -> Tensor: ...
 
+    def _decode_by_stream(self, codes: Tensor, chunk: int, progress: Progress | None) -> Tensor:
+        """What ``_decode`` returns, by a stream that gets ``chunk`` frames at a time."""
+        stream, parts, frames = self._stream(len(codes)), [], codes.shape[2]
+        for first in range(0, frames, chunk):
+            if progress:
+                progress(first, frames)
+            parts.append(stream.push(codes[:, :, first : first + chunk]))
+        if progress:
+            progress(frames, frames)
+        return torch.cat((*parts, stream.flush()), 2)
+
     def _stream(self, batch: int) -> Stream:
         raise MisoError(
             f"The backend '{self.name}' can't decode a stream: choose 'mimi' to listen while it speaks.",

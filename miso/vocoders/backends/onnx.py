@@ -45,12 +45,7 @@ class OnnxVocoder(MimiSized):
         return torch.device("cpu")
 
     def _decode(self, codes: Tensor, progress: Progress | None) -> Tensor:
-        frames, parts, stream = codes.shape[-1], [], OnnxStream(self, len(codes))
-        for first in range(0, frames, CHUNK):
-            parts.append(stream.push(codes[..., first : first + CHUNK]))
-            if progress:
-                progress(min(first + CHUNK, frames), frames)
-        return torch.cat(parts, -1)
+        return self._decode_by_stream(codes, CHUNK, progress)
 
     def _stream(self, batch: int) -> Stream:
         return OnnxStream(self, batch)

@@ -28,14 +28,7 @@ class SourceFilterVocoder(MimiSized):
         self.sample_rate, self.frame_size = net.sample_rate, net.frame_size
 
     def _decode(self, codes: Tensor, progress: Progress | None) -> Tensor:
-        stream, parts, frames = SourceFilterStream(self, len(codes)), [], codes.shape[2]
-        for first in range(0, frames, _CHUNK):
-            if progress:
-                progress(first, frames)
-            parts.append(stream.push(codes[:, :, first : first + _CHUNK]))
-        if progress:
-            progress(frames, frames)
-        return torch.cat((*parts, stream.flush()), 2)
+        return self._decode_by_stream(codes, _CHUNK, progress)
 
     def _stream(self, batch: int) -> Stream:
         return SourceFilterStream(self, batch)
