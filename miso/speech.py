@@ -18,7 +18,8 @@ from .codes.codes import Codes
 from .errors import MisoError
 from .generation.depth import DepthSampler
 from .generation.loop import FrameLoop
-from .generation.turns import KeptTurns, TurnLoop, TurnSettings
+from .generation.turn_settings import TurnSettings
+from .generation.turns import KeptTurns, TurnLoop
 from .limits import MAX_TAKES
 from .model.networks import Backbone, DepthDecoder
 from .model.sampling import Sampling

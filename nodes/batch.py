@@ -14,7 +14,7 @@ from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
 from ..miso.generation.batch import BatchLoop, Line
 from ..miso.generation.lines import line_seeds, prepare_line
-from ..miso.generation.turns import TurnSettings
+from ..miso.generation.turn_settings import TurnSettings
 from ..miso.model.sampling import Sampling
 from ..miso.text.conditioning import Segment, TextEncoder
 from ..miso.text.length import expected_seconds

@@ -27,7 +27,8 @@ from ..miso.codes.codes import Codes
 from ..miso.codes.store import LATEST, Store
 from ..miso.errors import MisoError
 from ..miso.generation.choices import read_choices
-from ..miso.generation.turns import TurnLoop, TurnSettings
+from ..miso.generation.turn_settings import TurnSettings
+from ..miso.generation.turns import TurnLoop
 from ..miso.model.networks import Backbone
 from ..miso.model.sampling import Sampling
 from ..miso.text.conditioning import Segment, TextEncoder

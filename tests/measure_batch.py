@@ -18,7 +18,7 @@ from miso import DepthSampler, Miso  # noqa: E402
 from miso.checkpoints.find import BUNDLED  # noqa: E402
 from miso.generation.batch import BatchLoop  # noqa: E402
 from miso.generation.lines import line_seeds, prepare_line  # noqa: E402
-from miso.generation.turns import TurnSettings  # noqa: E402
+from miso.generation.turn_settings import TurnSettings  # noqa: E402
 from miso.text.script import Turn  # noqa: E402
 from miso.training.evaluate import SENTENCES  # noqa: E402
 

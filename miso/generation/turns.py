@@ -5,8 +5,6 @@ Dialogues and long texts use this loop, in the graph and on the command line.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,15 +16,14 @@ from ..codes.codes import Codes
 from ..codes.hidden import Hidden
 from ..errors import MisoError
 from ..model.networks import Backbone
-from ..model.sampling import Sampling
 from ..text.conditioning import Prompt, Segment, TextEncoder
-from ..text.length import expected_seconds, most_seconds
+from ..text.length import expected_seconds
 from ..text.script import Turn
 from .choices import Choice, TurnKey
 from .depth import DepthSampler
-from .keys import codes_key
 from .loop import Frame, FrameLoop
 from .said import Said, join
+from .turn_settings import TurnSettings, turn_seed
 
 
 class KeptTurns(Protocol):
@@ -35,20 +32,6 @@ class KeptTurns(Protocol):
     def get(self, key: str) -> tuple[Codes, Hidden | None] | None: ...
 
     def put(self, key: str, codes: Codes) -> object: ...
-
-
-@dataclass(frozen=True)
-class TurnSettings:
-    """What decides the codes of turns, besides text, voices and history."""
-
-    fingerprint: str  # of the checkpoint
-    precision: str
-    sampling: Sampling
-    depth_sampling: Sampling
-    codebooks: int
-    seed: int = 0
-    max_seconds: float = 0.0  # of a turn; 0 follows its text
-    path: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +139,7 @@ class TurnLoop:
             choice = self._choices.get((turn.text, turn.speaker, nth), Choice())
             seed = turn_seed(self.settings.seed, turn, nth, choice.attempt)
             prompt, frames = self._prompt(i)
-            key, own = self._key(prompt, seed, frames), self._own_key(turn, seed, frames)
+            key, own = self.settings.key(prompt, seed, frames), self._own_key(turn, seed, frames)
             codes = self._find(key, own, choice.locked)
             kept = codes is not None
             if codes is None:
@@ -210,32 +193,19 @@ class TurnLoop:
         turn = self.turns[i]
         line = Segment(turn.text, turn.speaker)
         room = self.encoder.config.positions - self._voice_rows - self._line_rows[i]
-        frames = self._frames(self.settings.max_seconds or most_seconds(turn.text))
-        if not self.settings.max_seconds:
-            frames = max(min(frames, room), self._frames(expected_seconds(turn.text)))
+        frames = self.settings.frames(turn.text, room, self.encoder.config.frame_rate)
         while self._recent and sum(rows for _, rows in self._recent) + frames > room:
             self._recent.pop(0)
             self._dropped += 1
         history = [segment for segment, _ in self._recent]
         return self.encoder.conditioning([*self._voices, *history, line]).prompt(frames), frames
 
-    def _key(self, prompt: Prompt, seed: int, frames: int) -> str:
-        settings = self.settings
-        return codes_key(
-            fingerprint=settings.fingerprint,
-            precision=settings.precision,
-            prompt=prompt,
-            sampling=settings.sampling,
-            depth_sampling=settings.depth_sampling,
-            seeds=[seed],
-            max_frames=frames,
-            codebooks=settings.codebooks,
-        )
-
     def _own_key(self, turn: Turn, seed: int, frames: int) -> str:
         """The key of a turn whatever was said before it."""
         line = Segment(turn.text, turn.speaker)
-        return self._key(self.encoder.conditioning([*self._voices, line]).prompt(frames), seed, frames)
+        return self.settings.key(
+            self.encoder.conditioning([*self._voices, line]).prompt(frames), seed, frames
+        )
 
     def _find(self, key: str, own: str, locked: str) -> Codes | None:
         places = [(self._latest, locked)] if locked else []
@@ -287,12 +257,3 @@ class TurnLoop:
         """Voices, history and all turns said so far, to be continued another time."""
         said = (Segment(s.turn.text, s.turn.speaker, s.codes) for s in self.said if s.codes.frames)
         return (*self._voices, *self._before, *said)
-
-
-def turn_seed(seed: int, turn: Turn, nth: int, attempt: int = 0) -> int:
-    """The seed of a turn: the same for the same text and speaker, said for the ``nth`` time, in any place.
-
-    Every ``attempt`` at it has another.
-    """
-    content = json.dumps([seed, turn.text, turn.speaker, nth, *([attempt] if attempt else [])])
-    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big") >> 1

@@ -6,7 +6,7 @@ import pytest
 
 from miso.errors import MisoError
 from miso.generation.choices import Choice, read_choices
-from miso.generation.turns import turn_seed
+from miso.generation.turn_settings import turn_seed
 from miso.text.script import Turn
 
 ENTRY = {"text": "Yes.", "speaker": 1, "nth": 0}

@@ -5,7 +5,7 @@ from make_tiny import MODEL
 
 from miso.errors import MisoError
 from miso.generation.lines import line_seeds, prepare_line
-from miso.generation.turns import TurnSettings
+from miso.generation.turn_settings import TurnSettings
 from miso.model.sampling import Sampling
 from miso.text.conditioning import TextEncoder
 from miso.text.length import most_seconds

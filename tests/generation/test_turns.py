@@ -15,7 +15,8 @@ from miso.errors import MisoError
 from miso.generation.choices import Choice
 from miso.generation.depth import DepthSampler
 from miso.generation.loop import FrameLoop
-from miso.generation.turns import TurnLoop, TurnSettings, turn_seed
+from miso.generation.turn_settings import TurnSettings, turn_seed
+from miso.generation.turns import TurnLoop
 from miso.model.sampling import Sampling
 from miso.text.conditioning import Segment
 from miso.text.script import Turn, parse_script
@@ -244,7 +245,8 @@ from pathlib import Path
 torch.set_num_threads(1)
 from miso.checkpoints.checkpoint import Checkpoint
 from miso.generation.depth import DepthSampler
-from miso.generation.turns import TurnLoop, TurnSettings
+from miso.generation.turn_settings import TurnSettings
+from miso.generation.turns import TurnLoop
 from miso.model.sampling import Sampling
 from miso.text.chunks import text_turns
 checkpoint = Checkpoint(sys.argv[1])

@@ -17,7 +17,7 @@ from ...checkpoints.voices import find_voice
 from ...codes.store import Store
 from ...errors import MisoError
 from ...generation.lines import line_seeds, prepare_line
-from ...generation.turns import TurnSettings
+from ...generation.turn_settings import TurnSettings
 from ...text.conditioning import Segment
 from ...text.length import expected_seconds
 from ...text.script import Turn
