@@ -20,7 +20,7 @@ from .sampling import sample
 from .schema import EDIT, SPEAK, block
 from .sockets import name_errors, show_on_node
 from .stops import count_stop, stops
-from .widgets import narrowing_inputs, sampling_inputs, seed_input
+from .widgets import longest_input, narrowing_inputs, sampling_inputs, seed_input, speaking_inputs
 
 
 def _ranking_output() -> io.Output:
@@ -125,11 +125,7 @@ class BestOfN(io.ComfyNode):
             description="Speaks the text again and again until a recogniser understands it, and gives the "
             "best take.",
             inputs=[
-                sockets.Backbone.Input("backbone", tooltip="From Load Miso Model."),
-                sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
-                sockets.Conditioning.Input(
-                    "conditioning", tooltip="What to say: from Encode Text or Voice Prompt."
-                ),
+                *speaking_inputs(),
                 sockets.Recogniser.Input("recogniser", tooltip="From Load Recogniser: hears every take."),
                 sockets.Vocoder.Input(
                     "vocoder", tooltip="A vocoder for the model's codes, for the recogniser to hear them by."
@@ -154,14 +150,7 @@ class BestOfN(io.ComfyNode):
                     tooltip="Percentage of wrong words up to which a take is good enough. A recogniser errs "
                     "too: raise it for names and numbers.",
                 ),
-                io.Float.Input(
-                    "max_seconds",
-                    default=30.0,
-                    min=0.08,
-                    max=163.0,
-                    step=0.08,
-                    tooltip="Longest a take may get. Speech normally ends by itself before that.",
-                ),
+                longest_input(),
                 *sampling_inputs(),
                 io.Boolean.Input(
                     "keep",

@@ -21,7 +21,7 @@ from .schema import ADVANCED, SPEAK, block
 from .sockets import name_errors, show_on_node
 from .stops import count_stop, stops
 from .store import store
-from .widgets import narrowing_inputs, sampling_inputs, seed_input
+from .widgets import longest_input, narrowing_inputs, sampling_inputs, seed_input, speaking_inputs
 
 
 class Sampled(NamedTuple):
@@ -140,11 +140,7 @@ class BackboneSampler(io.ComfyNode):
             has_intermediate_output=True,
             description="Speaks the text. Codes come out; Vocoder Decode turns them into sound.",
             inputs=[
-                sockets.Backbone.Input("backbone", tooltip="From Load Miso Model."),
-                sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
-                sockets.Conditioning.Input(
-                    "conditioning", tooltip="What to say: from Encode Text or Voice Prompt."
-                ),
+                *speaking_inputs(),
                 seed_input("The same seed gives the same take."),
                 io.Int.Input(
                     "takes",
@@ -153,14 +149,7 @@ class BackboneSampler(io.ComfyNode):
                     max=64,
                     tooltip="Alternatives sampled at once, with the seeds seed, seed + 1, ...",
                 ),
-                io.Float.Input(
-                    "max_seconds",
-                    default=30.0,
-                    min=0.08,
-                    max=163.0,
-                    step=0.08,
-                    tooltip="Longest a take may get. Speech normally ends by itself before that.",
-                ),
+                longest_input(),
                 *sampling_inputs(),
                 io.Boolean.Input(
                     "keep",

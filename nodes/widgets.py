@@ -1,7 +1,8 @@
-"""Widgets that several blocks have: the speaker, the seed, and how codes are drawn."""
+"""Inputs that several blocks have: what speaks, the speaker, the seed, and how codes are drawn."""
 
 from comfy_api.latest import io
 
+from . import sockets
 from .schema import ADVANCED
 
 SEED_MAX = 2**63 - 1
@@ -13,6 +14,26 @@ def speaker_input(tooltip: str) -> io.Input:
 
 def seed_input(tooltip: str) -> io.Input:
     return io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True, tooltip=tooltip)
+
+
+def speaking_inputs() -> list:
+    """What speaks, and what it says."""
+    return [
+        sockets.Backbone.Input("backbone", tooltip="From Load Miso Model."),
+        sockets.Depth.Input("depth", tooltip="From Load Miso Model, or Depth Decoder."),
+        sockets.Conditioning.Input("conditioning", tooltip="What to say: from Encode Text or Voice Prompt."),
+    ]
+
+
+def longest_input() -> io.Input:
+    return io.Float.Input(
+        "max_seconds",
+        default=30.0,
+        min=0.08,
+        max=163.0,
+        step=0.08,
+        tooltip="Longest a take may get. Speech normally ends by itself before that.",
+    )
 
 
 def sampling_inputs() -> list:
