@@ -89,3 +89,32 @@ def _changed(prompt: dict, changes: dict) -> dict:
         node, name = key.removeprefix("n").split("__")
         prompt[node]["inputs"][name] = value
     return prompt
+
+
+def turns_graph(block: str, filename_prefix: str | list, **inputs) -> dict:
+    """Model 1, codec 2, a block that says turns or lines 3, decode 4, save 5."""
+    return {
+        "1": {
+            "class_type": "MisoLoadModel",
+            "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"},
+        },
+        "2": {
+            "class_type": "MisoLoadVocoder",
+            "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"},
+        },
+        "3": {
+            "class_type": block,
+            "inputs": {
+                "backbone": ["1", 0],
+                "depth": ["1", 1],
+                "text_encoder": ["1", 2],
+                "seed": 3,
+                "max_seconds": 0.4,
+                "temperature": 0.9,
+                "top_k": 50,
+                **inputs,
+            },
+        },
+        "4": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["3", 0], "vocoder": ["2", 0]}},
+        "5": {"class_type": "SaveAudio", "inputs": {"audio": ["4", 0], "filename_prefix": filename_prefix}},
+    }

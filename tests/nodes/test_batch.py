@@ -3,40 +3,15 @@
 import shutil
 
 import pytest
+from harness.graphs import turns_graph
 
 SCRIPT = "Anna: This is one.\nBen: This is two.\n# a comment\nAnna: This is three.\nBen: This is two."
 
 
 def batch(script: str = SCRIPT, **inputs) -> dict:
     """Model 1, codec 2, lines 3, decode 4, save 5."""
-    return {
-        "1": {
-            "class_type": "MisoLoadModel",
-            "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"},
-        },
-        "2": {
-            "class_type": "MisoLoadVocoder",
-            "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"},
-        },
-        "3": {
-            "class_type": "MisoBatchLines",
-            "inputs": {
-                "backbone": ["1", 0],
-                "depth": ["1", 1],
-                "text_encoder": ["1", 2],
-                "script": script,
-                "seed": 3,
-                "max_seconds": 0.4,
-                "temperature": 0.9,
-                "top_k": 50,
-                "slots": 2,
-                "folder": "lines",
-                **inputs,
-            },
-        },
-        "4": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["3", 0], "vocoder": ["2", 0]}},
-        "5": {"class_type": "SaveAudio", "inputs": {"audio": ["4", 0], "filename_prefix": ["3", 1]}},
-    }
+    lines = {"script": script, "slots": 2, "folder": "lines", **inputs}
+    return turns_graph("MisoBatchLines", ["3", 1], **lines)
 
 
 @pytest.fixture

@@ -5,39 +5,14 @@ import shutil
 
 import pytest
 import torch
+from harness.graphs import turns_graph
 
 SCRIPT = "Anna: This is one.\nBen: This is two. [pause 0.4]\nAnna: This is three."
 
 
 def talk(script: str = SCRIPT, **inputs) -> dict:
     """Model 1, codec 2, dialogue 3, decode 4, save 5: five blocks."""
-    return {
-        "1": {
-            "class_type": "MisoLoadModel",
-            "inputs": {"checkpoint": "tiny.safetensors", "precision": "auto"},
-        },
-        "2": {
-            "class_type": "MisoLoadVocoder",
-            "inputs": {"backend": "mimi", "checkpoint": "tiny-codec.safetensors"},
-        },
-        "3": {
-            "class_type": "MisoDialogue",
-            "inputs": {
-                "backbone": ["1", 0],
-                "depth": ["1", 1],
-                "text_encoder": ["1", 2],
-                "script": script,
-                "seed": 3,
-                "max_seconds": 0.4,
-                "temperature": 0.9,
-                "top_k": 50,
-                "preview": ["2", 0],
-                **inputs,
-            },
-        },
-        "4": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["3", 0], "vocoder": ["2", 0]}},
-        "5": {"class_type": "SaveAudio", "inputs": {"audio": ["4", 0], "filename_prefix": "talk"}},
-    }
+    return turns_graph("MisoDialogue", "talk", **{"script": script, "preview": ["2", 0], **inputs})
 
 
 def long(text: str, **inputs) -> dict:
