@@ -56,6 +56,12 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """What loads a checkpoint, and where."""
+    for add in (add_checkpoint, add_lora, add_tokenizer, add_models, add_device, add_precision):
+        add(parser)
+
+
 def add_lora(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lora",

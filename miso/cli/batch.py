@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from .arguments import (
     CommandGroup,
-    add_checkpoint,
-    add_device,
-    add_lora,
-    add_models,
-    add_precision,
+    add_model,
     add_pronunciations,
     add_sampling,
-    add_tokenizer,
     add_vocoder,
 )
 
@@ -59,12 +54,7 @@ def add_commands(group: CommandGroup) -> None:
     p.add_argument(
         "--max-seconds", type=float, help="maximum length of a line in seconds (default: what its text needs)"
     )
-    add_checkpoint(p)
-    add_lora(p)
-    add_tokenizer(p)
-    add_models(p)
-    add_device(p)
-    add_precision(p)
+    add_model(p)
     add_pronunciations(p)
     p.add_argument(
         "--path", default="auto", help="how frames are computed: auto, plain or graph (default auto)"

@@ -7,14 +7,11 @@ import argparse
 from .arguments import (
     OUTPUT_SOUND,
     CommandGroup,
-    add_checkpoint,
     add_device,
-    add_lora,
+    add_model,
     add_models,
-    add_precision,
     add_pronunciations,
     add_sampling,
-    add_tokenizer,
     add_vocoder,
 )
 
@@ -45,12 +42,7 @@ def _add_say(group: CommandGroup) -> None:
     )
     p.add_argument("--codes", metavar="FILE", help="also write the codes (.safetensors)")
     p.add_argument("--hidden", metavar="FILE", help="also write the hidden states, for redecode")
-    add_checkpoint(p)
-    add_lora(p)
-    add_tokenizer(p)
-    add_models(p)
-    add_device(p)
-    add_precision(p)
+    add_model(p)
     p.add_argument("--speaker", type=int, default=0, help="number of the speaker (default 0)")
     add_pronunciations(p)
     p.add_argument(
@@ -150,12 +142,7 @@ def _add_redecode(group: CommandGroup) -> None:
         type=int,
         help="seed of the first take (default: that of the run, which gives the same codes)",
     )
-    add_checkpoint(p)
-    add_lora(p)
-    add_tokenizer(p)
-    add_models(p)
-    add_device(p)
-    add_precision(p)
+    add_model(p)
     add_sampling(p)
     _add_codebooks(p)
 
@@ -171,12 +158,7 @@ def _add_align(group: CommandGroup) -> None:
     )
     p.add_argument("--text", default="", help="what the codes say (default: the text stored with them)")
     p.add_argument("--codes", metavar="FILE", help="also write the codes with their words (.safetensors)")
-    add_checkpoint(p)
-    add_lora(p)
-    add_tokenizer(p)
-    add_models(p)
-    add_device(p)
-    add_precision(p)
+    add_model(p)
     add_pronunciations(p)
 
 
@@ -203,12 +185,7 @@ def _add_replace(group: CommandGroup) -> None:
     p.add_argument("--seed", type=int, default=0, help="the same seed gives the same words (default 0)")
     p.add_argument("--takes", type=int, default=8, help="candidates for each stretch (default 8)")
     p.add_argument("--rank", type=int, default=1, help="which candidate: 1 is the best (default 1)")
-    add_checkpoint(p)
-    add_lora(p)
-    add_tokenizer(p)
-    add_models(p)
-    add_device(p)
-    add_precision(p)
+    add_model(p)
     add_sampling(p)
     p.add_argument(
         "--pronunciations",
