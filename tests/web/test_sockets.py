@@ -57,7 +57,7 @@ def test_no_type_of_the_pack_is_left_out(server):
                 for declared in group.values()
                 if isinstance(declared[0], str)
             }
-    widgets = {"MISO_EDITS", "MISO_TAKES"}
+    widgets = {"MISO_EDITS", "MISO_TAKES", "MISO_TURNS"}
     assert {kind for kind in used if kind.startswith("MISO_")} - widgets == TYPES
 
 
