@@ -180,14 +180,28 @@ def browser_context(browser):
     context.close()
 
 
+@pytest.fixture(scope="session")
+def open_pages():
+    """The page that the next test finds, if there is one."""
+    return []
+
+
 @pytest.fixture
-def browser_page(browser_context, server):
-    """A fresh page on the live server, ready for use."""
+def browser_page(browser_context, server, open_pages, request):
+    """A page on the live server with an empty graph: the page of the test before, unless that failed."""
     from harness.page import Page
 
-    page = Page(browser_context.new_page(), server.url)
+    if open_pages:
+        page = open_pages.pop()
+        page.reset()
+    else:
+        page = Page(browser_context.new_page(), server.url)
+    failed = request.session.testsfailed
     yield page
-    page.page.close()
+    if request.session.testsfailed > failed:
+        page.page.close()
+    else:
+        open_pages.append(page)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

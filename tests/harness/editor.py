@@ -21,10 +21,10 @@ BUILD = """([seed, takes, seconds]) => {
 LOOK = """() => { const n = app.graph.nodes.find(n => n.type === 'MisoCodeEditor');
   app.canvas.ds.scale = 1; app.canvas.ds.offset = [-n.pos[0] + 300, -n.pos[1] + 250]; app.canvas.draw(true, true); }"""
 COLLECT = """() => { window.misoRan = []; window.misoSaved = [];
-  const api = window.comfyAPI.api.api, type = id => app.graph.getNodeById(Number(id))?.type;
-  api.addEventListener('execution_start', () => { window.misoRan = []; window.misoSaved = []; });
-  api.addEventListener('executing', e => e.detail && window.misoRan.push(type(e.detail.node ?? e.detail)));
-  api.addEventListener('executed', e => window.misoSaved.push(...(e.detail.output?.codes ?? []))); }"""
+  const type = id => app.graph.getNodeById(Number(id))?.type;
+  misoOn('execution_start', () => { window.misoRan = []; window.misoSaved = []; });
+  misoOn('executing', e => e.detail && window.misoRan.push(type(e.detail.node ?? e.detail)));
+  misoOn('executed', e => window.misoSaved.push(...(e.detail.output?.codes ?? []))); }"""
 
 
 class Hands:

@@ -37,9 +37,35 @@ OPENED = """n => app.graph.nodes.length === n && app.graph.nodes[0] !== window.m
 ARM = """() => { window.misoTestEnd = new Promise(done => {
   for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
     window.comfyAPI.api.api.addEventListener(kind, e => done([kind, e.detail]), {once: true}); }) }"""
+# what a test hangs on the page goes with it: ``misoOn`` listens to the server until ``reset``, ``misoListen`` notes in
+# ``misoHeard`` what is given to the sound card (when it begins, its length, when it was asked for)
+PREPARE = """() => { const { api } = window.comfyAPI.api, over = new AbortController();
+  const originals = [[AudioBufferSourceNode, 'start'], [AudioNode, 'connect'], [AudioParam, 'linearRampToValueAtTime']]
+    .map(([{ prototype }, name]) => [prototype, name, prototype[name]]);
+  window.misoOn = (kind, listener) => api.addEventListener(kind, listener, {signal: over.signal});
+  window.misoListen = () => { window.misoHeard = []; const { start } = AudioBufferSourceNode.prototype;
+    AudioBufferSourceNode.prototype.start = function (when, ...more) { const { sampleRate: rate, length } = this.buffer;
+      window.misoHeard.push({when, rate, length, now: this.context.currentTime, asked: performance.now()});
+      return start.call(this, when, ...more); }; };
+  const Context = AudioContext;
+  window.misoReset = () => {
+    over.abort();
+    window.AudioContext = Context;
+    for (const [prototype, name, original] of originals) prototype[name] = original;
+    delete api.queuePrompt;
+    app.graph.clear();
+    app.nodeOutputs = {};
+    app.extensionManager.toast?.removeAll?.();
+    app.canvas.ds.reset();
+    for (const storage of [localStorage, sessionStorage]) storage.clear();
+    for (const name of Object.keys(window)) if (name.startsWith('miso')) delete window[name]; }; }"""
 TINY = """() => {
   const files = {MisoLoadModel: 'tiny.safetensors', MisoLoadVocoder: 'tiny-codec.safetensors'};
-  for (const node of app.graph.nodes) if (files[node.type]) node.widgets.find(w => w.name === 'checkpoint').value = files[node.type]; }"""
+  const set = (node, name, value) => { node.widgets.find(w => w.name === name).value = value; };
+  for (const node of app.graph.nodes) {
+    if (files[node.type]) set(node, 'checkpoint', files[node.type]);
+    if (node.type === 'MisoBackboneSampler') set(node, 'max_seconds', 1.6);
+  } }"""
 MIMES = {
     ".json": "application/json",
     ".flac": "audio/flac",
@@ -74,6 +100,19 @@ class Page:
         self.page.reload()
         self._wait_until_ready()
 
+    def reset(self) -> None:
+        """Make the page, for less than the seconds that a new one takes, as it was when it became ready."""
+        self.page.unroute_all()
+        self.page.keyboard.press("Escape")  # ComfyUI's own messages
+        self.page.mouse.move(0, 0)
+        self.page.evaluate("() => window.misoReset()")
+        self.page.evaluate(PREPARE)
+        self.errors.clear()
+
+    def listen(self) -> None:
+        """Note from now on in ``misoHeard`` what is played."""
+        self.page.evaluate("() => window.misoListen()")
+
     def drop(self, path: Path, nodes: int | None = None) -> None:
         """Drop a file on the canvas; with ``nodes``, wait until the graph is another one and has that many."""
         self.page.evaluate("() => { window.misoTestFirst = app.graph.nodes[0] }")
@@ -90,9 +129,9 @@ class Page:
         self.page.wait_for_function("n => app.graph.nodes.length === n", arg=len(workflow["nodes"]))
 
     def load_tiny(self, workflow: dict | Path) -> None:
-        """Load a workflow with the model of make_tiny.py in its loaders, for whom a time limit is a length: a
-        take ends by itself at a frame of 8 zeros, and random weights drew none with more than 3 in 51,200
-        frames.
+        """Load a workflow with the model of make_tiny.py in its loaders, for whom a time limit (here 1.6 s) is a
+        length: a take ends by itself at a frame of 8 zeros, and random weights drew none with more than 3 in
+        51,200 frames.
         """
         self.load(workflow)
         self.page.evaluate(TINY)
@@ -122,6 +161,7 @@ class Page:
         except TimeoutError as e:
             state = f"the page did not become ready: {self.page.evaluate(STATE)}"
             raise AssertionError("\n".join([state, *self._console])) from e
+        self.page.evaluate(PREPARE)
 
     def _note(self, message: str, origin: str) -> None:
         if f"/extensions/{PACK}/" in origin:

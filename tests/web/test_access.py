@@ -53,13 +53,27 @@ def page(browser_page, request):
         page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
 
 
-def test_every_control_is_reached_and_named(page):
+def test_without_mouse_or_screen(page):
+    what_happens_is_said(page)
+    every_control_is_reached_and_named(page)
+    the_keyboard_works_them(page)
+
+
+def what_happens_is_said(page):
+    """Once, when it has happened: a screen reader reads out a status that changes."""
+    for (name, node), words in zip(VIEWS.items(), ("20 frames", "Chosen: 1 of 3", "Frame 0 selected")):
+        page.evaluate(SHOW, node)
+        status = page.get_by_role("group", name=name).get_by_role("status")
+        assert words in status.inner_text() and status.get_attribute("aria-busy") in (None, "false")
+
+
+def every_control_is_reached_and_named(page):
     for (name, node), least in zip(VIEWS.items(), (1, 6, 20)):
         page.evaluate(SHOW, node)
         check(page, page.get_by_role("group", name=name), least)
 
 
-def test_the_keyboard_works_them(page):
+def the_keyboard_works_them(page):
     page.evaluate(SHOW, "MisoBackboneSampler")
     sound = page.get_by_role("group", name="Live playback").get_by_role(
         "button", name="Play the first take while"
@@ -82,11 +96,3 @@ def test_the_keyboard_works_them(page):
     page.wait_for_function(
         "() => document.activeElement === document.querySelector('.miso-editor canvas')"
     )  # keys are still the editor's
-
-
-def test_what_happens_is_said(page):
-    """Once, when it has happened: a screen reader reads out a status that changes."""
-    for (name, node), words in zip(VIEWS.items(), ("20 frames", "Chosen: 1 of 3", "Frame 0 selected")):
-        page.evaluate(SHOW, node)
-        status = page.get_by_role("group", name=name).get_by_role("status")
-        assert words in status.inner_text() and status.get_attribute("aria-busy") in (None, "false")

@@ -11,8 +11,10 @@ from miso.codes.store import FOLDER, Store
 from miso.codes.takes import Span, Take
 
 SCRIPT = '<img src=x onerror="window.misoScript=1">'
-ADD = """type => {
+# the lists of files are those of the moment when the page was opened
+ADD = """async type => {
   app.graph.clear();
+  await app.refreshComboInNodes();
   const node = LiteGraph.createNode(type);
   app.graph.add(node);
   node.pos = [300, 200];

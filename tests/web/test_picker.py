@@ -20,10 +20,10 @@ BUILD = """seed => {
   join('MisoTakePicker', 0, of('MisoSaveCodes'), 'codes');
 }"""
 COLLECT = """() => { window.misoRan = []; window.misoCached = []; window.misoTakes = [];
-  const api = window.comfyAPI.api.api, type = id => app.graph.getNodeById(Number(id))?.type;
-  api.addEventListener('execution_start', () => { window.misoRan = []; window.misoCached = []; });
-  api.addEventListener('executing', e => e.detail && window.misoRan.push(type(e.detail.node ?? e.detail)));
-  api.addEventListener('execution_cached', e => window.misoCached.push(...e.detail.nodes.map(type))); }"""
+  const type = id => app.graph.getNodeById(Number(id))?.type;
+  misoOn('execution_start', () => { window.misoRan = []; window.misoCached = []; });
+  misoOn('executing', e => e.detail && window.misoRan.push(type(e.detail.node ?? e.detail)));
+  misoOn('execution_cached', e => window.misoCached.push(...e.detail.nodes.map(type))); }"""
 # where the playhead of a row is, beyond a place: a column all of the mark's colour; 0 if nowhere
 PLAYHEAD = """([row, beyond]) => {
   const canvas = document.querySelectorAll('.miso-take canvas')[row], { width, height } = canvas;
@@ -98,12 +98,11 @@ def test_choosing_runs_only_what_follows_and_is_saved(picker):
 def test_takes_can_be_heard(picker):
     assert picker.run()[0] == "execution_success"
     page = picker.page
-    page.evaluate("""() => { window.misoHeard = []; const start = AudioBufferSourceNode.prototype.start;
-      AudioBufferSourceNode.prototype.start = function (...when) { window.misoHeard.push(this.buffer.length); return start.apply(this, when); }; }""")
+    picker.listen()
     play = page.get_by_role("button", name="Play take 2")
     play.click()
     page.wait_for_function("() => window.misoHeard.length === 1")
-    assert page.evaluate("() => window.misoHeard[0]") == 30 * 1920
+    assert page.evaluate("() => window.misoHeard[0].length") == 30 * 1920
     assert play.get_attribute("aria-pressed") == "true"
     page.wait_for_function(PLAYHEAD, arg=[1, 0])
     place = page.evaluate(PLAYHEAD, [1, 0])

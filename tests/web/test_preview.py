@@ -18,12 +18,7 @@ CONNECT = """([takes, seconds]) => {
 }"""
 COLLECT = """() => { window.misoEvents = [];
   for (const type of ['miso.preview', 'miso.preview.audio', 'executing', 'executed', 'execution_cached', 'execution_success'])
-    window.comfyAPI.api.api.addEventListener(type, e => window.misoEvents.push([type, e.detail, performance.now()])); }"""
-# what is given to the sound card: when each piece begins, how long it is, and when it was asked for
-LISTEN = """window.misoHeard = []; const start = AudioBufferSourceNode.prototype.start;
-AudioBufferSourceNode.prototype.start = function (when, ...more) {
-  window.misoHeard.push({when, rate: this.buffer.sampleRate, length: this.buffer.length, now: this.context.currentTime, asked: performance.now()});
-  return start.call(this, when, ...more); };"""
+    misoOn(type, e => window.misoEvents.push([type, e.detail, performance.now()])); }"""
 
 
 @pytest.fixture
@@ -91,51 +86,43 @@ def test_without_a_vocoder_there_are_counters_alone(sampler):
     assert panel.locator("canvas").is_visible()
 
 
-def test_the_take_can_be_played_again_also_after_a_reload(browser, server):
-    from harness.page import Page
-
-    context = browser.new_context(viewport={"width": 1600, "height": 1000})
-    context.add_init_script(LISTEN)
-    page = Page(context.new_page(), server.url)
-    heard = "() => window.misoHeard.reduce((n, h) => n + h.length, 0)"
-    try:
-        page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
-        page.page.evaluate(CONNECT, [1, 4.0])
-        panel = page.page.get_by_role("group", name="Live playback")
-        replay = panel.get_by_role("button", name="Play the first take again")
-        assert not replay.is_visible()
-        assert page.run()[0] == "execution_success"
-        assert page.page.evaluate(heard) == 0
-        replay.click()
-        page.page.wait_for_function(f"() => ({heard})() === 50 * 1920")
-        assert replay.inner_text() == "■ Stop"
-        page.page.wait_for_function(
-            "() => document.querySelector('[aria-label=\"Play the first take again\"]').textContent === '▶ Replay'"
-        )
-        saved = page.page.evaluate("() => app.graph.serialize()")
-        page.reload()
-        page.load(saved)
-        panel.get_by_text("50 frames · 4.00 s · time limit").wait_for()
-        replay.click()
-        page.page.wait_for_function(f"() => ({heard})() === 50 * 1920")
-        # a workflow that is opened for the first time shows no other's
-        page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
-        panel.get_by_text("Not run yet").wait_for()
-        assert not page.errors
-    finally:
-        context.close()
+def test_the_take_can_be_played_again_also_after_a_reload(sampler):
+    page, heard = sampler, "() => window.misoHeard.reduce((n, h) => n + h.length, 0)"
+    page.listen()
+    page.page.evaluate(CONNECT, [1, 4.0])
+    panel = page.page.get_by_role("group", name="Live playback")
+    replay = panel.get_by_role("button", name="Play the first take again")
+    assert not replay.is_visible()
+    assert page.run()[0] == "execution_success"
+    assert page.page.evaluate(heard) == 0
+    replay.click()
+    page.page.wait_for_function(f"() => ({heard})() === 50 * 1920")
+    assert replay.inner_text() == "■ Stop"
+    page.page.wait_for_function(
+        "() => document.querySelector('[aria-label=\"Play the first take again\"]').textContent === '▶ Replay'"
+    )
+    saved = page.page.evaluate("() => app.graph.serialize()")
+    page.reload()
+    page.listen()
+    page.load(saved)
+    panel.get_by_text("50 frames · 4.00 s · time limit").wait_for()
+    replay.click()
+    page.page.wait_for_function(f"() => ({heard})() === 50 * 1920")
+    # a workflow that is opened for the first time shows no other's
+    page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
+    panel.get_by_text("Not run yet").wait_for()
+    assert not page.errors
 
 
 @pytest.mark.host
-def test_a_result_that_comfyui_uses_again_is_shown_on_a_new_page(sampler, browser, server):
+def test_a_result_that_comfyui_uses_again_is_shown_on_a_new_page(sampler, browser_context, server):
     from harness.page import Page
 
     if "has_intermediate_output" not in server.get("/object_info")["MisoBackboneSampler"]:
         pytest.skip("this ComfyUI sends again what output nodes have shown, and no others")
     assert sampler.run()[0] == "execution_success"
     saved = json.loads(sampler.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
-    context = browser.new_context()
-    page = Page(context.new_page(), server.url)
+    page = Page(browser_context.new_page(), server.url)
     try:
         page.load(saved)
         panel = page.page.get_by_role("group", name="Live playback")
@@ -145,7 +132,7 @@ def test_a_result_that_comfyui_uses_again_is_shown_on_a_new_page(sampler, browse
         panel.get_by_role("button", name="Play the first take again").wait_for()
         assert not page.errors
     finally:
-        context.close()
+        page.page.close()
 
 
 def test_counts_have_the_prefix_and_a_pace_that_cannot_be_is_flagged(sampler):
@@ -175,56 +162,46 @@ def test_counts_have_the_prefix_and_a_pace_that_cannot_be_is_flagged(sampler):
     assert "2.4 s for 60 words" in second
 
 
-def test_sound_is_off_until_asked_for_then_starts_at_once_without_gaps(browser, server):
-    from harness.page import Page
-
-    context = browser.new_context(viewport={"width": 1600, "height": 1000})
-    context.add_init_script(LISTEN)
-    page = Page(context.new_page(), server.url)
-    try:
-        page.load_tiny(ROOT / "workflows" / "text_to_speech.json")
-        page.page.evaluate(CONNECT, [1, 8.0])
-        page.page.evaluate(COLLECT)
-        assert page.run()[0] == "execution_success"
-        assert page.page.evaluate("() => window.misoHeard.length") == 0
-        switch = page.page.get_by_role("button", name="Play the first take while it is made")
-        switch.click()
-        assert switch.get_attribute("aria-pressed") == "true"
-        page.page.evaluate(CONNECT, [1, 8.0])
-        page.page.evaluate("() => { window.misoEvents.length = 0 }")
-        assert page.run()[0] == "execution_success"
-        page.page.wait_for_function("() => window.misoHeard.reduce((n, h) => n + h.length, 0) === 100 * 1920")
-        heard = page.page.evaluate("() => window.misoHeard")
-        first = events(page, "miso.preview.audio")[0][1]
-        # the first chunk is played by itself, half a second after it came at most
-        assert (
-            heard[0]["length"] == first["end"] - first["start"] and heard[0]["when"] - heard[0]["now"] < 0.5
+def test_sound_is_off_until_asked_for_then_starts_at_once_without_gaps(sampler):
+    page = sampler
+    page.listen()
+    page.page.evaluate(CONNECT, [1, 8.0])
+    assert page.run()[0] == "execution_success"
+    assert page.page.evaluate("() => window.misoHeard.length") == 0
+    switch = page.page.get_by_role("button", name="Play the first take while it is made")
+    switch.click()
+    assert switch.get_attribute("aria-pressed") == "true"
+    page.page.evaluate(CONNECT, [1, 8.0])
+    page.page.evaluate("() => { window.misoEvents.length = 0 }")
+    assert page.run()[0] == "execution_success"
+    page.page.wait_for_function("() => window.misoHeard.reduce((n, h) => n + h.length, 0) === 100 * 1920")
+    heard = page.page.evaluate("() => window.misoHeard")
+    first = events(page, "miso.preview.audio")[0][1]
+    # the first chunk is played by itself, half a second after it came at most
+    assert heard[0]["length"] == first["end"] - first["start"] and heard[0]["when"] - heard[0]["now"] < 0.5
+    for one, two in zip(
+        heard, heard[1:]
+    ):  # the next begins where the one before ends, unless it came too late for that
+        end = one["when"] + one["length"] / one["rate"]
+        assert two["when"] >= two["now"] and (abs(end - two["when"]) < 1e-6 or end < two["now"] + 0.01)
+    # the switch is in the workflow, and not among the widgets
+    saved = json.loads(page.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
+    node = next(n for n in saved["nodes"] if n["type"] == "MisoBackboneSampler")
+    widgets = page.page.evaluate(
+        "() => app.graph.nodes.find(n => n.type === 'MisoBackboneSampler').widgets.map(w => w.name)"
+    )
+    assert (
+        node["properties"]["miso_sound"] is True
+        and len(node["widgets_values"]) == widgets.index("live") == len(widgets) - 1
+    )
+    page.load(saved)
+    assert (
+        page.page.get_by_role("button", name="Play the first take while it is made").get_attribute(
+            "aria-pressed"
         )
-        for one, two in zip(
-            heard, heard[1:]
-        ):  # the next begins where the one before ends, unless it came too late for that
-            end = one["when"] + one["length"] / one["rate"]
-            assert two["when"] >= two["now"] and (abs(end - two["when"]) < 1e-6 or end < two["now"] + 0.01)
-        # the switch is in the workflow, and not among the widgets
-        saved = json.loads(page.page.evaluate("() => JSON.stringify(app.graph.serialize())"))
-        node = next(n for n in saved["nodes"] if n["type"] == "MisoBackboneSampler")
-        widgets = page.page.evaluate(
-            "() => app.graph.nodes.find(n => n.type === 'MisoBackboneSampler').widgets.map(w => w.name)"
-        )
-        assert (
-            node["properties"]["miso_sound"] is True
-            and len(node["widgets_values"]) == widgets.index("live") == len(widgets) - 1
-        )
-        page.load(saved)
-        assert (
-            page.page.get_by_role("button", name="Play the first take while it is made").get_attribute(
-                "aria-pressed"
-            )
-            == "true"
-        )
-        assert not page.errors
-    finally:
-        context.close()
+        == "true"
+    )
+    assert not page.errors
 
 
 def test_joins_are_the_sound_itself(browser, server):

@@ -26,12 +26,11 @@ FOUND = f"() => [...document.querySelectorAll('{RESULTS}')].map(e => e.textConte
 
 
 @pytest.fixture(scope="module")
-def search(browser, server):
+def search(browser_context, server):
     """``search(words)``: what the node search shows for them."""
     from harness.page import Page
 
-    context = browser.new_context(viewport={"width": 1600, "height": 1000})
-    page = Page(context.new_page(), server.url).page
+    page = Page(browser_context.new_page(), server.url).page
     page.evaluate("() => app.graph.clear()")
     page.mouse.dblclick(800, 500)
     box = page.locator(BOX).first
@@ -47,7 +46,7 @@ def search(browser, server):
         return page.evaluate(FOUND)
 
     yield search
-    context.close()
+    page.close()
 
 
 @pytest.mark.parametrize("words", WORDS)

@@ -61,14 +61,13 @@ def test_no_type_of_the_pack_is_left_out(server):
     assert {kind for kind in used if kind.startswith("MISO_")} - widgets == TYPES
 
 
-def test_the_demo_opens_its_workflow(browser, server):
+def test_the_demo_opens_its_workflow(browser_context, server):
     from harness.page import Page
 
-    context = browser.new_context(viewport={"width": 1600, "height": 1000})
-    page = Page(context.new_page(), server.url, f"/?template=text_to_speech&source={PACK}").page
+    page = Page(browser_context.new_page(), server.url, f"/?template=text_to_speech&source={PACK}").page
     nodes = json.loads((ROOT / "workflows" / "text_to_speech.json").read_text())["nodes"]
     page.wait_for_function(
         "n => app.graph.nodes.length === n && app.graph.nodes.some(n => n.type === 'MisoBackboneSampler')",
         arg=len(nodes),
     )
-    context.close()
+    page.close()

@@ -26,12 +26,10 @@ BUILD = """([script, seed]) => {
   set(dialogue, {script, seed, control_after_generate: 'fixed', max_seconds: 0.4});
   decode.pos = [dialogue.pos[0] + 520, dialogue.pos[1]];
   app.canvas.ds.scale = 1; app.canvas.ds.offset = [-dialogue.pos[0] + 400, -dialogue.pos[1] + 120]; app.canvas.draw(true, true); }"""
-COLLECT = """() => window.comfyAPI.api.api.addEventListener('executed', e => {
+COLLECT = """() => misoOn('executed', e => {
   if (e.detail.output?.miso_turns) window.misoTurns = e.detail.output.miso_turns; })"""
 WIDGET = """name => app.graph.nodes.find(n => n.type === 'MisoDialogue').widgets.find(w => w.name === name).value"""
 SET = """([name, value]) => { app.graph.nodes.find(n => n.type === 'MisoDialogue').widgets.find(w => w.name === name).value = value }"""
-HEARD = """() => { window.misoHeard = []; const start = AudioBufferSourceNode.prototype.start;
-  AudioBufferSourceNode.prototype.start = function (...when) { window.misoHeard.push(this.buffer.length); return start.apply(this, when); }; }"""
 
 
 class Panel:
@@ -131,10 +129,10 @@ def test_a_lock_outlives_a_change_before_it_a_reload_and_an_inserted_line(panel)
 
 def test_turns_are_heard_one_by_one(panel):
     panel.run()
-    panel.page.evaluate(HEARD)
+    panel.browser_page.listen()
     panel.press("Play turn 2")
     panel.page.wait_for_function("() => window.misoHeard.length === 1")
-    assert panel.page.evaluate("() => window.misoHeard[0]") == 5 * 1920
+    assert panel.page.evaluate("() => window.misoHeard[0].length") == 5 * 1920
     panel.page.wait_for_function(
         "() => !document.querySelector('.miso-turn [aria-label^=Play][aria-pressed=true]')"
     )

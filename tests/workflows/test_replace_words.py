@@ -8,10 +8,10 @@ from miso.tools.bootstrap import ROOT
 
 SAID = "The baker opened her {} before the sun came up."
 COLLECT = """() => { window.misoTold = {}; window.misoRan = []; window.misoSaved = [];
-  const api = window.comfyAPI.api.api, type = id => app.graph.getNodeById(Number(id))?.type;
-  api.addEventListener('execution_start', () => { window.misoRan = []; window.misoSaved = []; });
-  api.addEventListener('executing', e => e.detail && window.misoRan.push(type(e.detail.node ?? e.detail)));
-  api.addEventListener('executed', ({detail}) => { window.misoTold[type(detail.node)] = detail.output;
+  const type = id => app.graph.getNodeById(Number(id))?.type;
+  misoOn('execution_start', () => { window.misoRan = []; window.misoSaved = []; });
+  misoOn('executing', e => e.detail && window.misoRan.push(type(e.detail.node ?? e.detail)));
+  misoOn('executed', ({detail}) => { window.misoTold[type(detail.node)] = detail.output;
     for (const file of detail.output?.audio ?? []) if (file.filename.startsWith('replaced')) window.misoSaved.push(file); }); }"""
 LOOK = """() => { const n = app.graph.nodes.find(n => n.type === 'MisoCodeEditor');
   app.canvas.ds.scale = 1; app.canvas.ds.offset = [-n.pos[0] + 300, -n.pos[1] + 250]; app.canvas.draw(true, true); }"""

@@ -66,7 +66,7 @@ def test_it_opens_in_view_and_runs(browser_page, server, path):
         assert view["left"] >= SIDE_BAR and view["top"] >= RUN_BAR, view
         assert view["right"] <= width and view["bottom"] <= height and not view["overlaps"], view
     page.evaluate("""() => { window.misoSaved = [];
-      window.comfyAPI.api.api.addEventListener('executed', e => window.misoSaved.push(...(e.detail.output.audio ?? []))) }""")
+      misoOn('executed', e => window.misoSaved.push(...(e.detail.output.audio ?? []))) }""")
     end, detail = browser_page.run()
     assert end == "execution_success", detail
     assert not browser_page.errors and not page.evaluate(VIEW)["overlaps"]
