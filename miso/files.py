@@ -6,6 +6,7 @@ Nothing is unpickled.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import MisoError
 from .limits import MAX_HEADER, MAX_JSON
+from .progress import Progress
 
 if TYPE_CHECKING:
     import torch
     from safetensors import safe_open
 
+_PIECE = 2**20  # bytes that are hashed at once
 _MOST_NAME = 100  # characters of a file's name, without its suffix
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch archives, bare pickles
 # in the name of a file, on one system or another
@@ -166,6 +169,21 @@ def open_regular(path: Path) -> Iterator[Any]:
         raise MisoError(
             f"{path} can't be read: {e.strerror or e}.", "Check the path and its permissions."
         ) from e
+
+
+def file_digest(path: Path, progress: Progress | None = None) -> str:
+    """SHA-256 of a file, or of all files of a folder. ``progress(bytes done, in all)`` may raise."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for part in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{part.relative_to(path).as_posix()} {file_digest(part, progress)}".encode())
+        return digest.hexdigest()
+    with open_regular(path) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            if progress:
+                progress(file.tell(), path.stat().st_size)
+    return digest.hexdigest()
 
 
 def is_name(name: object) -> bool:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MisoError, first_line, missing_package
+from ..files import file_digest
 from ..progress import Progress
 from ..text.tokenizer import find_tokenizer
-from .find import PUBLISHED
+from .find import PUBLISHED, PublishedFile
 
 
 def fetch_file(
@@ -25,10 +26,10 @@ def fetch_file(
 
     ``folder``: where files of its kind belong, if that is not the usual folder below ``models``.
 
-    An interrupted download is resumed. For a checkpoint that needs a tokenizer, the tokenizer is downloaded
-    first unless one of ``tokenizers`` exists: a failure then comes before 33 GB rather than after.
-    ``progress(bytes done, bytes in total)`` may raise to interrupt. Raises MisoError if the name is unknown
-    or the download fails.
+    An interrupted download is resumed, a finished one compared with the hub's checksum. For a checkpoint that
+    needs a tokenizer, the tokenizer is downloaded first unless one of ``tokenizers`` exists: a failure then
+    comes before 33 GB rather than after. ``progress(bytes done, bytes in total)`` may raise to interrupt.
+    Raises MisoError if the name is unknown, the download fails or the file isn't the hub's.
     """
     if name not in PUBLISHED:
         raise MisoError(
@@ -46,7 +47,7 @@ def fetch_file(
         except MisoError:
             fetch_file("tokenizer", models)
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     except ImportError:
         raise missing_package("huggingface_hub", f"Fetching {published.repository}") from None
     place = path.parents[published.file.count("/")]  # the repository's folder
@@ -58,7 +59,8 @@ def fetch_file(
     try:
         for other in published.others:
             hf_hub_download(published.repository, other, local_dir=place)
-        return Path(hf_hub_download(published.repository, published.file, local_dir=place, **options))
+        checksum = get_hf_file_metadata(hf_hub_url(published.repository, published.file)).etag
+        fetched = Path(hf_hub_download(published.repository, published.file, local_dir=place, **options))
     except Exception as e:  # huggingface_hub's, and those of the HTTP package that it uses, which changes
         if isinstance(e, MisoError) or e in interruptions:
             raise
@@ -68,6 +70,18 @@ def fetch_file(
             "Check the connection and try again: the download resumes where it stopped."
             f" Or put the file at {path} yourself.",
         ) from e
+    _verify(fetched, checksum or "", published, progress)
+    return fetched
+
+
+def _verify(path: Path, checksum: str, published: PublishedFile, progress: Progress | None) -> None:
+    """Remove a file that differs from its SHA-256, which the hub's ETag is for large files."""
+    if len(checksum) == 64 and file_digest(path, progress) != checksum:
+        path.unlink()
+        raise MisoError(
+            f"{published.repository}/{published.file} came damaged: its checksum isn't the hub's.",
+            "The file was removed. Fetch it again.",
+        )
 
 
 def _reporting(progress: Progress, interruptions: list[Exception]) -> type:

@@ -24,7 +24,9 @@ except MisoError as e:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Serves one file; ``fault`` is a status, "cut" (the first answer ends early) or "always" (each does)."""
+    """Serves one file; ``fault`` is a status, "cut" (the first answer ends early), "always" (each does) or
+    "other" (what is served has another checksum).
+    """
 
     fault: "int | str" = 200
     requests: "list[str]" = []
@@ -44,7 +46,8 @@ class Hub(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(206 if start else 200)
-        self.send_header("ETag", f'"{hashlib.sha256(CONTENT).hexdigest()}"')
+        announced = hashlib.sha256(b"other" if self.fault == "other" else CONTENT).hexdigest()
+        self.send_header("ETag", f'"{announced}"')
         self.send_header("X-Repo-Commit", "a" * 40)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(CONTENT) - start))
@@ -98,9 +101,15 @@ def test_a_hub_that_always_cuts_is_told_in_words(fetch):
 
 
 @pytest.mark.parametrize(
-    "status", [404, *(pytest.param(code, marks=pytest.mark.slow) for code in (401, 403))]
+    "status", [404, *(pytest.param(code, marks=pytest.mark.slow) for code in (401, 403, 429, 500))]
 )
 def test_a_hub_that_refuses_is_told_in_words_and_leaves_no_file(fetch, status):
     said, path = fetch(status)
     assert "MisoError: kyutai/mimi/model.safetensors can't be fetched" in said and "Traceback" not in said
+    assert not path.exists()
+
+
+def test_a_file_that_is_not_the_hub_s_is_removed(fetch):
+    said, path = fetch("other")
+    assert "MisoError: kyutai/mimi/model.safetensors came damaged: its checksum isn't the hub's" in said
     assert not path.exists()

@@ -16,6 +16,7 @@ from ...checkpoints.find import PUBLISHED, find_vocoder, models_folder
 from ...checkpoints.voices import find_voice
 from ...codes.store import Store
 from ...errors import MisoError
+from ...files import file_digest
 from ...generation.lines import line_seeds, prepare_line
 from ...generation.turn_settings import TurnSettings
 from ...text.conditioning import Segment
@@ -24,7 +25,7 @@ from ...text.script import Turn
 from ...text.table import TableLine, read_table
 from ...text.voice import Voice
 from .loading import choose_sampling, load_miso, read_pronunciations
-from .manifest import Manifest, file_digest
+from .manifest import Manifest
 from .progress import ProgressLine
 from .workers import Job, Result, Setup, Worker, say_on_ray
 

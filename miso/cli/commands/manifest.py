@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from pathlib import Path
 from typing import Any
 
 from ...errors import MisoError
-from ...files import read_json, replacing
+from ...files import file_digest, read_json, replacing
 
 FILE = "manifest.json"
 FORMAT = "miso.batch/1"
 _EVERY = 1.0  # seconds between writes
-_PIECE = 2**20  # bytes
 
 
 class Manifest:
@@ -72,16 +70,3 @@ class Manifest:
             return {line["name"]: line for line in found["lines"]} if found["format"] == FORMAT else {}
         except (MisoError, KeyError, TypeError):
             return {}
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, or of all files of a folder."""
-    digest = hashlib.sha256()
-    if path.is_dir():
-        for part in sorted(p for p in path.rglob("*") if p.is_file()):
-            digest.update(f"{part.relative_to(path).as_posix()} {file_digest(part)}".encode())
-        return digest.hexdigest()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
