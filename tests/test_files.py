@@ -157,6 +157,38 @@ def test_a_full_disk_is_told_in_words_and_leaves_the_old_file(tmp_path):
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["kept.safetensors"]
 
 
+# tries to write where nothing can be written, and to keep an entry there
+READ_ONLY = """
+import sys, torch
+from miso.errors import MisoError
+from miso.files import write_tensors
+sys.path[:0] = ["tests"]
+from codes.test_store import KEYS, Store, make
+try:
+    write_tensors(sys.argv[1] + "/kept.safetensors", {"x": torch.zeros(10)}, {})
+except MisoError as e:
+    print(e)
+print(Store(sys.argv[1]).put(KEYS[0], *make()))
+"""
+
+
+def test_a_read_only_disk_is_told_in_words(tmp_path):
+    """A real one: the folder, mounted read-only in a mount namespace of this test."""
+    write_tensors(tmp_path / "kept.safetensors", {"x": torch.ones(3)}, {})
+    before = (tmp_path / "kept.safetensors").read_bytes()
+    mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && '
+    if subprocess.run(["unshare", "-rm", "sh", "-c", f"{mount} true", "", tmp_path]).returncode:
+        pytest.skip("no mount namespaces here")
+    command = ["unshare", "-rm", "sh", "-c", f'{mount} exec "$@"', "", tmp_path]
+    command += [sys.executable, "-c", READ_ONLY, tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    told, kept = done.stdout.splitlines()
+    assert "can't be written" in told and "Read-only file system" in told, done.stderr
+    assert kept == "False" and "could not be kept" in done.stderr
+    assert (tmp_path / "kept.safetensors").read_bytes() == before
+    assert os.listdir(tmp_path) == ["kept.safetensors"]
+
+
 def test_devices_and_folders_are_not_replaced(tmp_path):
     (tmp_path / "folder.flac").mkdir()
     for path in (Path("/dev/null"), tmp_path / "folder.flac"):

@@ -1,5 +1,7 @@
 """Other precisions: their errors, and conversion of files in little memory."""
 
+import contextlib
+import random
 import re
 import subprocess
 import sys
@@ -243,6 +245,41 @@ print(peak() - before)"""
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 33
     assert small.stat().st_size < 0.55 * large.stat().st_size
+
+
+# converts for ever; the parent kills it wherever it happens to be
+CONVERTER = """import sys
+from miso.checkpoints import convert
+convert._PIECE = 100
+print("ready", flush=True)
+while True:
+    convert.convert_checkpoint(sys.argv[1], sys.argv[2], sys.argv[3])
+"""
+
+
+def test_a_killed_conversion_leaves_the_old_file_or_the_new_one(original, tmp_path):
+    """Never half of one; the temporary file that it leaves is not taken for a checkpoint."""
+    before, after = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
+    convert_checkpoint(original.path, before, "int8")
+    convert_checkpoint(original.path, after, "int4")
+    whole = [path.read_bytes() for path in (before, after)]
+    target = tmp_path / "folder" / "target.safetensors"
+    target.parent.mkdir()
+    draw = random.Random(0)
+    for _ in range(4):
+        target.write_bytes(whole[0])
+        converter = subprocess.Popen(
+            [sys.executable, "-c", CONVERTER, original.path, target, "int4"],
+            cwd=__file__.rsplit("/tests/", 1)[0],
+            stdout=subprocess.PIPE,
+        )
+        assert converter.stdout and converter.stdout.readline() == b"ready\n"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            converter.wait(draw.uniform(0, 0.2))
+        converter.kill()
+        converter.wait()
+        assert target.read_bytes() in whole
+    assert [path for path in target.parent.glob("*.safetensors") if path.name[0] != "."] == [target]
 
 
 @pytest.mark.gpu
