@@ -223,7 +223,7 @@ def test_the_source_computes_the_plain_frame_on_an_emulated_gpu(weights, takes):
 @emulated
 def test_takes_that_one_kernel_cannot_hold_are_split(monkeypatch):
     """Every take is as if it were alone in its group."""
-    backbone, decoder = models(SMALL, "int8")
+    backbone, decoder = models(SMALL, "int4")
     depth = DepthSampler(decoder, Sampling(0.9, 20))
 
     def make(backbone, depth, sampling, state):

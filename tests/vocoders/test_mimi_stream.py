@@ -170,7 +170,7 @@ for work in (mimi.decode, mimi.encode):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads a process's peak memory from /proc")
-@pytest.mark.parametrize("frames", [250, pytest.param(750, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("frames", [125, pytest.param(750, marks=pytest.mark.slow)])
 def test_memory_does_not_grow_with_length(frames):
     """A sound ten times as long takes no more memory, besides the samples.
 

@@ -21,7 +21,7 @@ SHOW = """type => { const n = app.graph.nodes.find(n => n.type === type);
   app.canvas.ds.scale = 1; app.canvas.ds.offset = [-n.pos[0] + 300, -n.pos[1] + 250]; app.canvas.draw(true, true); }"""
 
 
-@pytest.fixture(params=[False, True], ids=["classic", "vue"])
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["classic", "vue"])
 def page(browser_page, request):
     """All views after a run, in the middle of some editing."""
     page = browser_page.page

@@ -60,7 +60,8 @@ class Environment:
         if stamp.is_file() and stamp.read_text() == digest:
             return
         stamp.unlink(missing_ok=True)
-        self.run(f"Installing {what}", "-m", "pip", "install", *wanted)
+        # most modules of what is installed are never imported; Python compiles the others when they are
+        self.run(f"Installing {what}", "-m", "pip", "install", "--no-compile", *wanted)
         if afterwards:
             self.run("Trying it", "-I", afterwards)
         stamp.write_text(digest)
