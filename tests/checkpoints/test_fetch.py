@@ -1,6 +1,7 @@
 """Finding and fetching checkpoints, with a mock of the Hugging Face Hub."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -33,6 +34,9 @@ def hub(monkeypatch):
         return str(path)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
+    # small files have a checksum of another kind
+    about = SimpleNamespace(etag="d670460b4b4aece5915caf5c68d12f560a9fe3e4")
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda url: about)
     return requests
 
 

@@ -239,6 +239,7 @@ def kinds() -> list[Kind]:
             mutated_tensors,
             _vocoder,
         ),
+        *([_file_kind("vocoders of ONNX", ["codec.onnx"], mutated_bytes, _vocoder)] if samples.ONNX else []),
         _file_kind(
             "LoRA adapters", ["lora/adapter_model.safetensors", "lora/adapter_config.json"], _either, _lora
         ),

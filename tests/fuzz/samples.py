@@ -1,5 +1,6 @@
 """Small good files of every kind that comes from strangers, made from fixed seeds."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from miso.model.config import ModelConfig, StackConfig
 from miso.text.conditioning import Segment
 from miso.text.conversation import Conversation
 from miso.text.voice import Voice
+from miso.tools.export import export_codec
 from miso.vocoders.mimi import MimiConfig, random_mimi, save_mimi
 from miso.vocoders.source_filter import SourceFilter, SourceFilterConfig, save_source_filter
 
@@ -37,6 +39,7 @@ CODEC = MimiConfig(
     codebook_dim=4,
     sample_rate=24_000,
 )
+ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 KEY = "ab" * 32  # of the entry in the store
 TABLE = 'text,speaker,seed,voice,name\nHello there.,0,7,,one\n"Yes, well.",1,,,two\n'
 PRONUNCIATIONS = "# names\nSiobhan = shivawn\nNguyen = /wˈɪn/\n"
@@ -86,6 +89,8 @@ def _make_weights(folder: Path) -> None:
     save_mimi(folder / "codec.safetensors", random_mimi(CODEC, seed=1, codec="tiny"))
     # the published layout tells its sizes by its shapes
     save_file(load_file(folder / "codec.safetensors"), folder / "mimi.safetensors")
+    if ONNX:
+        export_codec(folder / "codec.safetensors", folder / "codec.onnx", "fp32")
     sizes = SourceFilterConfig(width=8, inner=8, frame_blocks=1, hop_blocks=1, hops=8)
     save_source_filter(folder / "vocoder.safetensors", SourceFilter(CODEC, sizes, "tiny"))
     (folder / "lora").mkdir()

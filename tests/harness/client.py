@@ -34,6 +34,10 @@ class Client:
         """
         return self._in_thread(self._run(prompt, on_event or (lambda event, data: None), seconds))
 
+    def leave(self, prompt: dict, event: str) -> str:
+        """Queue a prompt as a page does, and be gone without a word at the first such event; the prompt's id."""
+        return self._in_thread(self._leave(prompt, event))
+
     def get(self, path: str) -> Any:
         """JSON by path."""
         return json.loads(self._in_thread(self._request("GET", path)))
@@ -61,6 +65,18 @@ class Client:
         async with aiohttp.ClientSession(raise_for_status=True) as session:
             async with session.request(method, self.url + path, **content) as reply:
                 return await reply.read()
+
+    async def _leave(self, prompt: dict, event: str) -> str:
+        client = uuid.uuid4().hex
+        async with aiohttp.ClientSession(self.url) as session:
+            ws = await session.ws_connect(f"/ws?clientId={client}", max_msg_size=0)
+            async with session.post("/prompt", json={"prompt": prompt, "client_id": client}) as reply:
+                queued = (await reply.json())["prompt_id"]
+            while True:
+                message = await ws.receive(60)
+                if message.type == aiohttp.WSMsgType.TEXT and json.loads(message.data)["type"] == event:
+                    ws._response.connection.transport.abort()  # without closing the connection
+                    return queued
 
     async def _run(self, prompt: dict, on_event: Callable[[str, dict], Any], seconds: float) -> Run:
         client, run = uuid.uuid4().hex, Run("", {})

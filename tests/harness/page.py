@@ -37,28 +37,7 @@ OPENED = """n => app.graph.nodes.length === n && app.graph.nodes[0] !== window.m
 ARM = """() => { window.misoTestEnd = new Promise(done => {
   for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
     window.comfyAPI.api.api.addEventListener(kind, e => done([kind, e.detail]), {once: true}); }) }"""
-# what a test hangs on the page goes with it: ``misoOn`` listens to the server until ``reset``, ``misoListen`` notes in
-# ``misoHeard`` what is given to the sound card (when it begins, its length, when it was asked for)
-PREPARE = """() => { const { api } = window.comfyAPI.api, over = new AbortController();
-  const originals = [[AudioBufferSourceNode, 'start'], [AudioNode, 'connect'], [AudioParam, 'linearRampToValueAtTime']]
-    .map(([{ prototype }, name]) => [prototype, name, prototype[name]]);
-  window.misoOn = (kind, listener) => api.addEventListener(kind, listener, {signal: over.signal});
-  window.misoListen = () => { window.misoHeard = []; const { start } = AudioBufferSourceNode.prototype;
-    AudioBufferSourceNode.prototype.start = function (when, ...more) { const { sampleRate: rate, length } = this.buffer;
-      window.misoHeard.push({when, rate, length, now: this.context.currentTime, asked: performance.now()});
-      return start.call(this, when, ...more); }; };
-  const Context = AudioContext;
-  window.misoReset = () => {
-    over.abort();
-    window.AudioContext = Context;
-    for (const [prototype, name, original] of originals) prototype[name] = original;
-    delete api.queuePrompt;
-    app.graph.clear();
-    app.nodeOutputs = {};
-    app.extensionManager.toast?.removeAll?.();
-    app.canvas.ds.reset();
-    for (const storage of [localStorage, sessionStorage]) storage.clear();
-    for (const name of Object.keys(window)) if (name.startsWith('miso')) delete window[name]; }; }"""
+PREPARE = Path(__file__).with_name("prepare.js").read_text(encoding="utf-8")
 TINY = """() => {
   const files = {MisoLoadModel: 'tiny.safetensors', MisoLoadVocoder: 'tiny-codec.safetensors'};
   const set = (node, name, value) => { node.widgets.find(w => w.name === name).value = value; };

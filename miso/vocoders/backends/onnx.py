@@ -71,7 +71,12 @@ class OnnxStream(Stream):
         )
         ids[:, : codes.shape[1]] = codes
         state = self.state or vocoder.first_state(self.batch)
-        wave, *new = vocoder.session.run(None, {"codes": ids.cpu().numpy(), **state})
+        try:
+            wave, *new = vocoder.session.run(None, {"codes": ids.cpu().numpy(), **state})
+        except Exception as e:  # of its own, by the kind of fault
+            raise _damaged(first_line(e)) from e
+        if wave.shape != (len(codes), 1, codes.shape[2] * vocoder.frame_size):
+            raise _damaged(f"it made {wave.shape[-1]} samples of {codes.shape[2]} frames")
         self.state = dict(zip(state, new, strict=True))
         return torch.from_numpy(wave)
 
@@ -110,6 +115,13 @@ def load(
         ) from e
     _check_graph(path, session, config)
     return OnnxVocoder(session, config, codec, path.stat().st_size)
+
+
+def _damaged(why: str) -> MisoError:
+    return MisoError(
+        f"ONNX Runtime can't decode with this vocoder's file: {why}.",
+        "The file is damaged. Export it again with: python -m miso export. Or use the backend 'mimi'.",
+    )
 
 
 def _sizes(path: Path, metadata: dict[str, str]) -> tuple[MimiConfig, str]:
