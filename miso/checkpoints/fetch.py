@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from ..files import file_digest
 from ..progress import Progress
 from ..text.tokenizer import find_tokenizer
 from .find import PUBLISHED, PublishedFile
+
+_OF_ONE_DOWNLOAD = re.compile(r"\.[0-9a-f]{8}\.incomplete$")
 
 
 def fetch_file(
@@ -26,9 +30,11 @@ def fetch_file(
 
     ``folder``: where files of its kind belong, if that is not the usual folder below ``models``.
 
-    An interrupted download is resumed, a finished one compared with the hub's checksum. For a checkpoint that
-    needs a tokenizer, the tokenizer is downloaded first unless one of ``tokenizers`` exists: a failure then
-    comes before 33 GB rather than after. ``progress(bytes done, bytes in total)`` may raise to interrupt.
+    A connection that is cut is taken up again; a finished download is compared with the hub's checksum. For
+    a checkpoint that needs a tokenizer, the tokenizer is downloaded first unless one of ``tokenizers``
+    exists: a failure then comes before 33 GB rather than after. ``progress(bytes done, bytes in total)`` may
+    raise to interrupt.
+
     Raises MisoError if the name is unknown, the download fails or the file isn't the hub's.
     """
     if name not in PUBLISHED:
@@ -56,6 +62,7 @@ def fetch_file(
     # older versions lack the parameter and draw their own bar in the log
     if progress and "tqdm_class" in inspect.signature(hf_hub_download).parameters:
         options["tqdm_class"] = _reporting(progress, interruptions)
+    _sweep(place)
     try:
         for other in published.others:
             hf_hub_download(published.repository, other, local_dir=place)
@@ -67,11 +74,21 @@ def fetch_file(
         raise MisoError(
             f"{published.repository}/{published.file} can't be fetched ({type(e).__name__}: "
             f"{first_line(e)}).",
-            "Check the connection and try again: the download resumes where it stopped."
-            f" Or put the file at {path} yourself.",
+            f"Check the connection and try again. Or put the file at {path} yourself.",
         ) from e
     _verify(fetched, checksum or "", published, progress)
     return fetched
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed downloads left.
+
+    huggingface_hub 2 gives every download a file of its own and takes none up again; earlier versions do, and
+    name it otherwise. What has grown in the last hour may be in use.
+    """
+    for left in folder.rglob("*.incomplete"):
+        if _OF_ONE_DOWNLOAD.search(left.name) and time.time() - left.stat().st_mtime > 3600:
+            left.unlink(missing_ok=True)
 
 
 def _verify(path: Path, checksum: str, published: PublishedFile, progress: Progress | None) -> None:

@@ -1,10 +1,12 @@
 """Downloads from a hub that a local server plays, through HF_ENDPOINT: cut, refused, missing."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,12 +26,13 @@ except MisoError as e:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Serves one file; ``fault`` is a status, "cut" (the first answer ends early), "always" (each does) or
-    "other" (what is served has another checksum).
+    """Serves one file; ``fault`` is a status, "cut" (the first answer ends early), "always" (each does),
+    "other" (what is served has another checksum) or "wait" (nothing more comes after 15 MB).
     """
 
     fault: "int | str" = 200
     requests: "list[str]" = []
+    served = threading.Event()  # set when the fetching process is gone
 
     def do_HEAD(self):
         self.answer(body=False)
@@ -55,8 +58,11 @@ class Hub(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
         self.end_headers()
         if body:
-            cut = self.fault == "always" or self.fault == "cut" and not start
-            self.wfile.write(CONTENT[start : 15 * 2**20 if cut else None])
+            cut = self.fault in ("always", "wait") or self.fault == "cut" and not start
+            with contextlib.suppress(ConnectionError):  # the other side was killed
+                self.wfile.write(CONTENT[start : 15 * 2**20 if cut else None])
+            if self.fault == "wait":
+                Hub.served.wait(60)
             self.close_connection = True
 
     def log_message(self, *args):
@@ -80,8 +86,20 @@ def fetch(tmp_path):
         }
         variables.pop("HF_HUB_OFFLINE", None)
         command = [sys.executable, "-c", FETCH, tmp_path / "models"]
-        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120)
-        return done.stdout + done.stderr, tmp_path / "models" / "miso_vocoders" / "mimi" / "model.safetensors"
+        path = tmp_path / "models" / "miso_vocoders" / "mimi" / "model.safetensors"
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if fault == "wait":
+            until = time.monotonic() + 60
+            while time.monotonic() < until and not any(
+                part.stat().st_size >= 10**7 for part in path.parent.rglob("*.incomplete")
+            ):
+                pass
+            process.kill()
+        said, _ = process.communicate(timeout=120)
+        Hub.served.set()
+        return said, path
 
     yield fetch
     server.shutdown()
@@ -93,11 +111,24 @@ def test_a_download_that_is_cut_is_resumed(fetch):
     assert any(request.startswith("GET") and not request.endswith(" 0") for request in Hub.requests)
 
 
+def test_a_killed_download_is_fetched_again_and_leaves_nothing(fetch):
+    """Killed when 10 MB are written. What it left is removed when it is an hour old."""
+    _, path = fetch("wait")
+    (left,) = path.parent.rglob("*.incomplete")
+    assert not path.exists()
+    said, path = fetch(404)
+    assert "can't be fetched" in said and left.exists(), "another process may be writing it"
+    os.utime(left, (time.time() - 4000,) * 2)
+    said, path = fetch(200)
+    assert path.is_file() and path.read_bytes() == CONTENT, said
+    assert not [*path.parent.rglob("*.incomplete")]
+
+
 @pytest.mark.slow  # it is tried five times, with pauses
 def test_a_hub_that_always_cuts_is_told_in_words(fetch):
     said, path = fetch("always")
     assert "MisoError: kyutai/mimi/model.safetensors can't be fetched" in said and not path.exists()
-    assert "resumes where it stopped" in said
+    assert "Check the connection and try again" in said
 
 
 @pytest.mark.parametrize(
