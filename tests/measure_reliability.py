@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 # faults of each kind of input that earlier runs found, all mended
 MENDED = {
     "checkpoints": 2,
+    "vocoders": 1,
     "vocoders of ONNX": 5,
     "LoRA adapters": 13,
     "sound files": 2,

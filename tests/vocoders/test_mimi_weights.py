@@ -1,10 +1,12 @@
 """Files of a codec: all layouts, all faults."""
 
+import json
 import pickle
 import re
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from miso.errors import MisoError
@@ -191,6 +193,16 @@ def test_the_codec_id_is_in_a_published_name(small_file, tmp_path):
     ):
         save_file(load_file(small_file), tmp_path / f"{name}.safetensors", metadata)
         assert load_mimi(tmp_path / f"{name}.safetensors").codec == codec
+
+
+def test_a_whole_number_is_a_number(small, small_file, tmp_path):
+    """As JSON writes 1.0 in some languages."""
+    with safe_open(small_file, "pt") as file:
+        metadata = file.metadata()
+    metadata["config"] = json.dumps({**json.loads(metadata["config"]), "layer_scale": 1})
+    save_file(load_file(small_file), tmp_path / "whole.safetensors", metadata)
+    codes = torch.zeros(1, 2, 3, dtype=torch.int64)
+    assert load_mimi(tmp_path / "whole.safetensors").decode(codes).equal(small.decode(codes))
 
 
 def test_impossible_sizes_are_refused():

@@ -105,9 +105,12 @@ def load(
     options.intra_op_num_threads = torch.get_num_threads()
     # threads that wait by spinning would take the CPU from others between two frames
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors: warnings are about its own optimisations
+    options.log_severity_level = 4  # errors are raised, too; warnings are about its own optimisations
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        # without its fallback, which would try the same again
+        session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as e:  # of its own, by the kind of fault
         raise MisoError(
             f"ONNX Runtime {onnxruntime.__version__} can't open {path.name}: {first_line(e)}",

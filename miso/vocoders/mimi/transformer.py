@@ -81,8 +81,9 @@ class Layer(nn.Module):
         self.self_attn = Attention(config)
         self.linear1 = nn.Linear(config.dim, config.ff, bias=False)
         self.linear2 = nn.Linear(config.ff, config.dim, bias=False)
-        self.layer_scale_1 = nn.Parameter(torch.full((config.dim,), config.layer_scale))
-        self.layer_scale_2 = nn.Parameter(torch.full((config.dim,), config.layer_scale))
+        scale = float(config.layer_scale)  # JSON may have a whole number
+        self.layer_scale_1 = nn.Parameter(torch.full((config.dim,), scale))
+        self.layer_scale_2 = nn.Parameter(torch.full((config.dim,), scale))
 
     def forward(
         self, x: Tensor, turn: Tensor, mask: Tensor | None, past: KeysValues | None
