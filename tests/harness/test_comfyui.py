@@ -1,5 +1,7 @@
 """The harness itself, on ComfyUI's own blocks: what the pack's tests stand on."""
 
+import pytest
+
 SILENCE = {
     "1": {"class_type": "EmptyAudio", "inputs": {"duration": 0.5, "sample_rate": 24000, "channels": 1}},
     "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "harness"}},
@@ -35,6 +37,7 @@ def test_live(client, server):
     assert not refused.ok and "audio" in refused.error
 
 
+@pytest.mark.slow  # a start of its own; others start servers too
 def test_flags(start_server):
     with start_server("--cache-none") as server:
         server.queue(SILENCE)
