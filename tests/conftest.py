@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from miso.tools.bootstrap import HOME
-from miso.tools.bootstrap.comfyui import PACK, find, make_base
+from miso.tools.bootstrap.comfyui import PACK, find
 from miso.tools.bootstrap.server import Server
 
 # how long an example takes says something about the machine and what else it does
@@ -80,13 +80,9 @@ def comfyui(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base directory of this session, with the pack in custom_nodes and tiny checkpoints in models."""
-    from make_tiny import make_tiny
+    from make_tiny import make_tiny_base
 
-    folder = make_base(tmp_path_factory.mktemp("comfyui"))
-    (models := folder / "models" / "miso").mkdir()
-    (vocoders := folder / "models" / "miso_vocoders").mkdir()
-    make_tiny(models, vocoders)
-    return folder
+    return make_tiny_base(tmp_path_factory.mktemp("comfyui"))
 
 
 @pytest.fixture(scope="session")

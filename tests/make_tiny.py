@@ -8,6 +8,7 @@ from pathlib import Path
 from miso.checkpoints.build import canonical_shapes, random_tensors
 from miso.checkpoints.checkpoint import save_checkpoint
 from miso.model.config import ModelConfig, StackConfig
+from miso.tools.bootstrap.comfyui import make_base
 from miso.vocoders.mimi import MimiConfig, random_mimi, save_mimi
 
 MODEL = ModelConfig(
@@ -39,3 +40,12 @@ def make_tiny(models: Path, vocoders: Path | None = None) -> None:
     tensors = {name: read(name) for name in canonical_shapes(MODEL)}
     save_checkpoint(models / "tiny.safetensors", MODEL, tensors)
     save_mimi((vocoders or models) / "tiny-codec.safetensors", random_mimi(CODEC, seed=1, codec=MODEL.codec))
+
+
+def make_tiny_base(folder: Path) -> Path:
+    """A base directory for ComfyUI in ``folder``, with the pack and these files where they belong."""
+    base = make_base(folder)
+    (models := base / "models" / "miso").mkdir()
+    (vocoders := base / "models" / "miso_vocoders").mkdir()
+    make_tiny(models, vocoders)
+    return base

@@ -22,11 +22,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import psutil  # noqa: E402
 from harness.client import Client  # noqa: E402
 from harness.page import ARGUMENTS, Page, find_browser  # noqa: E402
-from make_tiny import make_tiny  # noqa: E402
+from make_tiny import make_tiny_base  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 from miso.tools.bootstrap import HOME, workflow  # noqa: E402
-from miso.tools.bootstrap.comfyui import make_base  # noqa: E402
 from miso.tools.bootstrap.server import Server  # noqa: E402
 
 GRAPH = ROOT / "workflows" / "edit_codes.json"
@@ -46,10 +45,7 @@ def main() -> int:
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with TemporaryDirectory() as folder:
-        base = make_base(Path(folder))
-        for name in ("miso", "miso_vocoders"):
-            (base / "models" / name).mkdir()
-        make_tiny(base / "models" / "miso", base / "models" / "miso_vocoders")
+        base = make_tiny_base(Path(folder))
         python, runs = Path(sys.executable), max(20, args.runs // 10 * 10)
         with Server(python, HOME / "ComfyUI", base, base / "comfyui.log", "--cpu") as server:
             rows = with_browser(server, runs) if args.browser else measure(alone(server), dict, runs)

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import torch
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from fuzz.kinds import kinds  # noqa: E402
 from fuzz.samples import make_samples  # noqa: E402
 from fuzz.trial import Report, limit_memory, try_kind  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
 # faults of each kind of input that earlier runs found, all mended
 MENDED = {
     "checkpoints": 2,
