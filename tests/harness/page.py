@@ -36,7 +36,7 @@ DROP = """({name, mime, bytes}) => {
 OPENED = """n => app.graph.nodes.length === n && app.graph.nodes[0] !== window.misoTestFirst && !document.querySelector('.p-blockui-mask')"""
 ARM = """() => { window.misoTestEnd = new Promise(done => {
   for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
-    window.comfyAPI.api.api.addEventListener(kind, e => done([kind, e.detail]), {once: true}); }) }"""
+    misoOn(kind, e => done([kind, e.detail])); }) }"""
 PREPARE = Path(__file__).with_name("prepare.js").read_text(encoding="utf-8")
 TINY = """() => {
   const files = {MisoLoadModel: 'tiny.safetensors', MisoLoadVocoder: 'tiny-codec.safetensors'};
