@@ -179,10 +179,11 @@ def file_digest(path: Path, progress: Progress | None = None) -> str:
             digest.update(f"{part.relative_to(path).as_posix()} {file_digest(part, progress)}".encode())
         return digest.hexdigest()
     with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
         while piece := file.read(_PIECE):
             digest.update(piece)
             if progress:
-                progress(file.tell(), path.stat().st_size)
+                progress(file.tell(), size)
     return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import time
@@ -87,8 +88,9 @@ def _sweep(folder: Path) -> None:
     name it otherwise. What has grown in the last hour may be in use.
     """
     for left in folder.rglob("*.incomplete"):
-        if _OF_ONE_DOWNLOAD.search(left.name) and time.time() - left.stat().st_mtime > 3600:
-            left.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process may have removed it, or hold it open
+            if _OF_ONE_DOWNLOAD.search(left.name) and time.time() - left.stat().st_mtime > 3600:
+                left.unlink()
 
 
 def _verify(path: Path, checksum: str, published: PublishedFile, progress: Progress | None) -> None:
