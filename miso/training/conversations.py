@@ -46,14 +46,18 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """An utterance with the number of its speaker, and its text as the model reads it.
+    """One or more utterances of a voice, with its speaker number, and their text as the model reads it.
 
     The text may be spelt by ``Tokenizer.spell``, by its letters, or empty.
     """
 
-    utterance: Utterance
+    utterances: tuple[Utterance, ...]
     speaker: int
     text: str
+
+    @property
+    def frames(self) -> int:
+        return sum(u.frames for u in self.utterances)
 
 
 class Conversations:
@@ -135,7 +139,7 @@ class Conversations:
         K, parts = self.config.codebooks, []
         for line in conversation:
             ids = self._ids(line)
-            codes = self.coded.codes_of(line.utterance).numpy()[:, :K]
+            codes = np.concatenate([self.coded.codes_of(u).numpy()[:, :K] for u in line.utterances])
             part = np.zeros((len(ids) + len(codes) + 1, K + 1), np.int64)
             part[: len(ids), K] = ids
             part[len(ids) : -1, :K] = codes
@@ -152,7 +156,7 @@ class Conversations:
         )
 
     def _rows(self, conversation: list[Line]) -> int:
-        return sum(len(self._ids(line)) + line.utterance.frames + 1 for line in conversation)
+        return sum(len(self._ids(line)) + line.frames + 1 for line in conversation)
 
     def _cut(self, deck: list[Utterance], rng: random.Random, one_voice: bool) -> Iterator[list[Utterance]]:
         """Cut the deck into conversations of 1 to 4 utterances that fit the model's positions."""
@@ -168,10 +172,11 @@ class Conversations:
             yield taken
 
     def _lines(self, conversation: list[Utterance], rng: random.Random) -> list[Line]:
-        """Choose speaker numbers and texts.
+        """Choose lines, speaker numbers and texts.
 
-        Voices without a number, and all voices in some conversations, get a number after those of the named
-        voices. Some texts are left out.
+        Some conversations of one voice become a single line of several sentences. Voices without a number,
+        and all voices in some conversations, get a number after those of the named voices. Some texts are
+        left out.
         """
         voices = list(dict.fromkeys(u.voice for u in conversation))
         anonymous = rng.random() < self.settings.anonymous
@@ -183,13 +188,18 @@ class Conversations:
         )
         if not anonymous:
             numbers |= {v: self.speakers[v] for v in voices if v in self.speakers}
-        return [Line(u, numbers[u.voice], self._text(u, rng)) for u in conversation]
+        lines: list[tuple[Utterance, ...]] = [(u,) for u in conversation]
+        if self.settings.joined and len(voices) == 1 and rng.random() < self.settings.joined:
+            lines = [tuple(conversation)]
+        return [Line(line, numbers[line[0].voice], self._text(line, rng)) for line in lines]
 
-    def _text(self, utterance: Utterance, rng: random.Random) -> str:
+    def _text(self, utterances: tuple[Utterance, ...], rng: random.Random) -> str:
         if rng.random() < self.settings.no_text:
             return ""
-        text = utterance.text.lstrip() if self.config.conventions.strip else utterance.text
-        return text if rng.random() < self.settings.letters else self._spell(text)
+        texts = [u.text.lstrip() if self.config.conventions.strip else u.text for u in utterances]
+        if rng.random() < self.settings.letters:
+            return " ".join(texts)
+        return (self.tokenizer.space or " ").join(map(self._spell, texts))
 
 
 def _most_rows(utterances: list[Utterance]) -> int:

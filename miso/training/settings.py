@@ -158,6 +158,7 @@ class LMSettings:
     anonymous: float = 0.3
     segments: tuple[float, ...] = (0.6, 0.28, 0.12)  # shares of conversations of 1, 2, 3 segments
     same_voice: float = 0.6  # share of conversations of a single voice
+    joined: float = 0.0  # share of these that become a single line of several sentences
     keep_best: bool = True  # save the weights with the lowest validation loss instead of the last
     validate_every: int = 500
     log_every: int = 50

@@ -15,7 +15,7 @@ from miso.training.presets import TINY_MODEL
 
 def test_rows_are_those_of_inference(data, setting):
     one, two = data.utterances[:2]
-    lines = [Line(one, 0, one.text), Line(two, 1, two.text)]
+    lines = [Line((one,), 0, one.text), Line((one, two), 1, f"{one.text} {two.text}")]
     batch = conversations(data, setting).build([lines, lines[:1]])
     encoder = TextEncoder(TINY_MODEL, ByteTokenizer())
     parts = [
@@ -24,7 +24,10 @@ def test_rows_are_those_of_inference(data, setting):
                 x.text,
                 x.speaker,
                 Codes(
-                    data.codes_of(x.utterance).T[None].long(), [x.utterance.frames], "tiny", codebook_size=32
+                    torch.cat([data.codes_of(u) for u in x.utterances]).T[None].long(),
+                    [x.frames],
+                    "tiny",
+                    codebook_size=32,
                 ),
             )
         )
@@ -49,7 +52,9 @@ def test_epochs_deal_every_utterance_once(data, setting):
     deck = conversations(data, setting, segments=(0.4, 0.3, 0.2, 0.1), tokens=300)
     for number in (0, 1):
         batches = deck.epoch(number)
-        spoken = [line.utterance for batch in batches for conversation in batch for line in conversation]
+        spoken = [
+            u for batch in batches for conversation in batch for line in conversation for u in line.utterances
+        ]
         assert sorted(u.start for u in spoken) == sorted(u.start for u in data.split("train"))
         assert {len(c) for b in batches for c in b} == {1, 2, 3, 4}
         for batch in batches:
@@ -72,12 +77,14 @@ def test_speakers_and_texts_left_out(texts, setting, tmp_path):
     dealt = [c for number in range(4) for batch in deck.epoch(number) for c in batch]
     lines = [line for c in dealt for line in c]
     # a voice without a number gets any number after those of the others
-    assert {x.speaker for x in lines if x.utterance.voice == "a@1.1"} <= set(range(2, 10))
+    assert {x.speaker for x in lines if x.utterances[0].voice == "a@1.1"} <= set(range(2, 10))
     named = [x for x in lines if x.speaker < 2]
-    assert all(x.speaker == "ab".index(x.utterance.voice) for x in named)
+    assert all(x.speaker == "ab".index(x.utterances[0].voice) for x in named)
     assert 0.2 < len(named) / len(lines) < 0.5
     assert all(
-        len({x.speaker for x in c if x.utterance.voice == v}) <= 1 for c in dealt for v in ("a", "b", "a@1.1")
+        len({x.speaker for x in c if x.utterances[0].voice == v}) <= 1
+        for c in dealt
+        for v in ("a", "b", "a@1.1")
     )
     assert 0.12 < sum(not x.text for x in lines) / len(lines) < 0.28
     assert deck._ids(next(x for x in lines if not x.text))[-2:] == [ord(" "), 257]
@@ -98,6 +105,19 @@ def test_some_frames_are_not_seen_but_learnt(data, setting):
     assert 0.25 < 1 - b.mask[frames][:, 0].float().mean() < 0.55
 
 
+def test_some_conversations_of_a_voice_become_a_line(data, setting):
+    deck = conversations(data, setting, segments=(0.4, 0.6), joined=0.5, no_text=0.0, tokens=300)
+    dealt = [c for batch in deck.epoch(0) for c in batch]
+    lines = [line for c in dealt for line in c]
+    joined = [line for line in lines if len(line.utterances) > 1]
+    assert joined and any(len(c) == 2 for c in dealt)
+    for line in joined:
+        assert len({u.voice for u in line.utterances}) == 1
+        assert line.text == " ".join(u.text for u in line.utterances)
+    spoken = sorted(u.start for line in lines for u in line.utterances)
+    assert spoken == sorted(u.start for u in data.split("train"))
+
+
 def test_most_texts_are_read_by_their_sounds(data, setting):
     """As inference spells them, except for a share that stays in letters."""
     tokenizer, config = (
@@ -108,8 +128,8 @@ def test_most_texts_are_read_by_their_sounds(data, setting):
         data, data.split("train"), config, tokenizer, replace(setting, letters=0.25, no_text=0.0), seed=5
     )
     lines = [line for number in range(4) for batch in deck.epoch(number) for c in batch for line in c]
-    spelt = [line for line in lines if line.text == tokenizer.spell(line.utterance.text)]
-    assert all(line.text == line.utterance.text for line in lines if line not in spelt)
+    spelt = [line for line in lines if line.text == tokenizer.spell(line.utterances[0].text)]
+    assert all(line.text == line.utterances[0].text for line in lines if line not in spelt)
     assert 0.65 < len(spelt) / len(lines) < 0.85
-    rows = TextEncoder(config, tokenizer).rows(Segment(spelt[0].utterance.text, spelt[0].speaker))[0]
+    rows = TextEncoder(config, tokenizer).rows(Segment(spelt[0].utterances[0].text, spelt[0].speaker))[0]
     assert deck._ids(spelt[0]) == rows[:, -1].tolist()
