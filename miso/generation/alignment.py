@@ -1,7 +1,6 @@
 """Where each word lies in codes: the backbone hears them with their text, and its attention is followed.
 
-No other model takes part, and nothing is trained or stored for it. The sampler leaves it to Align Words: on
-one thread it takes 5 % of the time in which nano samples a sentence, and 27 % of that of eight takes at once.
+No other model takes part, and nothing is trained or stored for it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _AHEAD = 1.0  # frames that the model looks at a symbol before it is heard
 _PAUSE = 3.0  # times the mean symbol: a word's last symbol lasts no longer, the rest is a pause after it
 _SEEN = 0.5
 _GRID = 16  # parts of a frame (5 ms): numbers that stay exact when frames are added
-CUT = ("limit", "interrupted")
+CUT = ("limit", "interrupted", "runaway")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +96,14 @@ def align(
         for take, found in zip(codes.takes, words)
     ]
     return Aligned(codes.like(codes.tensor, codes.lengths, takes), tuple(left_out))
+
+
+def with_words(backbone: Backbone, encoder: TextEncoder, codes: Codes) -> Codes:
+    """``codes`` with the words of every take, or as they are if no words can be found."""
+    try:
+        return align(backbone, encoder, codes).codes
+    except MisoError:
+        return codes
 
 
 def summary(aligned: Aligned) -> str:
@@ -221,26 +228,40 @@ def find_words(
         )
     # from the first word to the last mark: not the start id and the speaker before, nor the end id after
     columns = torch.arange(spelled[0].first, first)
-    step = max(_STEP, -(-2 * len(columns) // len(frames)))
-    least = len(columns) - step
+    least = 0
     if cut and said:
-        least = min(least, spelled[min(said, len(spelled)) - 1].last - spelled[0].first)
+        least = spelled[min(said, len(spelled)) - 1].last - spelled[0].first
     elif cut:  # it may have come to half of what usually is said in that time
         usual = len(frames) / config.frame_rate / expected_seconds(segment.text)
-        least = min(least, int(len(columns) * usual / 2))
-    least = max(0, least)
-    audio, audio_mask = frame_rows(frames[:-1], config.codebooks)
-    shares = text_shares(
-        backbone,
-        torch.cat((text, audio)),
-        torch.cat((text_mask, audio_mask)),
-        first,
-        columns,
-        step,
-        least,
-        progress,
+        least = int(len(columns) * usual / 2)
+    shares, places = place_symbols(
+        backbone, text, text_mask, frames, columns, least if cut else None, progress
     )
-    return _words(spelled, shares, occupancy(shares, step, least), at, cut)
+    return _words(spelled, shares, places, at, cut)
+
+
+def place_symbols(
+    backbone: Backbone,
+    text: Tensor,
+    text_mask: Tensor,
+    frames: Tensor,
+    columns: Tensor,
+    least: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The symbols of a text in the frames that say it: shares of attention and probabilities, [T, S] each.
+
+    ``text`` and ``text_mask`` [N, K+1] are the rows of the line, ``frames`` [T, k] follow it, and ``columns``
+    [S] are the rows of the symbols. The last frame may be on symbol ``least`` or later (default: on one of
+    the last). ``progress`` counts layers.
+    """
+    step = max(_STEP, -(-2 * len(columns) // len(frames)))
+    last = len(columns) - step
+    least = max(0, last if least is None else min(last, least))
+    audio, audio_mask = frame_rows(frames[:-1], backbone.config.codebooks)
+    rows, mask = torch.cat((text, audio)), torch.cat((text_mask, audio_mask))
+    shares = text_shares(backbone, rows, mask, len(text) - 1, columns, step, least, progress)
+    return shares, occupancy(shares, step, least)
 
 
 def _words(spelled: list[SpelledWord], shares: Tensor, places: Tensor, at: int, cut: bool) -> list[Word]:

@@ -19,7 +19,7 @@ from .monotone import best_score
 
 HEADS = 3  # their mean misses no word; one alone missed 2 %
 _MASS = 0.2  # weight of the log of the attention that goes to the text at all
-_AT_ONCE = 2**25  # numbers that are kept before heads are chosen
+_AT_ONCE = 2**23  # numbers that are kept before heads are chosen
 
 
 def pass_bytes(config: ModelConfig, rows: int) -> int:

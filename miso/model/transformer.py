@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from .config import StackConfig
 from .rotary import rotate, rotation_from
 
+_LOGITS = 2**22  # of attention that is looked into, at once: 16 MB, or a head's
+
 
 class KVCache:
     """Keys and values of every layer, [L, B, KV heads, capacity, head dim] each, written by position."""
@@ -145,12 +147,13 @@ class Attention(nn.Module):
         )
         place = torch.arange(x.shape[1], device=x.device)
         later = place > place[rows, None]
-        found = []
-        for i, head in enumerate(q[:, rows]):  # one by one: a long sequence takes 16 MB a head
-            logits = head @ k[i // (len(q) // self.kv_heads)].T / self.head_dim**0.5
+        group, found = len(q) // self.kv_heads, []
+        at_once = max(1, _LOGITS // later.numel())
+        for heads in torch.arange(len(q), device=x.device).split(at_once):
+            logits = q[heads][:, rows] @ k[heads // group].mT / self.head_dim**0.5
             whole = logits.masked_fill_(later, -torch.inf).logsumexp(-1, keepdim=True)
-            found.append((logits[:, columns] - whole).exp())
-        return torch.stack(found)
+            found.append((logits[..., columns] - whole).exp())
+        return torch.cat(found)
 
 
 class MLP(nn.Module):

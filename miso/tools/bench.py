@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..checkpoints.build import build, random_tensors
 from ..checkpoints.devices import Precision
 from ..errors import MisoError
+from ..generation.alignment import place_symbols
 from ..generation.depth import DepthSampler
 from ..generation.frame import PlainFrame
 from ..generation.loop import FrameLoop
@@ -32,6 +33,7 @@ from .exactness import exactness
 
 _PREFILLS = 128, 1500  # rows
 _LINE = 32  # rows of a line after a history
+_ALIGNED = 40, 125  # ids of a text, and frames that say it: 10 s
 
 
 def bench(
@@ -56,6 +58,7 @@ def bench(
       ``over_floor`` is the time of a frame as a multiple of it.
     - ``warm_up_s`` is how long the first frame takes in a new process, apart from loading weights: compiling,
       loading kernels, recording.
+    - ``align_ms``: finding the words of a take of 10 s.
     - ``first_sound_after_history_ms``: with 1500 rows, of which all but the line's 32 are a history that an
       earlier run has computed.
     - With ``exact`` the errors of ``exactness`` are included, on the last of the paths.
@@ -116,6 +119,8 @@ def bench(
         rows: model.prefill(path, rows) for rows in _PREFILLS if rows + 4 < config.positions
     }
     result["first_sound_ms"] = model.first_sound(path, prompt_rows)
+    report("alignment")
+    result["align_ms"] = model.align(*_ALIGNED)
     if (rows := _PREFILLS[-1]) + 50 <= config.positions:
         result["first_sound_after_history_ms"] = model.first_sound(path, rows, line=_LINE)
     if device.type == "cuda":
@@ -193,6 +198,18 @@ class _Model:
             with borrow_frame(path, self.backbone, self.depth, sampling, 1, positions, positions) as frame:
                 times.append(_ms(lambda: loop.prefill(frame.state), self.device))  # noqa: B023
         return statistics.median(times)
+
+    def align(self, ids: int, frames: int, runs: int = 5) -> float:
+        """Time to find where each of ``ids`` of a text lies in the frames that say it."""
+        generator = torch.Generator().manual_seed(0)
+        text = torch.zeros(ids, self.config.codebooks + 1, dtype=torch.int64)
+        text[:, -1] = torch.randint(self.config.text_vocab, (ids,), generator=generator)
+        codes = torch.randint(self.config.codebook_size, (frames, self.config.codebooks), generator=generator)
+
+        def align() -> None:
+            place_symbols(self.backbone, text, text > 0, codes, torch.arange(ids - 1))
+
+        return _median_ms(align, self.device, runs)
 
     def first_sound(self, path: str, rows: int, runs: int = 5, line: int = 0) -> float:
         """Time from a prompt to the waveform of the first frame on the host.
