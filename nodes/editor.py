@@ -16,7 +16,7 @@ take, those of the input ``codes`` first and then those of ``other``, all BEFORE
     spans          [{start, end, text, speaker}]: frames start..end-1 say text (about, if exact is false)
     words          [{text, start, end, low}] in frames, which need not be whole; low: the place isn't sure
     seed           of the take, or null
-    stop           "eos", "limit", "interrupted" or null
+    stop           "eos", "limit", "interrupted", "runaway" or null
     sound          {filename, subfolder, type: "temp"}: a mono FLAC for ``/view``; null without a vocoder, for
                    an empty take and beyond the limit
 

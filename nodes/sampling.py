@@ -7,9 +7,12 @@ from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes
 from ..miso.codes.hidden import Hidden
+from ..miso.generation.alignment import with_words
+from ..miso.generation.attention import pass_bytes
 from ..miso.generation.keys import codes_key
 from ..miso.generation.loop import FrameLoop
 from ..miso.generation.paths import PATHS
+from ..miso.generation.runaway import STILL, RunawayWatch
 from ..miso.model.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
 from ..miso.text.conditioning import Conditioning
@@ -22,6 +25,10 @@ from .sockets import name_errors, show_on_node
 from .stops import count_stop, stops
 from .store import store
 from .widgets import longest_input, narrowing_inputs, sampling_inputs, seed_input, speaking_inputs
+
+# Words are found where that takes less than a twentieth of the run: in one take, up to this length. Takes
+# sampled together would each need as long as one alone.
+_LONGEST = 60.0  # seconds
 
 
 class Sampled(NamedTuple):
@@ -52,10 +59,12 @@ def sample(
     min_p: float = 0.0,
     min_seconds: float = 0.0,
     repetition_penalty: float = 1.0,
+    words: bool = True,
 ) -> Sampled:
     """Sample takes with progress and a live preview, or find them among the kept ones.
 
-    A run that was stopped ends here unless ``use_partial`` is set and it has made something.
+    With ``words``, one take comes with the places of its words. A take that gets no further in its text is
+    ended. A run that was stopped ends here unless ``use_partial`` is set and it has made something.
     """
     config, sampling = (
         conditioning.encoder.config,
@@ -82,9 +91,9 @@ def sample(
 
     rows = len(prompt.rows) + prefix_frames + frames
     vocoders = [] if preview is None else [preview]
-    model, decoder, *vocoder = on_device(
-        backbone, depth.part, *vocoders, memory=run_bytes(backbone, config, takes, rows)
-    )
+    line_rows = rows - max(prompt.history, default=0)
+    memory = run_bytes(backbone, config, takes, rows) + pass_bytes(config, line_rows)
+    model, decoder, *vocoder = on_device(backbone, depth.part, *vocoders, memory=memory)
     loop = FrameLoop(
         model,
         depth.sampler(decoder, sampling),
@@ -104,6 +113,7 @@ def sample(
     stream = (
         stream_for(vocoder[0], config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
     )
+    watch = RunawayWatch(loop, conditioning.encoder)
     report, live = progress(), Preview(loop.first, frames, config.frame_rate, stream, prefix)
     stopped = False
     try:
@@ -111,6 +121,9 @@ def sample(
         for frame in loop:
             live.frame(frame)
             report(frame.index - loop.first + 1, frames)
+            for take in watch.frame(frame):
+                lines.append(_ran_on(take, frame.index / config.frame_rate))
+                show_on_node(" ".join(filter(None, lines)))
     except mm.InterruptProcessingException:
         # ComfyUI clears the interrupt when it raises it: only raising it again ends the run.
         count_stop()
@@ -121,10 +134,19 @@ def sample(
             raise
         stopped = True
     codes, hidden = loop.codes, loop.hidden
+    if words and takes == 1 and codes.seconds[0] <= _LONGEST:
+        codes = with_words(model, conditioning.encoder, codes)
     shown = live.end(codes)
     if keep:
         store().put(key, codes, hidden)
     return Sampled(codes, hidden, {"miso_kept": (False,), **shown}, stopped)
+
+
+def _ran_on(take: int, seconds: float) -> str:
+    return (
+        f"Take {take + 1} was ended after {seconds:.1f} s: for {STILL:g} s it got no further in its text. "
+        "Try another seed, or raise min_seconds to let it go on."
+    )
 
 
 class BackboneSampler(io.ComfyNode):
@@ -205,6 +227,14 @@ class BackboneSampler(io.ComfyNode):
                     optional=True,
                     tooltip="Above 1, sounds of the last 2 s are less likely to come again: 1.1 to 1.3 "
                     "against takes that get stuck or drag on. Too much makes words wrong.",
+                    **ADVANCED,
+                ),
+                io.Boolean.Input(
+                    "words",
+                    default=True,
+                    optional=True,
+                    tooltip="Find where each word lies in the take, for the editor, Replace Words and "
+                    "subtitles. Of several takes, Align Words finds them.",
                     **ADVANCED,
                 ),
             ],

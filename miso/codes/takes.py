@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import MisoError
 from ..limits import MAX_FRAMES, is_int, is_number
 
-STOPS = ("eos", "limit", "interrupted")
+STOPS = ("eos", "limit", "interrupted", "runaway")
 
 
 @dataclass(frozen=True)

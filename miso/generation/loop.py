@@ -113,7 +113,7 @@ class FrameLoop:
         self.config, self.device = backbone.config, backbone.codebook0_head.weight.device
         self._check()
         self._prefix = self._frames_of(prefix)  # [P, K]
-        self._prefix_spans = () if prefix is None else prefix.takes[0].spans
+        self._prefix_take = Take() if prefix is None else prefix.takes[0]
         self.first = len(self._prefix)  # index of the first frame to be sampled
         self._check_positions()
         self.path, self.because = pick_path(
@@ -128,6 +128,7 @@ class FrameLoop:
         self._prefix_hidden: Tensor | None = None  # [1, P, D]
         self._running = torch.ones(len(seeds), dtype=torch.bool)
         self._lengths = torch.full((len(seeds),), self.first)
+        self._ended: dict[int, str] = {}  # takes that were ended from outside, with the stop reason
         self.finished = False
         self._lag = frames_late(self.device)
         self._frames = self._run()
@@ -137,6 +138,11 @@ class FrameLoop:
 
     def __next__(self) -> Frame:
         return next(self._frames)
+
+    def end(self, take: int, stop: str) -> None:
+        """End a take after the frames so far, for a reason of ``takes.STOPS``."""
+        self._running[take] = False
+        self._ended[take] = stop
 
     def close(self) -> None:
         """End the run, and return its recorded frame to the backbone before the loop is garbage-collected."""
@@ -236,12 +242,14 @@ class FrameLoop:
         sampled = torch.arange(frames)[:, None] < self._lengths - self.first  # [T, B]
         means = (log_p * sampled).sum(0) / sampled.sum(0)  # NaN where nothing was sampled
         line, takes = self.prompt.line, []
-        for seed, running, length, mean in zip(
-            self.seeds, self._running.tolist(), self._lengths.tolist(), means.tolist()
+        for i, (seed, running, length, mean) in enumerate(
+            zip(self.seeds, self._running.tolist(), self._lengths.tolist(), means.tolist())
         ):
-            stop = "eos" if not running else "limit" if self.finished else "interrupted"
+            stop = self._ended.get(i, "eos") if not running else "limit" if self.finished else "interrupted"
             spans = (Span(self.first, length, line.text, line.speaker),) if length > self.first else ()
-            takes.append(Take(seed, stop, join_spans(self._prefix_spans, spans), mean if spans else None))
+            given = self._prefix_take
+            joined = join_spans(given.spans, spans)
+            takes.append(Take(seed, stop, joined, mean if spans else None, given.words))
         return tuple(takes)
 
     @property

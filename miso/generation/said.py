@@ -61,7 +61,7 @@ def join(said: Sequence[Said], seed: int, silence: Callable[[], Codes] | None, e
 
 def _stop(said: Sequence[Said]) -> str:
     stops = {part.codes.takes[0].stop for part in said}
-    return next((stop for stop in ("interrupted", "limit") if stop in stops), "eos")
+    return next((stop for stop in ("interrupted", "limit", "runaway") if stop in stops), "eos")
 
 
 def _mean(said: Sequence[Said]) -> float | None:

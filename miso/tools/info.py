@@ -26,6 +26,7 @@ _STOPS = {
     "eos": "ended by itself",
     "limit": "stopped at the limit",
     "interrupted": "interrupted",
+    "runaway": "stopped, because it got no further in its text",
     None: "not sampled in this form (encoded or edited)",
 }
 

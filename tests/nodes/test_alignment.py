@@ -44,6 +44,16 @@ def test_words_go_with_the_codes_and_into_their_file(fresh):
     assert kept.takes == codes.takes
 
 
+def test_the_sampler_finds_the_words_of_one_take(fresh):
+    assert fresh.run(graph(n3__takes=1)).ok
+    (take,) = fresh.value(3).takes
+    assert take.words and [word.text for word in take.words] == ["Hello", "there."][: len(take.words)]
+    assert fresh.run(graph(n3__takes=1, n3__words=False, n3__keep=False)).ok
+    assert not fresh.value(3).takes[0].words
+    assert fresh.run(graph(n3__takes=2)).ok
+    assert not any(take.words for take in fresh.value(3).takes)
+
+
 def test_another_format_does_not_sample_again(fresh):
     assert fresh.run(aligning()).ok
     for format, start in (("srt", "1\n00:00:0"), ("vtt", "WEBVTT"), ("labels", "0.")):

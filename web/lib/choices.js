@@ -39,7 +39,7 @@ export class Choices {
 
 /** What a row says of a turn: its length, where it comes from, and what the next run will do with it. */
 export function describeTurn(turn, { attempt, locked }) {
-  return [`${(turn.end - turn.start).toFixed(2)} s`, turn.kept ? "kept" : "sampled", { limit: "cut at the time limit", interrupted: "interrupted" }[turn.stop],
+  return [`${(turn.end - turn.start).toFixed(2)} s`, turn.kept ? "kept" : "sampled", { limit: "cut at the time limit", interrupted: "interrupted", runaway: "ran on" }[turn.stop],
     locked && locked !== turn.codes && "not as it was locked",
     attempt !== turn.attempt ? `attempt ${attempt + 1} when you run` : attempt && `attempt ${attempt + 1}`].filter(Boolean).join(" · ");
 }

@@ -57,4 +57,4 @@ export function fromBase64(text, Kind = Uint8Array) {
 export const seconds = (value) => `${value.toFixed(value < 10 ? 2 : 1)} s`;
 
 /** Why takes ended, each reason once. */
-export const stopWords = (stops) => [...new Set(stops)].map((stop) => ({ eos: "ended", limit: "time limit", interrupted: "interrupted" })[stop] ?? "edited").join(", ");
+export const stopWords = (stops) => [...new Set(stops)].map((stop) => ({ eos: "ended", limit: "time limit", interrupted: "interrupted", runaway: "ran on" })[stop] ?? "edited").join(", ");

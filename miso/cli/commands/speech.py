@@ -22,6 +22,7 @@ from ...generation.alignment import summary
 from ...generation.depth import DepthSampler
 from ...generation.depth import redecode as redecode_codes
 from ...generation.replacement import plan_edits, replace_words
+from ...generation.runaway import RUNAWAY, RunawayWatch
 from ...speech import take_seeds
 from ...text.conditioning import Segment
 from ...text.normalize import normalize
@@ -75,10 +76,11 @@ def say(args: Namespace) -> None:
         keep_hidden=bool(args.hidden),
         path=args.path,
     )
-    begin = time.perf_counter()
+    watch, begin = RunawayWatch(loop, miso.text), time.perf_counter()
     with ProgressLine("sampling", loop.max_frames) as progress:
         for frame in loop:
             progress(frame.index - loop.first + 1)
+            watch.frame(frame)
     codes = loop.codes
     if sampled := codes.frames - loop.first:
         seconds = time.perf_counter() - begin
@@ -87,6 +89,9 @@ def say(args: Namespace) -> None:
         if take.stop == "limit":
             which = f"take {i} was" if codes.batch > 1 else "the speech was"
             print(f"{which} cut at the time limit: raise --max-seconds", file=sys.stderr)
+        if take.stop == RUNAWAY:
+            which = f"take {i}" if codes.batch > 1 else "it"
+            print(f"{which} got no further in the text and was ended: try another --seed", file=sys.stderr)
     if args.codes:
         codes.save(args.codes)
     if args.hidden:
