@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from miso import Miso, Segment
+from miso import Miso, Segment, load_vocoder
+from miso.audio.resampling import resample
+from miso.audio.word_errors import plain
 from miso.checkpoints.find import BUNDLED, find_codec, find_vocoder
 from miso.training import judges
 from miso.training.evaluate import evaluate
@@ -36,9 +38,25 @@ def figures(pytestconfig) -> dict[str, float]:
 
 
 def test_a_recogniser_understands_it(figures):
-    assert figures["wer_whisper"] <= 0.25
+    assert figures["wer_whisper"] <= 0.1
     assert figures["floor_whisper"] > 0.85  # the recogniser doesn't guess
     assert figures["ended"] >= 0.95
+
+
+def test_a_recogniser_understands_words_said_alone():
+    """"No" isn't among them: the recogniser hears "now", also where the synthesiser says it."""
+    if "whisper" not in judges.installed():
+        pytest.skip(f"no recogniser is installed: {judges.Whisper.install}")
+    miso, vocoder, whisper = Miso(MODEL, device="cpu"), load_vocoder("auto", VOCODER), judges.Whisper()
+    right = 0
+    for word in ("Yes", "Stop", "Hello", "Thanks", "Wait", "Tomorrow"):
+        loop = miso.sample([Segment(word)], seeds=[1, 2], max_seconds=6)
+        list(loop)
+        for take in range(2):
+            wave = vocoder.decode(loop.codes.take(take).tensor)[0, 0]
+            heard = whisper(resample(wave, vocoder.sample_rate, judges.RATE).numpy())
+            right += plain(heard) == word.lower()
+    assert right >= 9  # of 12
 
 
 def test_a_seed_gives_the_recorded_codes():
