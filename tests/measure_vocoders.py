@@ -38,7 +38,7 @@ from miso.vocoders.mimi import random_mimi, save_mimi  # noqa: E402
 from miso.vocoders.source_filter import SourceFilter, save_source_filter  # noqa: E402
 
 TAKES = 8  # decoded together
-FRAMES = 4, 12  # of a random clip
+FRAMES = 3, 6  # of a random clip
 CHUNK = 7  # frames, at most
 FILES = {
     "mimi": "mimi.safetensors",
