@@ -17,7 +17,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from harness.page import ARGUMENTS, Page, find_browser  # noqa: E402
 from make_whisper import make_whisper  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
-from templates import TEMPLATES, Template  # noqa: E402
+from template_blocks import Template  # noqa: E402
+from templates import TEMPLATES  # noqa: E402
 
 from miso import Miso, Segment, load_vocoder, write_audio  # noqa: E402
 from miso.checkpoints.find import BUNDLED  # noqa: E402

@@ -44,7 +44,7 @@ def test_a_recogniser_understands_it(figures):
 
 
 def test_a_recogniser_understands_words_said_alone():
-    """"No" isn't among them: the recogniser hears "now", also where the synthesiser says it."""
+    """ "No" isn't among them: the recogniser hears "now", also where the synthesiser says it."""
     if "whisper" not in judges.installed():
         pytest.skip(f"no recogniser is installed: {judges.Whisper.install}")
     miso, vocoder, whisper = Miso(MODEL, device="cpu"), load_vocoder("auto", VOCODER), judges.Whisper()
