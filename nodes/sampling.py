@@ -28,7 +28,7 @@ from .widgets import longest_input, narrowing_inputs, sampling_inputs, seed_inpu
 
 # Words are found where that takes less than a twentieth of the run: in one take, up to this length. Takes
 # sampled together would each need as long as one alone.
-_LONGEST = 60.0  # seconds
+_LONGEST = 30.0  # seconds
 
 
 class Sampled(NamedTuple):
