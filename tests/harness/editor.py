@@ -5,13 +5,13 @@ import json
 from miso.codes.codes import Codes
 from miso.tools.bootstrap import ROOT
 
-# the sampler's codes go through the editor to Vocoder Decode and Save Codes
+# the sampler's codes go through the editor to Vocoder Decode and Save Codes; without words, to which drags snap
 BUILD = """([seed, takes, seconds]) => {
   const of = type => app.graph.nodes.find(n => n.type === type);
   const join = (from, slot, to, input) => of(from).connect(slot, to, to.inputs.findIndex(i => i.name === input));
   const sampler = of('MisoBackboneSampler'), editor = LiteGraph.createNode('MisoCodeEditor');
   app.graph.add(editor);
-  for (const [name, value] of Object.entries({seed, takes, max_seconds: seconds})) sampler.widgets.find(w => w.name === name).value = value;
+  for (const [name, value] of Object.entries({seed, takes, max_seconds: seconds, words: false})) sampler.widgets.find(w => w.name === name).value = value;
   editor.pos = [sampler.pos[0], sampler.pos[1] + 560];
   join('MisoBackboneSampler', 0, editor, 'codes');
   join('MisoLoadVocoder', 0, editor, 'vocoder');
