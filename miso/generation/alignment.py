@@ -226,8 +226,7 @@ def find_words(
             f"They and the text are {first + len(frames)} rows; it has {config.positions} positions.",
             input="codes",
         )
-    # from the first word to the last mark: not the start id and the speaker before, nor the end id after
-    columns = torch.arange(spelled[0].first, first)
+    columns = symbol_columns(spelled, text)
     least = 0
     if cut and said:
         least = spelled[min(said, len(spelled)) - 1].last - spelled[0].first
@@ -238,6 +237,14 @@ def find_words(
         backbone, text, text_mask, frames, columns, least if cut else None, progress
     )
     return _words(spelled, shares, places, at, cut)
+
+
+def symbol_columns(spelled: list[SpelledWord], text: Tensor) -> Tensor:
+    """The rows [S] of a line's ``text`` [N, K+1] from its first word to its last mark.
+
+    That leaves out the start id and the speaker before, and the end id after.
+    """
+    return torch.arange(spelled[0].first, len(text) - 1)
 
 
 def place_symbols(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from ..text.conditioning import TextEncoder, frames_of_take
 from ..text.length import expected_seconds
 from ..text.words import spelled_words
-from .alignment import place_symbols
+from .alignment import place_symbols, symbol_columns
 from .loop import Frame, FrameLoop
 
 RUNAWAY = "runaway"  # the stop reason
@@ -28,18 +30,14 @@ class RunawayWatch:
     """
 
     def __init__(self, loop: FrameLoop, encoder: TextEncoder):
-        line, rate = loop.prompt.line, loop.config.frame_rate
-        self._loop, self._still, self._every = loop, round(STILL * rate), round(_EVERY * rate)
-        self._text, self._mask = encoder.rows(line)
-        spelled = spelled_words(encoder, line)
-        first = spelled[0].first if spelled else len(self._text) - 1
-        self._columns = torch.arange(first, len(self._text) - 1)
-        usual = math.ceil((_LATE * expected_seconds(line.text) + STILL) * rate)
+        self._loop, self._encoder, rate = loop, encoder, loop.config.frame_rate
+        self._still, self._every = round(STILL * rate), round(_EVERY * rate)
+        usual = math.ceil((_LATE * expected_seconds(loop.prompt.line.text) + STILL) * rate)
         self._next = max(loop.first + loop.min_frames + self._still, usual)
 
     def frame(self, frame: Frame) -> list[int]:
         """To be called with every frame of the loop; returns the takes, from 0, that it has ended now."""
-        if frame.index < self._next or not len(self._columns):
+        if frame.index < self._next:
             return []
         self._next = frame.index + self._every
         ended = [take for take in frame.running.nonzero()[:, 0].tolist() if self._stuck(take)]
@@ -47,8 +45,23 @@ class RunawayWatch:
             self._loop.end(take, RUNAWAY)
         return ended
 
+    @cached_property
+    def _line(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Rows and mask of the text, and the columns of its symbols; None if it has no words.
+
+        Read only once a take is late: before the first frame it would delay the sound.
+        """
+        line = self._loop.prompt.line
+        if not (spelled := spelled_words(self._encoder, line)):
+            return None
+        text, mask = self._encoder.rows(line)
+        return text, mask, symbol_columns(spelled, text)
+
     def _stuck(self, take: int) -> bool:
+        if self._line is None:
+            return False
+        text, mask, columns = self._line
         frames = frames_of_take(self._loop.codes.take(take), self._loop.config)
-        _, places = place_symbols(self._loop.backbone, self._text, self._mask, frames, self._columns, least=0)
+        _, places = place_symbols(self._loop.backbone, text, mask, frames, columns, least=0)
         at = places @ torch.arange(places.shape[1], dtype=places.dtype)  # [T], in symbols
         return bool(at[-1] - at[-1 - self._still] < _PROGRESS)
