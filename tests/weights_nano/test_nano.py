@@ -26,10 +26,15 @@ def test_it_is_small_and_has_a_model_card():
 
 
 @pytest.fixture(scope="module")
-def figures(pytestconfig) -> dict[str, float]:
-    """Figures of 6 sentences, or of 20 with --slow."""
+def whisper() -> judges.Whisper:
     if "whisper" not in judges.installed():
         pytest.skip(f"no recogniser is installed: {judges.Whisper.install}")
+    return judges.Whisper()
+
+
+@pytest.fixture(scope="module")
+def figures(pytestconfig, whisper) -> dict[str, float]:
+    """Figures of 6 sentences, or of 20 with --slow."""
     sentences = 20 if pytestconfig.getoption("--slow") else 6
     result = evaluate(
         MODEL, CODEC, vocoder=VOCODER, sentences=sentences, judges=["whisper"], log=lambda line: None
@@ -43,11 +48,9 @@ def test_a_recogniser_understands_it(figures):
     assert figures["ended"] >= 0.95
 
 
-def test_a_recogniser_understands_words_said_alone():
-    """ "No" isn't among them: the recogniser hears "now", also where the synthesiser says it."""
-    if "whisper" not in judges.installed():
-        pytest.skip(f"no recogniser is installed: {judges.Whisper.install}")
-    miso, vocoder, whisper = Miso(MODEL, device="cpu"), load_vocoder("auto", VOCODER), judges.Whisper()
+def test_a_recogniser_understands_words_said_alone(whisper):
+    """Not "No": the recogniser hears "now", also where the synthesiser says it."""
+    miso, vocoder = Miso(MODEL, device="cpu"), load_vocoder("auto", VOCODER)
     right = 0
     for word in ("Yes", "Stop", "Hello", "Thanks", "Wait", "Tomorrow"):
         loop = miso.sample([Segment(word)], seeds=[1, 2], max_seconds=6)
