@@ -162,6 +162,17 @@ class Bottleneck(nn.Module):
         table.copy_(sums / counts[:, None].clamp(min=1e-8))
 
     @torch.no_grad()
+    def adopt(self, latent: Tensor) -> None:
+        """Start from the codebooks as they are, as if all entries had been used alike; [B, dim, T]."""
+        for index, part in enumerate(self.parts):
+            x = project(part, latent)
+            self.means[index].copy_(x.mean((0, 2)))
+            for k, table in enumerate(part.tables):
+                self.counts[index][k] = x.shape[0] * x.shape[2] / len(table)
+                self.sums[index][k] = table * self.counts[index][k][:, None]
+        self.updates.fill_(1000)  # with the averages at their full length
+
+    @torch.no_grad()
     def _initialize(self, latent: Tensor) -> None:
         """Fill each codebook with random residuals of the first batch."""
         for index, part in enumerate(self.parts):

@@ -117,6 +117,14 @@ class EncoderSettings(SoundSettings):
     commitment: float = 0.5  # with 0.1, latents drifted away from the codebooks within 1000 steps
     dropped: float = 0.1
     adversarial_from: float = 1.0
+    # id of a new codec: codebooks and vocoder are trained as well, so that the codes become others. Empty:
+    # only the encoder is trained, and codes keep their meaning
+    codec: str = ""
+    augmented: bool = False  # train on speech of other speeds, levels and rooms, and with noise
+    # of the codebooks of a new codec, as in ``CoderSettings``
+    ema: float = 0.99
+    dead: float = 0.05
+    fixed_from: float = 0.85  # share of the budget after which the codebooks stay as they are
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,12 @@ from miso.training.listening import train_listener
 from miso.training.presets import TINY_CODEC, settings
 from miso.training.vocoder import train_vocoder
 from miso.vocoders.mimi import load_mimi, random_mimi, save_mimi
-from miso.vocoders.source_filter import SourceFilter, SourceFilterConfig, save_source_filter
+from miso.vocoders.source_filter import (
+    SourceFilter,
+    SourceFilterConfig,
+    load_source_filter,
+    save_source_filter,
+)
 
 TINY = settings("listener", "tiny")
 
@@ -89,6 +94,30 @@ def test_encoder_learns_to_be_understood(speech, codec_and_vocoder, encoder):
 def test_encoder_resumes_to_the_bit(encoder, tmp_path):
     train, _, run = encoder
     assert_same_state(run, train_in_two_parts(train, tmp_path, settings("encoder", "tiny"), 30))
+
+
+def test_encoder_codebooks_and_vocoder_make_a_new_codec(speech, listener, codec_and_vocoder, tmp_path):
+    codec, _, vocoder = codec_and_vocoder
+    setting = replace(settings("encoder", "tiny"), codec="newer", augmented=True)
+    run = quiet_run(tmp_path, setting, steps=12)
+    path = train_encoder(speech, codec, vocoder, listener[0], run, setting, CPU)
+    before, after = load_mimi(codec), load_mimi(path)
+    net = load_source_filter(path.with_name("vocoder.safetensors"))
+    assert after.codec == net.codec_id == "newer"
+    for part in ("semantic", "acoustic"):
+        tables = [getattr(module.quantizer, part).tables for module in (before, after, net)]
+        assert not torch.equal(tables[0], tables[1]) and torch.equal(tables[1], tables[2])
+    wave = torch.from_numpy(speech.wave(speech.clips[0]))[None, None]
+    assert net(after.encode(wave))[0].isfinite().all()
+    assert_same_state(
+        run,
+        train_in_two_parts(
+            lambda run: train_encoder(speech, codec, vocoder, listener[0], run, setting, CPU),
+            tmp_path / "parts",
+            setting,
+            12,
+        ),
+    )
 
 
 def test_vocoder_may_have_a_listener(speech, listener, codec_and_vocoder, tmp_path):
