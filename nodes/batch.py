@@ -111,7 +111,7 @@ class BatchLines(io.ComfyNode):
         voices: Sequence[Voice] = (),
     ):
         config, sampling = text_encoder.config, Sampling(temperature, top_k)
-        written, speaking = cast_script(script, voices)
+        written, speaking = cast_script(script, voices, taught=config.speakers)
         settings = TurnSettings(
             **depth.keys(backbone),
             sampling=sampling,

@@ -72,7 +72,7 @@ class Dialogue(io.ComfyNode):
     ):
         config = text_encoder.config
         before = {} if conversation is None else dict(conversation.names)
-        written, speaking = cast_script(script, voices, before)
+        written, speaking = cast_script(script, voices, before, config.speakers)
         loop, shown = turns.run(
             fit_turns(written, config.line_seconds, config.joined_seconds),
             turns.history_of(speaking, conversation),

@@ -27,6 +27,7 @@ _OPTIONAL = (
     "temperature",
     "top_k",
     "longest_line",
+    "voices",
 )
 
 
@@ -101,6 +102,7 @@ class ModelConfig:
     temperature: float = 0.9  # default sampling of the checkpoint, with top_k
     top_k: int = 50
     longest_line: float = 0.0  # seconds of speech in the longest line that it was taught; 0: the family's
+    voices: tuple[str, ...] = ()  # names of the speakers 0, 1, ..., where they have names
 
     def __post_init__(self):
         check_sizes("A model", vars(self), MODEL)
@@ -111,11 +113,32 @@ class ModelConfig:
             )
         if not isinstance(self.codec, str) or not self.codec:
             raise MisoError(f"A model's codec must be its id, not {shown(self.codec)}.")
+        object.__setattr__(self, "voices", tuple(self.voices))  # JSON brings a list
+        if not all(isinstance(name, str) and name for name in self.voices):
+            raise MisoError(f"A model's voices must be names, not {shown(self.voices)}.")
         if self.family not in tuple(FAMILIES):
             raise MisoError(
                 f"The checkpoint is of the family {shown(self.family)}; known are {', '.join(FAMILIES)}.",
                 "Update Miso, or choose another checkpoint.",
             )
+
+    @property
+    def speakers(self) -> dict[str, int]:
+        """Numbers of the speakers by name, in lower case, with and without what is before the underscore."""
+        numbers = {name.casefold(): i for i, name in enumerate(self.voices)}
+        return {name.partition("_")[2] or name: i for name, i in numbers.items()} | numbers
+
+    def speaker(self, voice: str) -> int:
+        """The number of the speaker with this name. Raises MisoError if there is none."""
+        if (number := self.speakers.get(voice.casefold())) is None:
+            raise MisoError(
+                f"The checkpoint has no voice '{voice}'.",
+                f"Choose one of: {', '.join(self.voices)}."
+                if self.voices
+                else "Its speakers have no names: choose a number, or connect a voice prompt.",
+                input="voice",
+            )
+        return number
 
     @property
     def taught_seconds(self) -> float | None:
@@ -138,8 +161,12 @@ class ModelConfig:
 
     def to_json(self) -> str:
         described = asdict(self)
-        if not self.longest_line:  # which earlier versions didn't write: fingerprints stay the same
-            del described["longest_line"]
+        for name in (
+            "longest_line",
+            "voices",
+        ):  # earlier versions didn't write them: fingerprints stay the same
+            if not described[name]:
+                del described[name]
         return json.dumps(described)
 
     @staticmethod
@@ -204,5 +231,11 @@ PRESETS = {
         codebook_size=2048,
         codec="nano",
         family="nano",
+        voices=(
+            *("af_heart", "am_michael", "af_alloy", "af_aoede", "af_bella", "af_jessica", "af_kore"),
+            *("af_nicole", "af_nova", "af_river", "af_sarah", "af_sky", "am_adam", "am_echo", "am_eric"),
+            *("am_fenrir", "am_liam", "am_onyx", "am_puck", "am_santa", "bf_alice", "bf_emma"),
+            *("bf_isabella", "bf_lily", "bm_daniel", "bm_fable", "bm_george", "bm_lewis"),
+        ),
     ),
 }

@@ -103,18 +103,24 @@ def cast(names: Iterable[str], voices: Sequence[Voice]) -> dict[str, int]:
 
 
 def cast_script(
-    script: str, voices: Iterable[Voice] = (), names: Mapping[str, int] | None = None
+    script: str,
+    voices: Iterable[Voice] = (),
+    names: Mapping[str, int] | None = None,
+    taught: Mapping[str, int] | None = None,
 ) -> tuple[tuple[Turn, ...], tuple[Voice, ...]]:
     """The turns of a script, and the voices of those who speak in it, with their numbers.
 
-    ``names`` keep the numbers that they had in an earlier conversation. Raises MisoError for a bad script or
-    two voices of one name.
+    ``names`` keep the numbers that they had in an earlier conversation; ``taught`` are the checkpoint's own
+    voices by their names in lower case, which speak the lines of names that no voice has. Raises MisoError
+    for a bad script or two voices of one name.
     """
     voices, names = numbered(voices), names or {}
     known = {voice.name: voice.speaker for voice in voices} | dict(names)
-    found = speaker_names(parse_script(script, known))
-    kept = {name.casefold() for name in names}
-    given = cast((name for name in found if name.casefold() not in kept), voices)
-    turns = parse_script(script, given | dict(names))
+    found = {name.casefold(): name for name in speaker_names(parse_script(script, known))}
+    mine = {name.casefold() for name in known}
+    own = {name: taught[key] for key, name in found.items() if taught and key in taught and key not in mine}
+    kept = {name.casefold() for name in (*names, *own)}
+    given = cast((name for key, name in found.items() if key not in kept), voices)
+    turns = parse_script(script, given | own | dict(names))
     speaking = {turn.speaker for turn in turns}
     return turns, tuple(voice for voice in voices if voice.speaker in speaking)

@@ -9,7 +9,7 @@ it the model says the sentences of ``sentences.txt``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from ..audio.files import write_audio
 from ..audio.resampling import resample
 from ..codes.codes import Codes
 from ..errors import MisoError
+from ..model.config import ModelConfig
 from ..model.sampling import Sampling
 from ..speech import Miso
 from ..text.conditioning import Segment
@@ -34,7 +35,6 @@ from .figures import Spoken, expected_seconds, figures, normaliser
 SENTENCES = Path(__file__).with_name("sentences.txt")
 _CHUNK = 6  # frames decoded together after the first
 _REFERENCES = 20  # clips from which the embedding of a voice is averaged
-_UNNAMED = 9  # a speaker number without a voice
 _SYSTEMS = ("source", "codec", "model", "prompted")
 
 
@@ -138,8 +138,9 @@ def evaluate(
     speech = Speech(source) if source else None
     if speech:
         speech.require_rate(RATE)
-    tasks = _tasks(speech, sentences, speakers)
-    prompts = _voice_prompts(panel, speech, encoder) if speech else {}
+    tasks = _tasks(speech, sentences, speakers, miso.checkpoint.config.speakers)
+    other = unnamed(miso.checkpoint.config)
+    prompts = _voice_prompts(panel, speech, encoder, other) if speech else {}
     spoken: list[Spoken] = []
 
     def done(clip: Spoken, wave: Tensor, rate: int) -> None:
@@ -158,7 +159,7 @@ def evaluate(
         limit = 2.5 * expected_seconds(task.text) + 1
         histories = {"model": [Segment(task.text, task.speaker)]}
         if task.voice in prompts:
-            histories["prompted"] = [prompts[task.voice], Segment(task.text, _UNNAMED)]
+            histories["prompted"] = [prompts[task.voice], Segment(task.text, other)]
         for system, segments in histories.items():
             clip, wave = _say(miso, decoder, segments, seed + i, sampling, limit)
             done(Spoken(system, task.text, task.voice, **clip), wave, decoder.sample_rate)
@@ -178,6 +179,11 @@ def evaluate(
         "figures": figures(spoken, normalise),
         "clips": [asdict(c) for c in spoken],
     }
+
+
+def unnamed(config: ModelConfig) -> int:
+    """A speaker number without a voice, as ``Conversations`` gives in training."""
+    return len(config.voices) + 2 if config.voices else 9
 
 
 def _say(
@@ -212,7 +218,10 @@ def _say(
     }, wave
 
 
-def _tasks(speech: Speech | None, sentences: int, speakers: Sequence[int]) -> list[Task]:
+def _tasks(
+    speech: Speech | None, sentences: int, speakers: Sequence[int], names: Mapping[str, int]
+) -> list[Task]:
+    """What is to be said. Voices have the numbers of ``names``; others are numbered in their order."""
     if speech is None:
         lines = [line for line in SENTENCES.read_text(encoding="utf-8").splitlines() if line]
         return [Task(line, speakers[i % len(speakers)], "") for i, line in enumerate(lines[:sentences])]
@@ -224,7 +233,8 @@ def _tasks(speech: Speech | None, sentences: int, speakers: Sequence[int]) -> li
             "Prepare more speech: 2 % of the sentences are test clips.",
             input="source",
         )
-    return [Task(c.text, speech.voices.index(c.voice), c.voice, c) for c in clips[:sentences]]
+    numbers = {voice: i for i, voice in enumerate(speech.voices)} | dict(names)
+    return [Task(c.text, numbers[c.voice], c.voice, c) for c in clips[:sentences]]
 
 
 def _nth(clips: list[Clip], voices: list[str], i: int) -> list[Clip]:
@@ -233,7 +243,7 @@ def _nth(clips: list[Clip], voices: list[str], i: int) -> list[Clip]:
     return [of_voice[i] for of_voice in by_voice if i < len(of_voice)]
 
 
-def _voice_prompts(panel: JudgePanel, speech: Speech, codec: Vocoder) -> dict[str, Segment]:
+def _voice_prompts(panel: JudgePanel, speech: Speech, codec: Vocoder, speaker: int) -> dict[str, Segment]:
     """A voice prompt for each voice from a held-out clip; also adds the voices to the panel."""
     prompts = {}
     for voice in speech.voices:
@@ -243,5 +253,5 @@ def _voice_prompts(panel: JudgePanel, speech: Speech, codec: Vocoder) -> dict[st
         panel.add_voice(voice, (torch.from_numpy(speech.wave(c)) for c in clips[:_REFERENCES]), RATE)
         clip = min(clips, key=lambda c: abs(c.samples - 4 * RATE))  # about four seconds
         codes: Codes = encode_codes(codec, torch.from_numpy(speech.wave(clip))[None, None], text=clip.text)
-        prompts[voice] = Segment(clip.text, _UNNAMED, codes, voice=True)
+        prompts[voice] = Segment(clip.text, speaker, codes, voice=True)
     return prompts

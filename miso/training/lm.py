@@ -31,18 +31,30 @@ def train_lm(coded: CodedSpeech, run: Run, settings: LMSettings, device: torch.d
     config = sizes_for(settings.sizes, coded)
     model = TrainedModel.new(config, run.seed, device, settings.dropout)
     tokenizer = find_tokenizer(config.conventions.tokenizer, coded.path.parent)
-    return train(model, coded, tokenizer, run, settings, device)
+    speakers = {voice: i for i, voice in enumerate(config.voices)}
+    return train(model, coded, tokenizer, run, settings, device, speakers=speakers)
 
 
 def sizes_for(config: ModelConfig, coded: CodedSpeech) -> ModelConfig:
-    """``config`` with the codec of the codes. Raises MisoError if the codes don't fit its sizes."""
+    """``config`` with codec and voices of the codes. Raises MisoError if the codes don't fit its sizes.
+
+    Voices that ``config`` names keep their numbers; otherwise they are numbered in the order of the codes.
+    """
     if coded.codes.shape[1] < config.codebooks or coded.codebook_size > config.audio_vocab:
         raise MisoError(
             f"The codes have {coded.codes.shape[1]} codebooks of {coded.codebook_size} entries, "
             f"the model is made for {config.codebooks} of at most {config.audio_vocab}.",
             "Choose settings with the same sizes for codec and model.",
         )
-    return replace(config, codec=coded.codec, codebook_size=coded.codebook_size, frame_rate=coded.frame_rate)
+    return replace(
+        config,
+        codec=coded.codec,
+        codebook_size=coded.codebook_size,
+        frame_rate=coded.frame_rate,
+        voices=config.voices
+        if set(coded.voices) <= set(config.voices)
+        else tuple(filter(None, coded.voices)),
+    )
 
 
 def train(

@@ -71,6 +71,19 @@ def test_a_script_is_cast():
     assert [t.speaker for t in turns] == [5, 0] and [voice.name for voice in speaking] == ["heart"]
 
 
+def test_names_of_the_checkpoints_voices_need_no_voice():
+    taught = {"heart": 0, "michael": 1, "emma": 21}
+    script = "Emma: Hi.\nAnna: Hi.\nMICHAEL: Hi.\nemma: hi."
+    turns, _ = cast_script(script, taught=taught)
+    assert [t.speaker for t in turns] == [21, 0, 1, 21]  # Anna has the lowest number that is left
+    turns, speaking = cast_script("Emma: Hi.\nTom: Hi.", [Voice.of("Anna", codes(speaker=5))], taught=taught)
+    assert [t.speaker for t in turns] == [21, 5] and [voice.name for voice in speaking] == ["Anna"]
+    turns, _ = cast_script("Emma: Hi.", [Voice.of("Emma", codes(speaker=5))], taught=taught)
+    assert [t.speaker for t in turns] == [5]  # a voice that is connected comes first
+    turns, _ = cast_script("Emma: Hi.", (), {"Emma": 7}, taught)
+    assert [t.speaker for t in turns] == [7]  # and what an earlier conversation had
+
+
 def test_a_conversation_is_kept_exactly(tmp_path):
     segments = (
         Segment("A voice.", 1, codes("A voice.", 1, 4, codebooks=4), voice=True),

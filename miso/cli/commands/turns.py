@@ -49,7 +49,7 @@ def say_turns(args: Namespace) -> None:
     voices = [_voice(args, named, vocoder, miso) for named in args.voice]
     if args.script:
         script = _read_text(args.script)
-        written, speaking = cast_script(script, voices, before.names)
+        written, speaking = cast_script(script, voices, before.names, config.speakers)
         turns = fit_turns(written, config.line_seconds, config.joined_seconds)
         names = speaker_names(written)
     else:
