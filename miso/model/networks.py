@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import ModelConfig
+from .packed import PackedMatrix
 from .transformer import KVCache, Transformer
 
 
@@ -119,6 +120,7 @@ class DepthDecoder(nn.Module):
             config.depth, positions=config.codebooks, rope_base=config.rope_base, norm_eps=config.norm_eps
         )
         self.audio_head = nn.Parameter(torch.empty(steps, dim, config.audio_vocab))
+        self._heads = [PackedMatrix() for _ in range(steps)]
 
     def embed(self, codes: Tensor, first: int = 0) -> Tensor:
         """Rows [N, k, d] of codes [N, k] of codebooks first to first + k - 1."""
@@ -131,7 +133,9 @@ class DepthDecoder(nn.Module):
 
     def logits(self, hidden: Tensor, codebook: int) -> Tensor:
         """Logits [N, V] of ``codebook`` (1 to K-1) from the transformer's output [N, d] at that position."""
-        return hidden @ self.audio_head[codebook - 1]
+        head = self.audio_head[codebook - 1]
+        y = self._heads[codebook - 1](hidden, head.T)
+        return hidden @ head if y is None else y
 
     def teacher_forced(self, hidden: Tensor, codes: Tensor) -> Tensor:
         """Logits [N, K-1, V] of codebooks 1 to K-1 for hidden states [N, D] and whole frames [N, K]."""

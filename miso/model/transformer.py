@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from .config import StackConfig
 from .rotary import rotate, rotation_from
+from .row import RowStep
 
 _LOGITS = 2**22  # of attention that is looked into, at once: 16 MB, or a head's
+_ROWS = 2  # of each sequence that are computed one by one on a CPU: a frame begins with two
 
 
 class KVCache:
@@ -193,6 +195,7 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList(Layer(config, norm_eps) for _ in range(config.layers))
         self.norm = RMSNorm(config.dim, norm_eps)
         self.rope = Rope(config.head_dim, positions, rope_base)
+        self._steps: list[RowStep | None] = []  # one, once it is known whether there is one
 
     def forward(
         self,
@@ -209,6 +212,10 @@ class Transformer(nn.Module):
         graph, and the CPU need not read the whole cache.
         Without a cache the rows are a sequence at positions 0 to S-1.
         """
+        if cache is not None and positions is not None and (step := self._row_step(x, positions)):
+            most = cache.capacity if window is None else window
+            rows = zip(x.split(1, 1), positions.split(1, -1))
+            return torch.cat([step(row, place, cache, most) for row, place in rows], 1)
         if positions is None:
             positions = torch.arange(x.shape[1], device=x.device)
         if cache is None:
@@ -226,6 +233,18 @@ class Transformer(nn.Module):
         for i, layer in enumerate(self.layers):
             x = layer(x, rotation, bias, cache, i, positions, window)
         return self.norm(x)
+
+    def _row_step(self, x: Tensor, positions: Tensor) -> RowStep | None:
+        """What computes a single row of a small network on a CPU; it is made at the first one."""
+        if x.shape[1] > _ROWS or x.device.type != "cpu" or torch.is_grad_enabled():
+            return None
+        if not self._steps or (self._steps[0] and self._steps[0].stale):
+            self._steps = [RowStep(self) if RowStep.serves(self) else None]
+        return self._steps[0]
+
+    def _apply(self, fn, recurse=True):
+        self._steps = []
+        return super()._apply(fn, recurse)
 
     def cache(self, batch: int, capacity: int) -> KVCache:
         """An empty cache for ``batch`` takes of up to ``capacity`` rows."""

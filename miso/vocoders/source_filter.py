@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from ..errors import MisoError
 from ..files import open_tensors, parse_json, read_header, write_tensors
 from ..limits import SOURCE_FILTER, check_sizes
+from ..model.packed import pack
 from .mimi.config import MimiConfig
 from .mimi.quantizer import SplitQuantizer
 
@@ -297,4 +298,4 @@ def load_source_filter(
             assign=True,
         )
     net.window, net.noise = torch.hann_window(_OVERLAP * net.hop, device=device), _noise().to(device)
-    return net.eval().requires_grad_(False)
+    return pack(net.eval().requires_grad_(False))

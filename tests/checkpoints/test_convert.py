@@ -307,3 +307,15 @@ def test_a_network_without_quantised_matrices_computes_the_same(weights):
     assert whole.code_table is depth.code_table
     assert not any(isinstance(module, QuantizedLinear) for module in whole.modules())
     assert any(isinstance(module, QuantizedLinear) for module in depth.modules())
+
+
+def test_a_cpu_holds_quantised_matrices_as_fp16_does():
+    tensor = random_tensors(WIDE, 3)
+    read = {
+        name: quantize(tensor(name)) if len(s) == 2 else tensor(name)
+        for name, s in canonical_shapes(WIDE).items()
+    }
+    backbone = build(Backbone, WIDE, "", lambda name: read[name], device="cpu")
+    matrix = backbone.transformer.layers[0].mlp.w1.weight
+    assert matrix.dtype == torch.float32 and torch.equal(matrix, matrix.half().float())
+    assert relative(matrix, read["backbone.layers.0.mlp.w1.weight"].dequantize()) < 3e-4

@@ -39,11 +39,11 @@ def prompt_rows(config, rows: int = 40) -> torch.Tensor:
 
 
 def hidden(backbone, device="cpu"):
-    """Hidden states of a prompt, and of one more row with the prompt's cache."""
+    """Hidden states of a prompt, and of three more rows with the prompt's cache."""
     rows = prompt_rows(backbone.config).to(device)
     x = backbone.embed(rows, torch.ones_like(rows, dtype=torch.bool))
     cache, positions = backbone.transformer.cache(1, 64), torch.arange(40, device=device)
-    return torch.cat((backbone(x, positions, cache), backbone(x[:, :1], positions[-1:] + 1, cache)), 1).cpu()
+    return torch.cat((backbone(x, positions, cache), backbone(x[:, :3], positions[-3:] + 3, cache)), 1).cpu()
 
 
 @torch.inference_mode()
@@ -86,7 +86,8 @@ def test_a_run_uses_the_plain_path(saved, checkpoint, prompt, run):
     same = run([1, 2], 8)
     assert loop.path == "plain"
     assert torch.equal(loop.codes.tensor, same.codes.tensor)
-    assert torch.equal(loop.hidden.tensor, same.hidden.tensor)
+    # single rows of a whole model are computed in fewer operations
+    assert torch.allclose(loop.hidden.tensor, same.hidden.tensor, atol=1e-5)
     for path in ("graph", "persistent"):
         with pytest.raises(MisoError, match="backbone's layers stay on the CPU"):
             pick_path(path, backbone, depth, 1)
