@@ -1,4 +1,4 @@
-"""Measure Replace Words with nano: ``python tests/measure_replacement.py [EDITS]``.
+"""Measure Replace Words with nano: ``python tests/measure_replacement.py [EDITS] [--processes N]``.
 
 Run it in the test environment. Sentences are sampled, edited in one of six ways, and the edited ones compared
 with the new sentences sampled as a whole: word errors by Whisper tiny.en (also before the edit: those of
@@ -13,10 +13,12 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import SequenceMatcher
+from itertools import islice, zip_longest
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -49,18 +51,22 @@ DROPPED = "old small cold great whole quiet empty wet new strange ripe fallen th
 FIRST = {"The": "That", "She": "Anna", "He": "Peter", "We": "They", "They": "We", "My": "Your", "A": "The"}
 ADDED = "again", "today", "after dinner", "in the evening", "with a smile"
 KINDS = "replaced", "inserted", "deleted", "first", "last", "several"
+_ROUNDS = 4  # edits of a sentence that are drawn; equal ones count once
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure Replace Words with nano.")
     parser.add_argument("edits", type=int, nargs="?", default=60)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    judge = Judge()
     results = {kind: Result() for kind in (*KINDS, "all")}
-    with suppress(KeyboardInterrupt):  # prints what was found so far
-        for number, (kind, old, new) in enumerate(sentences(args.edits)):
-            judge.measure(number, old, new, (results[kind], results["all"]))
+    numbered = list(enumerate(sentences(args.edits, args.kinds)))
+    with get_context("spawn").Pool(args.processes, Judge.begin) as pool:
+        with suppress(KeyboardInterrupt):  # prints what was found so far
+            for kind, found in pool.imap(Judge.work, numbered):
+                results[kind].add(found)
+                results["all"].add(found)
     print(
         "| edit | n | word errors: edited | before | sampled | ratio | kept words heard "
         "| seams above 0.9: edited | before | voice: edited | sampled | s a stretch | frames of all sampled |"
@@ -71,19 +77,20 @@ def main() -> None:
             print(f"| {kind} | {result.row()} |")
 
 
-def sentences(count: int) -> Iterator[tuple[str, str, str]]:
-    """Kinds in turn, each with a sentence and what becomes of it."""
+def sentences(count: int, kinds: Sequence[str] = KINDS) -> Iterator[tuple[str, str, str]]:
+    """Kinds in turn, each with a sentence and what becomes of it; a sentence is edited in several ways."""
     rng = random.Random(0)
     texts = SENTENCES.read_text(encoding="utf-8").splitlines()
     found: dict[str, list[tuple[str, str, str]]] = {}
-    for kind in KINDS:
-        rng.shuffle(texts)
-        edited = [(kind, text, edit(text, kind, rng)) for text in texts]
-        found[kind] = [(kind, old, new) for kind, old, new in edited if new and new != old]
-    for i in range(count):
-        pool = found[KINDS[i % len(KINDS)]]
-        if i // len(KINDS) < len(pool):
-            yield pool[i // len(KINDS)]
+    for kind in KINDS:  # all, so that each has the same edits whichever are measured
+        found[kind] = []
+        for _ in range(_ROUNDS):
+            rng.shuffle(texts)
+            edited = [(kind, text, edit(text, kind, rng)) for text in texts]
+            found[kind] += [(kind, old, new) for kind, old, new in edited if new and new != old]
+        found[kind] = list(dict.fromkeys(found[kind]))
+    pools = [iter(found[kind]) for kind in kinds]
+    yield from islice((edit for edits in zip_longest(*pools) for edit in edits if edit), count)
 
 
 def edit(text: str, kind: str, rng: random.Random) -> str | None:
@@ -131,6 +138,16 @@ class Result:
     seconds: float = 0.0
     frames: list[int] = field(default_factory=lambda: [0, 0])  # sampled, all
 
+    def add(self, other: "Result") -> None:
+        """Add what was found of other edits."""
+        for field_ in fields(self):
+            mine, theirs = getattr(self, field_.name), getattr(other, field_.name)
+            if isinstance(mine, list):
+                theirs = [a + b for a, b in zip(mine, theirs)]
+            else:
+                theirs = mine + theirs
+            setattr(self, field_.name, theirs)
+
     def row(self) -> str:
         edited, before, sampled = (100 * wrong / words for wrong, words in zip(self.wrong, self.words))
         seams = [100 * sum(x > 0.9 for x in values) / max(1, len(values)) for values in self.seams]
@@ -160,8 +177,21 @@ class Judge:
         self.whisper = Whisper()
         self.voice = Resemblyzer() if "resemblyzer" in installed() else None
 
-    def measure(self, number: int, old: str, new: str, results: tuple[Result, ...]) -> None:
-        miso = self.miso
+    @classmethod
+    def begin(cls) -> None:
+        """Begin a process."""
+        global judge
+        torch.set_num_threads(1)
+        judge = cls()
+
+    @staticmethod
+    def work(numbered: tuple[int, tuple[str, str, str]]) -> tuple[str, Result]:
+        """The kind of an edit, and what the process's judge found of it."""
+        number, (kind, old, new) = numbered
+        return kind, judge.measure(number, old, new)
+
+    def measure(self, number: int, old: str, new: str) -> Result:
+        miso, result = self.miso, Result()
         before, whole = (
             self.sample(text, number, seed) for text, seed in ((old, number), (new, 1000 + number))
         )
@@ -181,25 +211,25 @@ class Judge:
         kept = kept_words(wanted[0], wanted[1], heard[0], heard[1])
         starts = [(start, place) for start, _, place in replaced.kept if place]  # where old frames go on
         ends = [(end, place + end - start) for start, end, place in replaced.kept if end < before.frames]
-        for result in results:
-            result.edits += 1
-            for k, (text, said) in enumerate(((1, 1), (0, 0), (1, 2))):  # edited, before, sampled
-                result.words[k] += len(wanted[text])
-                result.wrong[k] += distance(wanted[text], heard[said])
-            result.kept = [a + b for a, b in zip(result.kept, kept)]
-            for k, wave in ((0, waves[1]), (1, waves[0])):
-                for pair in (*starts, *ends):
-                    at = pair[1 - k] * self.vocoder.frame_size
-                    if 0 < at < len(wave):
-                        result.seams[k] += audibility(wave, self.vocoder.sample_rate, [at])
-            if voices:
-                result.voice[0].append(float(voices[0] @ voices[1]))
-                result.voice[1].append(float(voices[0] @ voices[2]))
-            result.stretches += sum(len(edit.changes) for edit in plan)
-            result.seconds += seconds
-            result.frames[0] += replaced.sampled
-            result.frames[1] += edited.frames
+        result.edits += 1
+        for k, (text, said) in enumerate(((1, 1), (0, 0), (1, 2))):  # edited, before, sampled
+            result.words[k] += len(wanted[text])
+            result.wrong[k] += distance(wanted[text], heard[said])
+        result.kept = [a + b for a, b in zip(result.kept, kept)]
+        for k, wave in ((0, waves[1]), (1, waves[0])):
+            for pair in (*starts, *ends):
+                at = pair[1 - k] * self.vocoder.frame_size
+                if 0 < at < len(wave):
+                    result.seams[k] += audibility(wave, self.vocoder.sample_rate, [at])
+        if voices:
+            result.voice[0].append(float(voices[0] @ voices[1]))
+            result.voice[1].append(float(voices[0] @ voices[2]))
+        result.stretches += sum(len(edit.changes) for edit in plan)
+        result.seconds += seconds
+        result.frames[0] += replaced.sampled
+        result.frames[1] += edited.frames
         print(f"{new} | {' '.join(heard[1])} | {seconds:.1f} s", file=sys.stderr, flush=True)
+        return result
 
     def sample(self, text: str, number: int, seed: int) -> Codes:
         loop = self.miso.sample([Segment(text, number % 2)], seeds=[seed], max_seconds=12)

@@ -59,8 +59,10 @@ Clip = tuple[Codes, torch.Tensor, list[list[float]] | None]  # codes, sound [1, 
 
 
 def sampled(miso: Miso, vocoder, count: int) -> Iterator[Clip]:
-    for i, text in enumerate(SENTENCES.read_text(encoding="utf-8").splitlines()[:count]):
-        loop = miso.sample([Segment(text, i % 2)], seeds=[i], max_seconds=12)
+    texts = SENTENCES.read_text(encoding="utf-8").splitlines()
+    for i in range(count):
+        again, number = divmod(i, len(texts))  # by the other voice
+        loop = miso.sample([Segment(texts[number], (i + again) % 2)], seeds=[i], max_seconds=12)
         list(loop)
         yield loop.codes, vocoder.decode(loop.codes.tensor)[0], None
 

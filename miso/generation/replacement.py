@@ -228,7 +228,16 @@ def _unchanged(codes: Codes, edits: Sequence[SpanEdit]) -> Replaced:
 
 
 def _changes(old: list[SpelledWord], new: list[SpelledWord]) -> list[Change]:
-    return changes([word.said for word in old], [word.said for word in new])
+    """What is said anew. With words added at the end, the one before them is: it was said as the last."""
+    found = changes([word.said for word in old], [word.said for word in new])
+    if not found or found[-1].old.start < len(old):
+        return found
+    first = Change(range(len(old) - 1, len(old)), range(found[-1].new.start - 1, found[-1].new.stop))
+    before = found[:-1]
+    if before and before[-1].old.stop == first.old.start:
+        begin = before.pop()
+        first = Change(range(begin.old.start, len(old)), range(begin.new.start, first.new.stop))
+    return [*before, first]
 
 
 def _kept(found: list[Word], edit: SpanEdit) -> dict[int, Word]:

@@ -114,6 +114,16 @@ def test_a_candidate_much_shorter_than_the_others_is_not_the_best():
     assert max(found, key=lambda candidate: candidate.score) is found[2]
 
 
+def test_with_words_at_the_end_the_one_before_them_is_said_anew(nano, spoken):
+    """It was the last one of its sentence, and sounds like that."""
+    (edit,) = plan_edits(nano.text, spoken, f"{TEXT.rstrip('.')} again.")
+    assert edit.about == ["codes. → codes again."]
+    (edit,) = plan_edits(nano.text, spoken, "Every word you hear was first a handful some letters again.")
+    assert edit.about == ["of codes. → some letters again."]
+    (edit,) = plan_edits(nano.text, spoken, "Every word you hear was first a handful by codes again.")
+    assert edit.about == ["of codes. → by codes again."]
+
+
 def test_no_change_changes_nothing(nano, spoken):
     text = "every word, you hear, was first a handful of codes!"
     replaced = say(nano, spoken, text)
