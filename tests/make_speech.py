@@ -7,8 +7,7 @@ first two letters of a name are its language and sex, af, am, bf and bm are Engl
 
 Several sentences are said at once, which is several times as fast as one by one and as people speak, and cut
 apart in their pauses, which the synthesiser's own durations tell. A third of the jobs are said by mixtures of
-voices, which have no number in training ("@" in their names). With 16 processes a GPU and NVIDIA's MPS, one
-H200 makes five hours a minute.
+voices, which have no number in training ("@" in their names).
 """
 
 import argparse

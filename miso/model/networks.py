@@ -122,6 +122,10 @@ class DepthDecoder(nn.Module):
         self.audio_head = nn.Parameter(torch.empty(steps, dim, config.audio_vocab))
         self._heads = [PackedMatrix() for _ in range(steps)]
 
+    def _apply(self, fn, recurse=True):
+        self._heads = [PackedMatrix() for _ in self._heads]  # frees the copies
+        return super()._apply(fn, recurse)
+
     def embed(self, codes: Tensor, first: int = 0) -> Tensor:
         """Rows [N, k, d] of codes [N, k] of codebooks first to first + k - 1."""
         offsets = torch.arange(first, first + codes.shape[1], device=codes.device) * self.config.audio_vocab

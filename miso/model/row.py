@@ -75,10 +75,9 @@ class RowStep:
 
     def __init__(self, transformer: Transformer):
         self.config, self.rope = transformer.config, transformer.rope
-        layers = _layers(transformer)
-        self.layers, self.norm = [_Layer.of(layer) for layer in layers], _Norm.of(transformer.norm)
-        self._first = layers[0].attn.q_proj.weight
-        self._made_of = state_of(self._first)
+        self.layers = [_Layer.of(layer) for layer in _layers(transformer)]
+        self.norm = _Norm.of(transformer.norm)
+        self._made_of = _state(transformer)
 
     @staticmethod
     def serves(transformer: Transformer) -> bool:
@@ -89,10 +88,9 @@ class RowStep:
             for matrix in (layer.attn.q_proj, layer.mlp.w1)
         )
 
-    @property
-    def stale(self) -> bool:
-        """Whether weights were replaced or changed since; all are, if any is."""
-        return self._made_of != state_of(self._first)
+    def is_of(self, transformer: Transformer) -> bool:
+        """Whether the weights are still those that this was made of; if one changes, all do."""
+        return self._made_of == _state(transformer)
 
     def __call__(self, x: Tensor, positions: Tensor, cache: KVCache, window: int) -> Tensor:
         """``x`` [B, 1, D] at ``positions`` [1], or [B, 1] where each sequence has its own.
@@ -129,3 +127,7 @@ class RowStep:
 
 def _layers(transformer: Transformer) -> list[Layer]:
     return cast("list[Layer]", list(transformer.layers))
+
+
+def _state(transformer: Transformer) -> tuple[int, int]:
+    return state_of(cast("Layer", transformer.layers[0]).attn.q_proj.weight)

@@ -238,7 +238,7 @@ class Transformer(nn.Module):
         """What computes a single row of a small network on a CPU; it is made at the first one."""
         if x.shape[1] > _ROWS or x.device.type != "cpu" or torch.is_grad_enabled():
             return None
-        if not self._steps or (self._steps[0] and self._steps[0].stale):
+        if not self._steps or (self._steps[0] and not self._steps[0].is_of(self)):
             self._steps = [RowStep(self) if RowStep.serves(self) else None]
         return self._steps[0]
 

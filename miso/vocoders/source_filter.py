@@ -252,10 +252,7 @@ def is_source_filter(path: str | os.PathLike) -> bool:
 
 
 def inspect_source_filter(path: str | os.PathLike) -> SourceFilter:
-    """The network of a file, on the meta device.
-
-    Raises MisoError unless ``save_source_filter`` wrote the file.
-    """
+    """The network of a file, on the meta device. Raises MisoError for any other kind of file."""
     metadata, entries = read_header(path)
     if metadata.get("format") != FORMAT:
         raise MisoError(

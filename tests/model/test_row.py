@@ -68,6 +68,11 @@ def test_rows_follow_weights_that_change_or_move():
     changed = row()
     assert not torch.allclose(first, changed)
     assert torch.allclose(changed, plain(transformer, x, 1), atol=1e-5)
+    with torch.no_grad():
+        twice = {name: 2 * tensor for name, tensor in transformer.state_dict().items()}
+    transformer.load_state_dict(twice, assign=True)
+    assert torch.allclose(row(), plain(transformer, x, 1), atol=1e-5)
+    changed = row()
     transformer.double().float()
     assert transformer._steps == [] and torch.equal(row(), changed)
 
