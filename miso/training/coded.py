@@ -28,6 +28,7 @@ class Utterance:
     split: str
     start: int
     frames: int
+    phonemes: str = ""
 
 
 class CodedSpeech:
@@ -54,8 +55,8 @@ class CodedSpeech:
         with open_tensors(path) as file:
             self.codes, places = file.get_tensor("codes"), file.get_tensor("places").tolist()
         self.utterances = [
-            Utterance(text, voice, split, start, frames)
-            for (text, voice, split), (start, frames) in zip(about["utterances"], places)
+            Utterance(text, voice, split, start, frames, *phonemes)
+            for (text, voice, split, *phonemes), (start, frames) in zip(about["utterances"], places)
         ]
 
     def codes_of(self, utterance: Utterance) -> Tensor:
@@ -113,7 +114,7 @@ def encode_speech(
         "codebook_size": mimi.config.codebook_size,
         "frame_rate": mimi.config.frame_rate,
         "voices": speech.voices,
-        "utterances": [(clip.text, clip.voice, clip.split) for clip, _ in jobs],
+        "utterances": [(clip.text, clip.voice, clip.split, clip.phonemes) for clip, _ in jobs],
     }
     write_tensors(
         path,

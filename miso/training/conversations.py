@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import MisoError
 from ..model.config import ModelConfig
+from ..text.phonemes import SYMBOLS
 from ..text.tokenizer import Tokenizer
 from .coded import CodedSpeech, Utterance
 from .settings import LMSettings
@@ -77,7 +78,7 @@ class Conversations:
             raise MisoError(f"{coded.path.name} has no utterances to train on.", "Prepare more speech.")
         self.coded, self.utterances, self.config = coded, list(utterances), config
         self.tokenizer, self.settings, self.seed = tokenizer, settings, seed
-        self._spell = cache(tokenizer.spell)  # looking up phonemes takes milliseconds
+        self._spell = cache(self._spelled)  # looking up phonemes takes milliseconds
         self.speakers = speakers or {voice: i for i, voice in enumerate(coded.voices)}
         self._first_anonymous = max(self.speakers.values(), default=-1) + 1
 
@@ -199,7 +200,12 @@ class Conversations:
         texts = [u.text.lstrip() if self.config.conventions.strip else u.text for u in utterances]
         if rng.random() < self.settings.letters:
             return " ".join(texts)
-        return (self.tokenizer.space or " ").join(map(self._spell, texts))
+        spelt = (self._spell(text, u.phonemes) for text, u in zip(texts, utterances))
+        return (self.tokenizer.space or " ").join(spelt)
+
+    def _spelled(self, text: str, phonemes: str) -> str:
+        """What the prompt has for a text. Phonemes of other alphabets than the model's are not used."""
+        return self.tokenizer.spell(text, known=phonemes if set(phonemes) <= set(SYMBOLS) else "")
 
 
 def _most_rows(utterances: list[Utterance]) -> int:

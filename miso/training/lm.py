@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import torch
 
+from ..checkpoints.build import canonical_shapes
+from ..checkpoints.checkpoint import Checkpoint
 from ..errors import MisoError
 from ..model.config import ModelConfig
 from ..text.tokenizer import Tokenizer, find_tokenizer
@@ -26,10 +28,32 @@ Item = TypeVar("Item")
 _VALIDATION_BATCHES = 12
 
 
-def train_lm(coded: CodedSpeech, run: Run, settings: LMSettings, device: torch.device) -> Path:
-    """Train a new model, or resume training; returns the path of the checkpoint."""
+def train_lm(
+    coded: CodedSpeech,
+    run: Run,
+    settings: LMSettings,
+    device: torch.device,
+    *,
+    start: str | Path | None = None,
+) -> Path:
+    """Train a new model, or resume training; returns the path of the checkpoint.
+
+    ``start``: checkpoint with the weights to start from, also for another codec's codes. Raises MisoError if
+    its sizes are not those of the settings.
+    """
     config = sizes_for(settings.sizes, coded)
-    model = TrainedModel.new(config, run.seed, device, settings.dropout)
+    if start is None:
+        model = TrainedModel.new(config, run.seed, device, settings.dropout)
+    else:
+        checkpoint = Checkpoint(start)
+        if canonical_shapes(checkpoint.config) != canonical_shapes(config):
+            raise MisoError(
+                f"{Path(start).name} has other sizes than the settings.",
+                "Choose another checkpoint, or a --config with its sizes.",
+                input="start",
+            )
+        model = TrainedModel.load(checkpoint, device, dropout=settings.dropout)
+        model.config = config
     tokenizer = find_tokenizer(config.conventions.tokenizer, coded.path.parent)
     speakers = {voice: i for i, voice in enumerate(config.voices)}
     return train(model, coded, tokenizer, run, settings, device, speakers=speakers)

@@ -58,6 +58,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "vocoder": VocoderSettings(),
         "listener": ListenerSettings(),
         "encoder": EncoderSettings(),
+        "new codec": EncoderSettings(codec="nano-2", augmented=True, rate=5e-4, dropped=0.3),
         "lm": LMSettings(),
         "finetune": FinetuneSettings(),
     },
@@ -91,6 +92,9 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         ),
         "listener": ListenerSettings(width=16, blocks=1, seconds=3, warm_up=5, log_every=5),
         "encoder": EncoderSettings(frames=4, batch=4, rate=1e-3, warm_up=5, log_every=5),
+        "new codec": EncoderSettings(
+            codec="tiny-2", augmented=True, frames=4, batch=4, rate=1e-3, warm_up=5, log_every=5
+        ),
         "lm": LMSettings(
             TINY_MODEL,
             tokens=512,

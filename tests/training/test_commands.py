@@ -75,6 +75,39 @@ def test_nano_runs_all_steps_once(speech, tmp_path):
     assert speak(tmp_path / "nano.safetensors") == "tiny"
 
 
+def test_a_new_edition_starts_from_the_last(speech, tmp_path):
+    """Its codec is a new one, and the vocoder and the model beside it are of that codec."""
+    options = ["--preset", "tiny"]
+    for part in ("coder", "codec", "vocoder", "lm", "listener", "encoder"):
+        options += [f"--{part}-minutes", 0.002]
+    run("train", "nano", speech.folder, "-o", tmp_path / "first", *options)
+    run("train", "nano", speech.folder, "-o", tmp_path / "second", "--start", tmp_path / "first", *options)
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert Checkpoint(second / "nano.safetensors").config.codec == "tiny-2"
+    assert load_vocoder("auto", second / "nano-vocoder.safetensors").codec == "tiny-2"
+    codecs = [load_mimi(folder / "nano-codec.safetensors") for folder in (first, second)]
+    assert [codec.codec for codec in codecs] == ["tiny", "tiny-2"]
+    assert codecs[0].config == codecs[1].config and not (second / "coder").exists()
+    assert speak(second / "nano.safetensors") == "tiny-2"
+
+
+def test_a_model_starts_from_one_of_another_codec(speech, tmp_path):
+    for codec in ("one", "two"):
+        save_mimi(tmp_path / codec, random_mimi(TINY_CODEC, len(codec), codec))
+        encode_speech(speech, tmp_path / codec, tmp_path / f"{codec}.safetensors", torch.device("cpu"))
+    run("train", "lm", tmp_path / "one.safetensors", "-o", tmp_path / "a", "--preset", "tiny", "--steps", 3)
+    start = ["--start", tmp_path / "a" / "model.safetensors", "--preset", "tiny", "--steps"]
+    run("train", "lm", tmp_path / "two.safetensors", "-o", tmp_path / "b", *start, 1)
+    before, after = (Checkpoint(tmp_path / name / "model.safetensors") for name in "ab")
+    assert (before.config.codec, after.config.codec) == ("one", "two")
+    old, new = (c.load_backbone("cpu").codebook0_head.weight for c in (before, after))
+    assert 0 < (old - new).abs().max() < 0.01  # a step from there; random weights differ by 0.02 and more
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"sizes": {"depth": {"layers": 2}}}))
+    with pytest.raises(MisoError, match="other sizes"):
+        run("train", "lm", tmp_path / "two.safetensors", "-o", tmp_path / "c", *start, 1, "--config", other)
+
+
 def test_codes_are_those_of_a_voice_prompt(speech, tmp_path):
     codec, device = tmp_path / "codec.safetensors", torch.device("cpu")
     save_mimi(codec, random_mimi(TINY_CODEC, 1, "tiny"))

@@ -7,6 +7,7 @@ from training.letters import coded_speech, conversations
 
 from miso import Codes, Segment
 from miso.text.conditioning import TextEncoder
+from miso.text.phonemes import phonemes
 from miso.text.tokenizer import ByteTokenizer, PhonemeTokenizer
 from miso.training.conversations import Conversations, Line
 from miso.training.lm import ahead
@@ -133,3 +134,18 @@ def test_most_texts_are_read_by_their_sounds(data, setting):
     assert 0.65 < len(spelt) / len(lines) < 0.85
     rows = TextEncoder(config, tokenizer).rows(Segment(spelt[0].utterances[0].text, spelt[0].speaker))[0]
     assert deck._ids(spelt[0]) == rows[:, -1].tolist()
+
+
+def test_known_phonemes_are_not_looked_up(data, setting):
+    """They are read as the phonemes of a lookup; those of another alphabet are not used."""
+    tokenizer, config = (
+        PhonemeTokenizer(),
+        replace(TINY_MODEL, family="nano", text_vocab=PhonemeTokenizer.vocab),
+    )
+    said = {"həlˈO": "həlˈO.", "kˈæb?": "kˈæb?", "q": phonemes("bad") + "."}
+    utterances = [replace(data.utterances[i], text="bad", phonemes=known) for i, known in enumerate(said)]
+    alone = replace(setting, letters=0.0, no_text=0.0, segments=(1.0,))
+    deck = Conversations(data, utterances, config, tokenizer, alone, seed=5)
+    lines = [line for batch in deck.epoch(0) for c in batch for line in c]
+    written = {line.utterances[0].phonemes: line.text for line in lines}
+    assert written == {known: tokenizer.spell("", known=spelt) for known, spelt in said.items()}

@@ -86,15 +86,16 @@ def encoder(args: Namespace) -> None:
 
 
 def lm(args: Namespace) -> None:
-    print(train_lm(CodedSpeech(args.codes), *_run("lm", args)))
+    print(train_lm(CodedSpeech(args.codes), *_run("lm", args), start=args.start))
 
 
 def nano(args: Namespace) -> None:
     speech, device, out = Speech(args.speech), pick_device(args.device), Path(args.out)
+    parts = "nano.safetensors", "nano-codec.safetensors", "nano-vocoder.safetensors"
 
-    def run(kind: str, minutes: float, folder: str = "") -> tuple[Run, Any, torch.device]:
-        chosen = settings(kind, args.preset)
-        budget = Budget(minutes=minutes)
+    def run(kind: str, folder: str = "", preset: str = "") -> tuple[Run, Any, torch.device]:
+        chosen = settings(preset or kind, args.preset)
+        budget = Budget(minutes=getattr(args, f"{kind}_minutes"))
         return Run(out / (folder or kind), budget, as_record(chosen), args.seed), chosen, device
 
     def encoded(codec: Path, name: str, versions: int = 1) -> CodedSpeech:
@@ -104,19 +105,24 @@ def nano(args: Namespace) -> None:
                 encode_speech(speech, codec, path, device, versions=versions, progress=progress)
         return CodedSpeech(path)
 
-    coder = train_coder(speech, *run("coder", args.coder_minutes))
-    first_codec = train_codec(speech, *run("codec", args.codec_minutes), coder=coder)
-    first_codes = encoded(first_codec, "first-codes.safetensors")
-    first_run = run("vocoder", args.vocoder_minutes, "first-vocoder")
-    first_vocoder = train_vocoder(speech, first_codes, first_codec, *first_run)
-    listener = train_listener(speech, *run("listener", args.listener_minutes))
-    encoder_run = run("encoder", args.encoder_minutes)
+    listener = train_listener(speech, *run("listener"))
+    if args.start:
+        first_model, first_codec, first_vocoder = (Path(args.start) / part for part in parts)
+        encoder_run = run("encoder", preset="new codec")
+    else:
+        coder = train_coder(speech, *run("coder"))
+        first_model, first_codec = None, train_codec(speech, *run("codec"), coder=coder)
+        first_codes = encoded(first_codec, "first-codes.safetensors")
+        first_vocoder = train_vocoder(speech, first_codes, first_codec, *run("vocoder", "first-vocoder"))
+        encoder_run = run("encoder")
     codec = train_encoder(speech, first_codec, first_vocoder, listener, *encoder_run)
+    if args.start:
+        first_vocoder = codec.with_name("vocoder.safetensors")
+        codec = train_codec(speech, *run("codec"), start=codec)
     codes = encoded(codec, "codes.safetensors", args.versions)
-    vocoder_run = run("vocoder", args.vocoder_minutes)
-    vocoder = train_vocoder(speech, codes, codec, *vocoder_run, start=first_vocoder, listener=listener)
-    model = train_lm(codes, *run("lm", args.lm_minutes))
-    outputs = [out / f"nano{part}.safetensors" for part in ("", "-codec", "-vocoder")]
+    vocoder = train_vocoder(speech, codes, codec, *run("vocoder"), start=first_vocoder, listener=listener)
+    model = train_lm(codes, *run("lm"), start=first_model)
+    outputs = [out / part for part in parts]
     convert_checkpoint(model, outputs[0], "int8")
     for source, target in zip((codec, vocoder), outputs[1:]):
         with replacing(target) as temporary:
