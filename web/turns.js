@@ -11,15 +11,16 @@ const HEIGHT = 200, WIDTH = 400; // pixels: four turns, and the line below them;
 class TurnPanel {
   constructor(node, name, value) {
     this.node = node;
+    this.unit = node.comfyClass === "MisoLongText" ? "part" : "turn"; // as the block's help page calls them
     this.choices = new Choices(value);
     this.rows = [];
     this.sound = this.seed = null; // of the run that is shown
     this.playing = null; // the row that is heard
     this.player = new Player(RATE);
-    this.list = el("div", { className: "miso-turns", role: "group", "aria-label": "List of turns", "data-capture-wheel": "true" });
+    this.list = el("div", { className: "miso-turns", role: "group", "aria-label": `List of ${this.unit}s`, "data-capture-wheel": "true" });
     this.note = el("div", { className: "miso-faint miso-grow", role: "status" });
-    this.clear = button("Clear", "Clear all choices: no turn is locked, and each is its first attempt", () => this.set("[]"));
-    this.root = el("div", { className: "miso", role: "group", "aria-label": "Turns" }, this.list, el("div", { className: "miso-row" }, this.note, this.clear));
+    this.clear = button("Clear", `Clear all choices: no ${this.unit} is locked, and each is its first attempt`, () => this.set("[]"));
+    this.root = el("div", { className: "miso", role: "group", "aria-label": `${this.unit[0].toUpperCase()}${this.unit.slice(1)}s` }, this.list, el("div", { className: "miso-row" }, this.note, this.clear));
     this.widget = addElement(node, name, "miso_turns", this.root, {
       height: HEIGHT, saved: true, getValue: () => this.choices.text, setValue: (text) => this.load(text) });
     after(node, "onExecuted", (output) => this.show(output));
@@ -53,11 +54,15 @@ class TurnPanel {
     this.describe();
   }
 
+  nameOf(turn) {
+    return `${this.unit} ${turn.turn + 1}`;
+  }
+
   makeRow(turn) {
-    const number = turn.turn + 1;
-    const play = button("▶", `Play turn ${number}`, () => this.play(made));
-    const again = button("↻", `Say turn ${number} anew, with another seed`, () => this.attempt(turn, 1));
-    const back = button("↶", `Back to the attempt before at turn ${number}`, () => this.attempt(turn, -1));
+    const name = this.nameOf(turn);
+    const play = button("▶", `Play ${name}`, () => this.play(made));
+    const again = button("↻", `Say ${name} anew, with another seed`, () => this.attempt(turn, 1));
+    const back = button("↶", `Back to the attempt before at ${name}`, () => this.attempt(turn, -1));
     const lock = button("Lock", "", () => this.lock(turn));
     const about = el("div", { className: "miso-faint miso-grow" });
     const said = el("div", { className: "miso-grow", textContent: turn.name ? `${turn.name}: ${turn.text}` : turn.text, title: turn.text });
@@ -69,7 +74,7 @@ class TurnPanel {
   /** Another attempt at a turn. */
   attempt(turn, step) {
     this.set(this.choices.choose(turn, { attempt: this.choices.of(turn).attempt + step }));
-    this.describe(this.holdSeed() ? " · the seed is fixed, so that other turns stay" : "");
+    this.describe(this.holdSeed() ? ` · the seed is fixed, so that other ${this.unit}s stay` : "");
   }
 
   /** Lock a turn, or unlock it. */
@@ -91,24 +96,24 @@ class TurnPanel {
   describe(more = "") {
     let locked = 0, other = 0;
     for (const { turn, row, play, again, back, lock, about } of this.rows) {
-      const choice = this.choices.of(turn), number = turn.turn + 1, on = Boolean(choice.locked);
+      const choice = this.choices.of(turn), name = this.nameOf(turn), on = Boolean(choice.locked);
       locked += on;
       other += choice.attempt !== turn.attempt;
       about.textContent = about.title = describeTurn(turn, choice);
-      row.setAttribute("aria-label", `Turn ${number}: ${turn.text}. ${about.textContent}`);
+      row.setAttribute("aria-label", `${name}: ${turn.text}. ${about.textContent}`);
       row.classList.toggle("chosen", on);
       play.disabled = !this.sound || turn.end <= turn.start;
       again.disabled = back.disabled = on;
       back.hidden = !choice.attempt;
       lock.textContent = on ? "Locked" : "Lock";
-      lock.title = on ? `Unlock turn ${number}` : `Lock turn ${number}: it stays as it is, whatever is changed before it`;
+      lock.title = on ? `Unlock ${name}` : `Lock ${name}: it stays as it is, whatever is changed before it`;
       lock.setAttribute("aria-label", lock.title);
       lock.setAttribute("aria-pressed", on);
     }
     this.clear.disabled = !this.choices.list.length;
     const hear = this.sound ? "" : hasInput(this.node, "preview") ? "run again to hear them" : "connect a vocoder to preview to hear them";
-    this.note.textContent = this.note.title = !this.rows.length ? "Run to see the turns"
-      : [`${this.rows.length} turns`, locked && `${locked} locked`, other ? `${other} changed: press Run` : hear].filter(Boolean).join(" · ") + more;
+    this.note.textContent = this.note.title = !this.rows.length ? `Run to see the ${this.unit}s`
+      : [`${this.rows.length} ${this.unit}s`, locked && `${locked} locked`, other ? `${other} changed: press Run` : hear].filter(Boolean).join(" · ") + more;
   }
 
   async play(row) {

@@ -161,3 +161,10 @@ def test_shown_in_vue_nodes(panel):
         assert 200 < row["width"] < node["width"] and row["height"] > 20
     finally:
         panel.page.evaluate("() => app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+
+
+def test_long_text_shows_parts(browser_page):
+    browser_page.load_tiny(ROOT / "workflows" / "long_text.json")
+    root = browser_page.page.get_by_role("group", name="Parts", exact=True)
+    assert root.get_by_role("status").inner_text() == "Run to see the parts"
+    assert browser_page.page.get_by_role("group", name="Turns", exact=True).count() == 0
