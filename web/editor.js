@@ -1,19 +1,15 @@
 /** The Code Editor: a timeline with commands, whose value is a list of operations (see miso/codes/editing/edits.py). */
 
 import { pasted } from "./lib/clipboard.js";
-import { CodebookMenu } from "./lib/codebooks.js";
-import { COMMANDS, commandOf } from "./lib/commands.js";
-import { button, el } from "./lib/dom.js";
-import { EditList } from "./lib/editlist.js";
+import { commandOf } from "./lib/commands.js";
 import { MARKS, MISFIT, cutOut, fits, replay, stampFor, withOperation } from "./lib/edits.js";
-import { Enlarged } from "./lib/enlarged.js";
 import { addElement, after, api, changed, isConnected, lastOutput, nodeOf, outputPlace, setProperty } from "./lib/graph.js";
 import { History } from "./lib/history.js";
+import { fillTakes, layOut } from "./lib/layout.js";
 import { Playback } from "./lib/playback.js";
 import { pointAt } from "./lib/pointer.js";
 import { Received } from "./lib/received.js";
 import { describeSelection } from "./lib/selection.js";
-import { Timeline } from "./lib/timeline.js";
 import { textOf } from "./lib/words.js";
 
 const HEIGHT = 340, WIDTH = 560;
@@ -25,7 +21,7 @@ class Editor {
     this.history = new History(value, () => this.edited());
     this.received = new Received(() => this.update());
     this.pasteable = null;
-    this.build();
+    Object.assign(this, layOut(this));
     this.playback = new Playback(this.buttons.play);
     this.widget = addElement(node, name, "miso_edits", this.root, {
       height: HEIGHT, saved: true, getValue: () => this.history.text, setValue: (text) => this.setValue(text) });
@@ -34,41 +30,6 @@ class Editor {
     after(node, "onConnectionsChange", () => this.describe());
     after(node, "onRemoved", () => this.close());
     this.update();
-  }
-
-  build() {
-    this.buttons = Object.fromEntries(COMMANDS.map(([command, text, label, keys]) =>
-      [command, button(text, `${label} (${keys})`, (e) => this.pressed(e, command), { "aria-keyshortcuts": keys.replace("Ctrl", "Control") })]));
-    this.pauseFrames = el("input", { type: "number", className: "miso-number", min: 1, max: 9999, value: 6,
-      "aria-label": "Frames of silence (12 are a second)", title: "Frames of silence (12 are a second)" });
-    this.codebooks = new CodebookMenu({ onkeep: (count) => this.add({ op: "keep_codebooks", count }), onreplace: (first) => this.replace(first) });
-    this.snap = el("input", { type: "checkbox", checked: true });
-    this.map = el("input", { type: "checkbox", onchange: () => this.showMap(this.map.checked) });
-    const options = { onselect: () => this.describe(), snaps: () => this.snap.checked, maps: () => this.map.checked, onword: () => this.playWord() };
-    this.main = new Timeline(options);
-    this.side = new Timeline(options);
-    this.side.canvas.hidden = true;
-    this.side.canvas.setAttribute("aria-label", "Timeline of the second codes");
-    this.tab = button("Second codes", "Show the second codes, to copy from", () => this.showSecond(this.side.canvas.hidden));
-    this.takeChoice = el("select", { "aria-label": "Take", title: "Take", onchange: () => this.chooseTake(this.takeChoice.value) });
-    this.enlarge = button("⤢ Enlarge", "Enlarge the editor, or put it back into the node", () => this.enlarged.toggle());
-    this.status = el("div", { className: "miso-grow", role: "status" });
-    this.list = new EditList({ onclear: () => this.act([]), ontake: (i) => this.act(this.edits.filter((_, j) => j !== i)) });
-    const zoom = (text, label, act) => button(text, label, () => act(this.timeline));
-    this.root = el("div", { className: "miso miso-editor", role: "group", "aria-label": "Code editor", onkeydown: (e) => this.key(e) },
-      el("div", { className: "miso-bar" }, ...Object.values(this.buttons).slice(0, 8), this.enlarge),
-      el("div", { className: "miso-bar" }, this.buttons.pause, this.pauseFrames, this.buttons.resample, this.buttons.redecode, this.codebooks.root,
-        this.takeChoice, this.tab),
-      this.list.notice, this.main.canvas, this.side.canvas,
-      el("div", { className: "miso-row" }, this.status, el("label", { title: "Move dragged boundaries to edges, and to the quietest place within 2 frames" }, this.snap, "Snap"),
-        el("label", { title: "Draw the codes below the waveform" }, this.map, "Code map"), zoom("−", "Zoom out (-)", (t) => t.zoom(2)),
-        zoom("+", "Zoom in (+)", (t) => t.zoom(0.5)), zoom("Fit", "Show all (0)", (t) => t.fit())),
-      this.list.root);
-    this.map.checked = true;
-    this.enlarged = new Enlarged(this.root, "Code editor", (open) => {
-      this.enlarge.textContent = open ? "⤡ Back to the node" : "⤢ Enlarge";
-      this.timeline.canvas.focus({ preventScroll: true }); // moved in the page, it has lost it
-    });
   }
 
   get timeline() {
@@ -258,17 +219,8 @@ class Editor {
     this.list.show(this.edits, this.misfit ? -1 : replayed.wrong);
     this.side.show(second?.strip ? this.received.shown(second.strip, second, {}) : null);
     if (!second) this.showSecond(false);
-    this.fillTakes();
+    fillTakes(this.takeChoice, this.received.takes.length, this.edits[0]?.op === "take" ? this.edits[0].take : "");
     this.describe();
-  }
-
-  fillTakes() {
-    const several = this.received.takes.length > 1;
-    this.takeChoice.hidden = !several;
-    if (!several) return;
-    this.takeChoice.replaceChildren(el("option", { value: "", textContent: `All ${this.received.takes.length} takes` }),
-      ...this.received.takes.map((_, i) => el("option", { value: i, textContent: `Take ${i + 1} alone` })));
-    this.takeChoice.value = this.edits[0]?.op === "take" ? this.edits[0].take : "";
   }
 
   showSecond(on) {
