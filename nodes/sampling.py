@@ -26,9 +26,7 @@ from .stops import count_stop, stops
 from .store import store
 from .widgets import longest_input, narrowing_inputs, sampling_inputs, seed_input, speaking_inputs
 
-# Words are found where that takes less than a twentieth of the run: in one take, up to this length. Takes
-# sampled together would each need as long as one alone.
-_LONGEST = 30.0  # seconds
+_LONGEST = 30.0  # seconds of a take whose words are found
 
 
 class Sampled(NamedTuple):
@@ -85,13 +83,18 @@ def sample(
         prefix=prefix,
         min_frames=least,
     )
-    if keep and (found := store().get(key)) and found[1] is not None:
-        shown = send_kept(found[0], prefix_frames, frames, preview)
-        return Sampled(found[0], found[1], {"miso_kept": (True,), **shown}, False)
-
     rows = len(prompt.rows) + prefix_frames + frames
-    vocoders = [] if preview is None else [preview]
     line_rows = rows - max(prompt.history, default=0)
+    if keep and (found := store().get(key)) and found[1] is not None:
+        codes, hidden = found
+        if words and _worth_words(codes) and not codes.takes[0].words:  # kept by a run without them
+            [model] = on_device(backbone, memory=pass_bytes(config, line_rows))
+            codes = with_words(model, conditioning.encoder, codes)
+            store().put(key, codes, hidden)
+        shown = send_kept(codes, prefix_frames, frames, preview)
+        return Sampled(codes, hidden, {"miso_kept": (True,), **shown}, False)
+
+    vocoders = [] if preview is None else [preview]
     memory = run_bytes(backbone, config, takes, rows) + pass_bytes(config, line_rows)
     model, decoder, *vocoder = on_device(backbone, depth.part, *vocoders, memory=memory)
     loop = FrameLoop(
@@ -134,12 +137,20 @@ def sample(
             raise
         stopped = True
     codes, hidden = loop.codes, loop.hidden
-    if words and takes == 1 and codes.seconds[0] <= _LONGEST:
+    if words and _worth_words(codes):
         codes = with_words(model, conditioning.encoder, codes)
     shown = live.end(codes)
     if keep:
         store().put(key, codes, hidden)
     return Sampled(codes, hidden, {"miso_kept": (False,), **shown}, stopped)
+
+
+def _worth_words(codes: Codes) -> bool:
+    """Whether finding words takes less than about a twentieth of the run.
+
+    Takes sampled together would each need as long as one alone.
+    """
+    return codes.batch == 1 and codes.seconds[0] <= _LONGEST
 
 
 def _ran_on(take: int, seconds: float) -> str:

@@ -54,6 +54,19 @@ def test_the_sampler_finds_the_words_of_one_take(fresh):
     assert not any(take.words for take in fresh.value(3).takes)
 
 
+def test_kept_codes_get_words_once_they_are_wanted(fresh):
+    run = {"n3__takes": 1, "n3__seed": 31}
+    assert fresh.run(graph(**run, n3__words=False)).ok
+    without = fresh.value(3)
+    done = fresh.run(graph(**run))
+    assert done.ok and done.outputs["3"]["miso_kept"] == [True]
+    found = fresh.value(3)
+    assert found.takes[0].words and not without.takes[0].words
+    assert found.tensor.equal(without.tensor)
+    assert fresh.run(graph(**run, n3__words=False)).ok  # from the store
+    assert fresh.value(3).takes == found.takes
+
+
 def test_another_format_does_not_sample_again(fresh):
     assert fresh.run(aligning()).ok
     for format, start in (("srt", "1\n00:00:0"), ("vtt", "WEBVTT"), ("labels", "0.")):
