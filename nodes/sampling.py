@@ -85,8 +85,8 @@ def sample(
     )
     rows = len(prompt.rows) + prefix_frames + frames
     line_rows = rows - max(prompt.history, default=0)
-    if keep and (found := store().get(key)) and found[1] is not None:
-        codes, hidden = found
+    if keep and (found := store().get(key)) and (hidden := found[1]) is not None:
+        codes = found[0]
         if words and _worth_words(codes) and not codes.takes[0].words:  # kept by a run without them
             [model] = on_device(backbone, memory=pass_bytes(config, line_rows))
             codes = with_words(model, conditioning.encoder, codes)
