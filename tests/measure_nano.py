@@ -105,8 +105,8 @@ def short(speaker: Speaker, share: float, source: str | None) -> Rows:
     for name, words in (("one word", ONE_WORD), ("two words", TWO_WORDS), ("one rarer word", RARER)):
         for mark, said in ((".", "with a mark"), ("", "without")):
             right = total = 0
-            for word in words[: count * 2 if words is RARER else count]:
-                for wave, _ in speaker.say([Segment(word + mark, total % 2)], list(range(SEEDS))):
+            for i, word in enumerate(words[: count * 2 if words is RARER else count]):
+                for wave, _ in speaker.say([Segment(word + mark, i % 2)], list(range(SEEDS))):
                     right += plain(speaker.hear(wave)) == plain(word)
                     total += 1
             yield f"{name}, {said}: right", f"{right} of {total}"

@@ -7,7 +7,7 @@ too, and any codes file of one take with its text is a voice.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,8 +70,10 @@ class Voice:
             raise MisoError(f"{path.name} is no voice: {e.problem}", "Save Voice makes such a file.") from e
 
 
-def numbered(voices: Iterable[Voice]) -> tuple[Voice, ...]:
+def numbered(voices: Iterable[Voice], reserved: Collection[int] = ()) -> tuple[Voice, ...]:
     """The voices with a number each: their own, or the lowest free one if a voice before has it.
+
+    ``reserved`` numbers are somebody else's.
 
     Raises MisoError if two have the same name.
     """
@@ -81,7 +83,7 @@ def numbered(voices: Iterable[Voice]) -> tuple[Voice, ...]:
             raise MisoError(
                 f"Two voices are called '{voice.name}'.", "Give one of them another name.", input="voices"
             )
-        taken = {other.speaker for other in result}
+        taken = {other.speaker for other in result} | set(reserved)
         number = voice.speaker
         if number in taken:
             number = next(n for n in range(MAX_SPEAKER + 1) if n not in taken)
@@ -111,14 +113,20 @@ def cast_script(
     """The turns of a script, and the voices of those who speak in it, with their numbers.
 
     ``names`` keep the numbers that they had in an earlier conversation; ``taught`` are the checkpoint's own
-    voices by their names in lower case, which speak the lines of names that no voice has. Raises MisoError
-    for a bad script or two voices of one name.
+    voices by their names in lower case, which speak the lines of names that no voice has, unless somebody of
+    ``names`` has their number. Raises MisoError for a bad script or two voices of one name.
     """
-    voices, names = numbered(voices), names or {}
+    voices, names, taught = numbered(voices), names or {}, taught or {}
     known = {voice.name: voice.speaker for voice in voices} | dict(names)
-    found = {name.casefold(): name for name in speaker_names(parse_script(script, known))}
+    whole = {name: number for name, number in taught.items() if "_" in name}  # "heart: ..." may be a text
+    found = {name.casefold(): name for name in speaker_names(parse_script(script, whole | known))}
     mine = {name.casefold() for name in known}
-    own = {name: taught[key] for key, name in found.items() if taught and key in taught and key not in mine}
+    own = {
+        name: taught[key]
+        for key, name in found.items()
+        if key in taught and key not in mine and taught[key] not in names.values()
+    }
+    voices = numbered(voices, own.values())
     kept = {name.casefold() for name in (*names, *own)}
     given = cast((name for key, name in found.items() if key not in kept), voices)
     turns = parse_script(script, given | own | dict(names))

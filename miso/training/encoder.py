@@ -69,6 +69,12 @@ class EncoderTrainer:
         self.settings, self.device = settings, device
         torch.manual_seed(seed)
         start = load_mimi(codec, device)
+        if settings.codec == start.codec:
+            raise MisoError(
+                f"A new codec can't be called '{start.codec}' too: its codes mean something else.",
+                "Give another id as `codec` in the settings.",
+                input="config",
+            )
         mimi = Mimi(replace(start.config, paths=settings.paths), settings.codec or start.codec)
         self.mimi = mimi.to(device).train().requires_grad_(False)
         self.mimi.load_state_dict(start.state_dict())

@@ -233,7 +233,7 @@ def _tasks(
             "Prepare more speech: 2 % of the sentences are test clips.",
             input="source",
         )
-    numbers = {voice: i for i, voice in enumerate(speech.voices)} | dict(names)
+    numbers = {voice: names.get(voice.casefold(), i) for i, voice in enumerate(speech.voices)}
     return [Task(c.text, numbers[c.voice], c.voice, c) for c in clips[:sentences]]
 
 

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import torch
 
-from ..checkpoints.build import canonical_shapes
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import MisoError
 from ..model.config import ModelConfig
@@ -46,7 +45,7 @@ def train_lm(
         model = TrainedModel.new(config, run.seed, device, settings.dropout)
     else:
         checkpoint = Checkpoint(start)
-        if canonical_shapes(checkpoint.config) != canonical_shapes(config):
+        if _sizes(checkpoint.config) != _sizes(config):
             raise MisoError(
                 f"{Path(start).name} has other sizes than the settings.",
                 "Choose another checkpoint, or a --config with its sizes.",
@@ -57,6 +56,12 @@ def train_lm(
     tokenizer = find_tokenizer(config.conventions.tokenizer, coded.path.parent)
     speakers = {voice: i for i, voice in enumerate(config.voices)}
     return train(model, coded, tokenizer, run, settings, device, speakers=speakers)
+
+
+def _sizes(config: ModelConfig) -> tuple:
+    """What weights are made for."""
+    sizes = config.backbone, config.depth, config.text_vocab, config.audio_vocab, config.codebooks
+    return *sizes, config.family, config.rope_base, config.norm_eps
 
 
 def sizes_for(config: ModelConfig, coded: CodedSpeech) -> ModelConfig:

@@ -80,6 +80,15 @@ def test_names_of_the_checkpoints_voices_need_no_voice():
     assert [t.speaker for t in turns] == [21, 5] and [voice.name for voice in speaking] == ["Anna"]
     turns, _ = cast_script("Emma: Hi.", [Voice.of("Emma", codes(speaker=5))], taught=taught)
     assert [t.speaker for t in turns] == [5]  # a voice that is connected comes first
+    anna = Voice.of("Anna", codes(speaker=0))  # gives way to Heart, who was taught to speak as 0
+    turns, speaking = cast_script("Heart: Hi.\nAnna: Hi.", [anna], taught=taught)
+    assert [turn.speaker for turn in turns] == [0, 1] and [voice.speaker for voice in speaking] == [1]
+    turns, speaking = cast_script("Heart: Hi.", [anna], taught=taught)
+    assert turns[0].speaker == 0 and not speaking
+    turns, _ = cast_script("Anna: Hi.\nHeart: Hi.", (), {"Anna": 0}, taught)
+    assert turns[0].speaker == 0 != turns[1].speaker
+    turns, _ = cast_script("af_heart: Hi.", (), None, {"af_heart": 3, "heart": 3})
+    assert (turns[0].speaker, turns[0].text) == (3, "Hi.")
     turns, _ = cast_script("Emma: Hi.", (), {"Emma": 7}, taught)
     assert [t.speaker for t in turns] == [7]  # and what an earlier conversation had
 

@@ -15,7 +15,7 @@ from ...checkpoints.checkpoint import Checkpoint
 from ...checkpoints.convert import convert_checkpoint
 from ...checkpoints.devices import pick_device, pick_precision
 from ...checkpoints.find import PUBLISHED, find_checkpoint, find_codec, models_folder
-from ...files import replacing
+from ...files import read_header, replacing
 from ...training.codec import train_codec
 from ...training.coded import CodedSpeech, encode_speech
 from ...training.coder import train_coder
@@ -92,6 +92,8 @@ def lm(args: Namespace) -> None:
 def nano(args: Namespace) -> None:
     speech, device, out = Speech(args.speech), pick_device(args.device), Path(args.out)
     parts = "nano.safetensors", "nano-codec.safetensors", "nano-vocoder.safetensors"
+    for part in parts if args.start else ():
+        read_header(Path(args.start) / part)  # now, not after an hour
 
     def run(kind: str, folder: str = "", preset: str = "") -> tuple[Run, Any, torch.device]:
         chosen = settings(preset or kind, args.preset)
