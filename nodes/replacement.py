@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes, no_take
 from ..miso.errors import MisoError
+from ..miso.generation.alignment import doubts
 from ..miso.generation.attention import pass_bytes
 from ..miso.generation.keys import replacement_key
 from ..miso.generation.replacement import TAKES, plan_edits, replace_words
@@ -167,7 +168,8 @@ class ReplaceWords(io.ComfyNode):
             store().put(key, found)
         if rank > found.batch:
             raise no_take(rank - 1, found.batch, "rank")
-        show_on_node(_line(changes, sampled, found.batch, bool(kept), rank))
+        line = _line(changes, sampled, found.batch, bool(kept), rank)
+        show_on_node("\n".join((line, *doubts(found.take(rank - 1)))))
         shown = {
             "changes": changes,
             "sampled": sampled,

@@ -16,6 +16,7 @@ from ..miso.generation.runaway import STILL, RunawayWatch
 from ..miso.model.sampling import Sampling
 from ..miso.speech import frames_for, take_seeds
 from ..miso.text.conditioning import Conditioning
+from ..miso.text.words import spelled_words
 from . import sockets
 from .depth import Depth
 from .memory import Part, on_device, progress, run_bytes
@@ -64,8 +65,9 @@ def sample(
     With ``words``, one take comes with the places of its words. A take that gets no further in its text is
     ended. A run that was stopped ends here unless ``use_partial`` is set and it has made something.
     """
+    encoder = conditioning.encoder
     config, sampling = (
-        conditioning.encoder.config,
+        encoder.config,
         Sampling(temperature, top_k, top_p, min_p, repetition_penalty),
     )
     frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
@@ -87,9 +89,11 @@ def sample(
     line_rows = rows - max(prompt.history, default=0)
     if keep and (found := store().get(key)) and (hidden := found[1]) is not None:
         codes = found[0]
-        if words and _worth_words(codes) and not codes.takes[0].words:  # kept by a run without them
+        line = conditioning.line
+        # kept by a run without them
+        if words and _worth_words(codes) and not codes.takes[0].words and spelled_words(encoder, line):
             [model] = on_device(backbone, memory=pass_bytes(config, line_rows))
-            codes = with_words(model, conditioning.encoder, codes)
+            codes = with_words(model, encoder, codes)
             store().put(key, codes, hidden)
         shown = send_kept(codes, prefix_frames, frames, preview)
         return Sampled(codes, hidden, {"miso_kept": (True,), **shown}, False)
@@ -116,7 +120,7 @@ def sample(
     stream = (
         stream_for(vocoder[0], config.codec, config.frame_rate, loop.depth.codebooks) if vocoder else None
     )
-    watch = RunawayWatch(loop, conditioning.encoder)
+    watch = RunawayWatch(loop, encoder)
     report, live = progress(), Preview(loop.first, frames, config.frame_rate, stream, prefix)
     stopped = False
     try:
@@ -138,7 +142,7 @@ def sample(
         stopped = True
     codes, hidden = loop.codes, loop.hidden
     if words and _worth_words(codes):
-        codes = with_words(model, conditioning.encoder, codes)
+        codes = with_words(model, encoder, codes)
     shown = live.end(codes)
     if keep:
         store().put(key, codes, hidden)

@@ -122,7 +122,7 @@ def summary(aligned: Aligned) -> str:
         start, end = words[0].start / codes.frame_rate, max(word.end for word in words) / codes.frame_rate
         facts.append(f"{start:.1f} to {end:.1f} s")
     facts += [f"{low} of low confidence"] if low else []
-    lines = [", ".join(facts), *_doubts(codes)]
+    lines = [", ".join(facts), *doubts(codes)]
     for take, span, why in aligned.left_out:
         text = span.text if len(span.text) <= 40 else f"{span.text[:40]}..."
         which = f" of take {take + 1}" if codes.batch > 1 else ""
@@ -130,7 +130,7 @@ def summary(aligned: Aligned) -> str:
     return "\n".join(lines)
 
 
-def _doubts(codes: Codes) -> list[str]:
+def doubts(codes: Codes) -> list[str]:
     """Where words may be missing, repeated or said otherwise, take by take."""
     lines = []
     for i, take in enumerate(codes.takes):

@@ -72,7 +72,9 @@ class SpanEdit:
     def key(self) -> tuple[object, ...]:
         """What ``keys.replacement_key`` needs to know of it."""
         words = [[word.said for word in words] for words in (self.old, self.new)]
-        return self.span.start, self.span.end, self.span.speaker, self.span.text, self.segment.text, words
+        said_anew = [[c.old.start, c.old.stop, c.new.start, c.new.stop] for c in self.changes]
+        span = self.span.start, self.span.end, self.span.speaker, self.span.text
+        return *span, self.segment.text, words, said_anew
 
     @property
     def about(self) -> list[str]:
@@ -125,6 +127,11 @@ def plan_edits(
         segment = Segment(new_text, span.speaker)
         old = spelled_words(encoder, Segment(span.text, span.speaker))
         new = spelled_words(reading or encoder, segment) if new_text else []
+        if not old and new:
+            raise MisoError(
+                f"Say it anew as a whole: '{span.text.strip()}' has no words that could be kept.",
+                input="codes",
+            )
         edits.append(SpanEdit(span, segment, old, new, _changes(old, new)))
     return edits
 
@@ -231,7 +238,7 @@ def _unchanged(codes: Codes, edits: Sequence[SpanEdit]) -> Replaced:
 def _changes(old: list[SpelledWord], new: list[SpelledWord]) -> list[Change]:
     """What is said anew. With words added at the end, the one before them is: it was said as the last."""
     found = changes([word.said for word in old], [word.said for word in new])
-    if not found or found[-1].old.start < len(old):
+    if not found or not old or found[-1].old.start < len(old):
         return found
     first = Change(range(len(old) - 1, len(old)), range(found[-1].new.start - 1, found[-1].new.stop))
     before = found[:-1]

@@ -181,3 +181,14 @@ def test_stopping_it_leaves_nothing_running(nano, spoken):
 
     with pytest.raises(KeyboardInterrupt):
         say(nano, spoken, "Every sound you hear was first a handful of codes.", progress=stop)
+
+
+def test_a_line_without_words_is_to_be_said_as_a_whole(nano, spoken):
+    sign = replace(spoken.takes[0], spans=(Span(0, spoken.frames, "&"),))
+    with pytest.raises(MisoError, match="'&' has no words"):
+        plan_edits(nano.text, spoken.like(spoken.tensor, takes=[sign]), "& more")
+
+
+def test_what_is_said_anew_is_part_of_the_key(nano, spoken):
+    (edit,) = plan_edits(nano.text, spoken, f"{TEXT[:-1]} again.")
+    assert replace(edit, changes=[edit.changes[0]._replace(old=range(10, 10))]).key != edit.key
