@@ -227,3 +227,19 @@ def test_unwritable_output(say, tmp_path):
     with pytest.raises(MisoError, match="can't be written"):
         say("Hi.", "file/out.flac")
     assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("command", ["encode", "replace", "redecode", "say"])
+def test_codes_are_not_written_over_a_sound(tmp_path, run, command):
+    sound = tmp_path / "own.wav"
+    write_audio(sound, torch.zeros(24000), 24000)
+    before = sound.read_bytes()
+    options = {
+        "encode": [sound, "-o", sound],
+        "replace": [tmp_path / "codes.safetensors", "-o", sound, "--text", "Hello."],
+        "redecode": ["hidden.safetensors", tmp_path / "codes.safetensors", "-o", sound],
+        "say": ["Hello.", "--codes", sound],
+    }
+    with pytest.raises(MisoError, match="Codes can't be written to own.wav"):
+        run(command, *options[command])
+    assert sound.read_bytes() == before

@@ -87,6 +87,9 @@ def test_voices_of_a_script(tmp_path, speak, script):
         (["--long", "Hello.", "--takes", 2], "one take"),
         (["--long", "Hello.", "--prefix", "x"], "--prefix doesn't go with"),
         (["--long", " "], "the text is empty"),
+        (["--long", "Hello.", "--subtitles", "x.vtt"], "writes SRT, not x.vtt"),
+        (["--long", __file__], "takes the text itself"),
+        (["Hello.", "--voice", "haert"], "no voice 'haert'"),
         (["Hello.", "--subtitles", "x.srt"], "--subtitles goes with --script or --long"),
         (["Hello.", "--voice", "a", "--voice", "b"], "Several voices"),
     ],
@@ -94,6 +97,13 @@ def test_voices_of_a_script(tmp_path, speak, script):
 def test_what_does_not_go_together(speak, options, words):
     with pytest.raises(MisoError, match=words):
         speak(*options)
+
+
+def test_a_voice_for_nobody_is_refused(tmp_path, speak, script):
+    speak("Hello there.")
+    voice = (tmp_path / "codes.safetensors").rename(tmp_path / "Eve.safetensors")
+    with pytest.raises(MisoError, match="Nobody in the script is called 'Bem'. It has: Anna, Ben"):
+        speak("--script", script, "--voice", f"Bem={voice}")
 
 
 def test_a_take_that_was_cut_is_said_to_be(say, capsys):

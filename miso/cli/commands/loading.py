@@ -14,6 +14,7 @@ from ...audio.files import read_audio, write_audio
 from ...audio.resampling import resample
 from ...checkpoints.devices import pick_device
 from ...checkpoints.find import PUBLISHED, find_checkpoint, find_codec, find_vocoder, models_folder
+from ...checkpoints.voices import find_voice
 from ...codes.codes import Codes
 from ...errors import MisoError
 from ...model.sampling import Sampling
@@ -61,7 +62,9 @@ def load_codes_vocoder(args: Namespace, codec: str, beside: Path) -> Vocoder:
 
 
 def load_voice(args: Namespace, file: str, vocoder: Vocoder, miso: Miso, name: str = "") -> Voice:
-    """A voice from a codes file, or from a sound file, which is encoded."""
+    """A voice by its name, or from a codes file, or from a sound file, which is encoded."""
+    if not Path(file).is_file():
+        file = str(find_voice(file, Path(), Path(args.models or models_folder())))
     if Path(file).suffix == ".safetensors":
         codes = Codes.load(file)
     else:
@@ -74,6 +77,14 @@ def load_voice(args: Namespace, file: str, vocoder: Vocoder, miso: Miso, name: s
         return Voice.of(name or Path(file).stem, codes, args.voice_text or "")
     except MisoError as e:
         raise MisoError(f"{file}: {e}", "Give the text with --voice-text.") from e
+
+
+def check_codes_file(path: str | None) -> None:
+    """Raise MisoError if codes would be written under another suffix, perhaps over a sound."""
+    if path and Path(path).suffix != ".safetensors":
+        raise MisoError(
+            f"Codes can't be written to {Path(path).name}.", "Give it a name that ends in .safetensors."
+        )
 
 
 def read_sound(path: str, vocoder: Vocoder) -> Tensor:

@@ -18,7 +18,7 @@ from ...codes.subtitles import WORD_FORMATS
 from ...errors import MisoError
 from ...files import replacing
 from ...generation.alignment import align as align_words
-from ...generation.alignment import summary
+from ...generation.alignment import doubts, summary
 from ...generation.depth import DepthSampler
 from ...generation.depth import redecode as redecode_codes
 from ...generation.replacement import plan_edits, replace_words
@@ -30,6 +30,7 @@ from ...text.phonemes import phonemes
 from ...vocoders import load_vocoder
 from ...vocoders.encode import encode_codes
 from .loading import (
+    check_codes_file,
     choose_sampling,
     load_codes_vocoder,
     load_miso,
@@ -47,6 +48,7 @@ def say(args: Namespace) -> None:
         raise MisoError("No output file is given.", "Use -o FILE for sound, or --codes FILE.")
     if args.output:
         check_suffix(args.output)  # now, not after sampling
+    check_codes_file(args.codes)
     if args.script or args.long:
         return say_turns(args)
     if only := [name for name in ("keep", "conversation", "subtitles") if getattr(args, name)]:
@@ -131,6 +133,7 @@ def spoken(args: Namespace) -> None:
 
 
 def encode(args: Namespace) -> None:
+    check_codes_file(args.output)
     path = args.vocoder or BUNDLED / "nano-codec.safetensors"
     vocoder = load_vocoder(args.backend, path, device=pick_device(args.device))
     wave = read_sound(args.input, vocoder)
@@ -146,6 +149,7 @@ def decode(args: Namespace) -> None:
 
 
 def redecode(args: Namespace) -> None:
+    check_codes_file(args.output)
     miso = load_miso(args)
     codes, hidden = Codes.load(args.input), Hidden.load(args.hidden)
     seeds = None if args.seed is None else take_seeds(args.seed, codes.batch)
@@ -162,6 +166,7 @@ def align(args: Namespace) -> None:
         raise MisoError(
             f"There are no subtitles of the kind '{kind}'.", f"Use one of: {', '.join(WORD_FORMATS)}."
         )
+    check_codes_file(args.codes)
     codes, miso = Codes.load(args.input), load_miso(args, read_pronunciations(args))
     with ProgressLine("aligning", 1) as progress:
         aligned = align_words(miso.backbone, miso.text, codes, args.text, progress)
@@ -188,6 +193,7 @@ def transcribe(args: Namespace) -> None:
 
 
 def replace(args: Namespace) -> None:
+    check_codes_file(args.output)
     codes, miso = Codes.load(args.input), load_miso(args)
     reading = miso.text.with_pronunciations(read_pronunciations(args)) if args.pronunciations else None
     sampling = choose_sampling(args, miso)
@@ -207,7 +213,10 @@ def replace(args: Namespace) -> None:
         )
     if not 1 <= args.rank <= replaced.codes.batch:
         raise no_take(args.rank - 1, replaced.codes.batch, "rank")
-    replaced.codes.take(args.rank - 1).save(args.output)
+    result = replaced.codes.take(args.rank - 1)
+    result.save(args.output)
     changes = [about for edit in edits for about in edit.about]
     print(f"{'; '.join(changes) or 'No word differs'}: {replaced.sampled} frames sampled", file=sys.stderr)
+    for doubt in doubts(result):
+        print(doubt, file=sys.stderr)
     print(args.output)

@@ -40,6 +40,13 @@ def say_turns(args: Namespace) -> None:
         raise MisoError(f"--{wrong[0]} doesn't go with --script or --long.", "Leave it out.")
     if args.takes != 1:
         raise MisoError("--script and --long make one take.", "Leave out --takes.")
+    if args.subtitles and Path(args.subtitles).suffix != ".srt":
+        raise MisoError(
+            f"--subtitles writes SRT, not {Path(args.subtitles).name}.",
+            "Give it a name that ends in .srt; `align` writes other kinds.",
+        )
+    if args.long and _is_file(args.text):
+        raise MisoError("--long takes the text itself.", f"To read a file: say --long - < {args.text}")
     miso = load_miso(args, read_pronunciations(args))
     config, sampling = miso.checkpoint.config, choose_sampling(args, miso)
     vocoder = load_codes_vocoder(args, config.codec, miso.checkpoint.folder)
@@ -52,6 +59,7 @@ def say_turns(args: Namespace) -> None:
         written, speaking = cast_script(script, voices, before.names, config.speakers)
         turns = fit_turns(written, config.line_seconds, config.joined_seconds)
         names = speaker_names(written)
+        _check_named(args.voice, names)
     else:
         text = sys.stdin.read() if args.text == "-" else args.text
         turns = text_turns(text, config.line_seconds, config.joined_seconds, args.speaker)
@@ -95,6 +103,27 @@ def say_turns(args: Namespace) -> None:
             temporary.write_text(subtitles(codes, shown), encoding="utf-8")
     if args.output:
         write_sound(codes, vocoder, Path(args.output))
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text is the path of a file."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path
+        return False
+
+
+def _check_named(voices: list[str], names: dict[str, int]) -> None:
+    """Raise MisoError if a NAME=FILE is for nobody in the script."""
+    spoken = {name.casefold() for name in names}
+    for named in voices:
+        name, equals, _ = named.partition("=")
+        if equals and not Path(named).exists() and name.casefold() not in spoken:
+            raise MisoError(
+                f"Nobody in the script is called '{name}'.",
+                f"It has: {', '.join(names)}." if names else "Its lines have no names.",
+                input="voice",
+            )
 
 
 def _voice(args: Namespace, named: str, vocoder: Vocoder, miso: Miso) -> Voice:
