@@ -168,8 +168,9 @@ class ReplaceWords(io.ComfyNode):
             store().put(key, found)
         if rank > found.batch:
             raise no_take(rank - 1, found.batch, "rank")
+        chosen = found.take(rank - 1)
         line = _line(changes, sampled, found.batch, bool(kept), rank)
-        show_on_node("\n".join((line, *doubts(found.take(rank - 1)))))
+        show_on_node("\n".join((line, *doubts(chosen))))
         shown = {
             "changes": changes,
             "sampled": sampled,
@@ -177,7 +178,7 @@ class ReplaceWords(io.ComfyNode):
             "kept": bool(kept),
             "text": said,
         }
-        return io.NodeOutput(found.take(rank - 1), found, ui={"miso_replaced": [shown]})
+        return io.NodeOutput(chosen, found, ui={"miso_replaced": [shown]})
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):

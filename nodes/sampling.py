@@ -65,11 +65,8 @@ def sample(
     With ``words``, one take comes with the places of its words. A take that gets no further in its text is
     ended. A run that was stopped ends here unless ``use_partial`` is set and it has made something.
     """
-    encoder = conditioning.encoder
-    config, sampling = (
-        encoder.config,
-        Sampling(temperature, top_k, top_p, min_p, repetition_penalty),
-    )
+    encoder, sampling = conditioning.encoder, Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    config = encoder.config
     frames, seeds = frames_for(max_seconds, config.frame_rate), take_seeds(seed, takes)
     least = frames_for(min_seconds, config.frame_rate) if min_seconds else 0
     prefix_frames = 0 if prefix is None else prefix.frames
@@ -89,9 +86,7 @@ def sample(
     line_rows = rows - max(prompt.history, default=0)
     if keep and (found := store().get(key)) and (hidden := found[1]) is not None:
         codes = found[0]
-        line = conditioning.line
-        # kept by a run without them
-        if words and _worth_words(codes) and not codes.takes[0].words and spelled_words(encoder, line):
+        if words and _lacks_words(codes, conditioning):  # kept by a run without them
             [model] = on_device(backbone, memory=pass_bytes(config, line_rows))
             codes = with_words(model, encoder, codes)
             store().put(key, codes, hidden)
@@ -155,6 +150,12 @@ def _worth_words(codes: Codes) -> bool:
     Takes sampled together would each need as long as one alone.
     """
     return codes.batch == 1 and codes.seconds[0] <= _LONGEST
+
+
+def _lacks_words(codes: Codes, conditioning: Conditioning) -> bool:
+    """Whether there are words to be found that aren't known; not in a text such as "&"."""
+    unknown = _worth_words(codes) and not codes.takes[0].words
+    return unknown and bool(spelled_words(conditioning.encoder, conditioning.line))
 
 
 def _ran_on(take: int, seconds: float) -> str:

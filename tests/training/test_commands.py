@@ -19,6 +19,12 @@ def run(*arguments) -> None:
     assert main([str(argument) for argument in arguments]) == 0
 
 
+def short_runs() -> list:
+    """Options of train nano that end each step at once."""
+    parts = "coder", "codec", "vocoder", "lm", "listener", "encoder"
+    return ["--preset", "tiny", *(x for part in parts for x in (f"--{part}-minutes", 0.002))]
+
+
 def speak(model) -> str:
     """The codec of what a checkpoint says."""
     loop = Miso(model, device="cpu").sample([Segment("bad cab", 1)], seeds=[0], max_seconds=1)
@@ -56,9 +62,7 @@ def test_all_steps(source, tmp_path, capsys):
 
 
 def test_nano_runs_all_steps_once(speech, tmp_path):
-    command = ["train", "nano", speech.folder, "-o", tmp_path, "--preset", "tiny"]
-    for part in ("coder", "codec", "vocoder", "lm", "listener", "encoder"):
-        command += [f"--{part}-minutes", 0.002]
+    command = ["train", "nano", speech.folder, "-o", tmp_path, *short_runs()]
 
     def progress() -> tuple[int, int]:
         record = json.loads((tmp_path / "codec" / "record.json").read_text())
@@ -77,12 +81,9 @@ def test_nano_runs_all_steps_once(speech, tmp_path):
 
 def test_a_new_edition_starts_from_the_last(speech, tmp_path):
     """Its codec is a new one, and the vocoder and the model beside it are of that codec."""
-    options = ["--preset", "tiny"]
-    for part in ("coder", "codec", "vocoder", "lm", "listener", "encoder"):
-        options += [f"--{part}-minutes", 0.002]
-    run("train", "nano", speech.folder, "-o", tmp_path / "first", *options)
-    run("train", "nano", speech.folder, "-o", tmp_path / "second", "--start", tmp_path / "first", *options)
     first, second = tmp_path / "first", tmp_path / "second"
+    run("train", "nano", speech.folder, "-o", first, *short_runs())
+    run("train", "nano", speech.folder, "-o", second, "--start", first, *short_runs())
     assert Checkpoint(second / "nano.safetensors").config.codec == "tiny-2"
     assert load_vocoder("auto", second / "nano-vocoder.safetensors").codec == "tiny-2"
     codecs = [load_mimi(folder / "nano-codec.safetensors") for folder in (first, second)]

@@ -13,6 +13,8 @@ from miso.training.conversations import Conversations, Line
 from miso.training.lm import ahead
 from miso.training.presets import TINY_MODEL
 
+READS_PHONEMES = replace(TINY_MODEL, family="nano", text_vocab=PhonemeTokenizer.vocab)
+
 
 def test_rows_are_those_of_inference(data, setting):
     one, two = data.utterances[:2]
@@ -121,10 +123,7 @@ def test_some_conversations_of_a_voice_become_a_line(data, setting):
 
 def test_most_texts_are_read_by_their_sounds(data, setting):
     """As inference spells them, except for a share that stays in letters."""
-    tokenizer, config = (
-        PhonemeTokenizer(),
-        replace(TINY_MODEL, family="nano", text_vocab=PhonemeTokenizer.vocab),
-    )
+    tokenizer, config = PhonemeTokenizer(), READS_PHONEMES
     deck = Conversations(
         data, data.split("train"), config, tokenizer, replace(setting, letters=0.25, no_text=0.0), seed=5
     )
@@ -138,10 +137,7 @@ def test_most_texts_are_read_by_their_sounds(data, setting):
 
 def test_known_phonemes_are_not_looked_up(data, setting):
     """They are read as the phonemes of a lookup; those of another alphabet are not used."""
-    tokenizer, config = (
-        PhonemeTokenizer(),
-        replace(TINY_MODEL, family="nano", text_vocab=PhonemeTokenizer.vocab),
-    )
+    tokenizer, config = PhonemeTokenizer(), READS_PHONEMES
     said = {"həlˈO": "həlˈO.", "kˈæb?": "kˈæb?", "q": phonemes("bad") + "."}
     utterances = [replace(data.utterances[i], text="bad", phonemes=known) for i, known in enumerate(said)]
     alone = replace(setting, letters=0.0, no_text=0.0, segments=(1.0,))

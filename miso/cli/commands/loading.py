@@ -63,18 +63,17 @@ def load_codes_vocoder(args: Namespace, codec: str, beside: Path) -> Vocoder:
 
 def load_voice(args: Namespace, file: str, vocoder: Vocoder, miso: Miso, name: str = "") -> Voice:
     """A voice by its name, or from a codes file, or from a sound file, which is encoded."""
-    if not Path(file).is_file():
-        file = str(find_voice(file, Path(), Path(args.models or models_folder())))
-    if Path(file).suffix == ".safetensors":
-        codes = Codes.load(file)
+    path = find_voice(file, Path(), Path(args.models or models_folder()))
+    if path.suffix == ".safetensors":
+        codes = Codes.load(path)
     else:
         if not vocoder.can_encode:
             models = Path(args.models or models_folder())
-            path = find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, models)
-            vocoder = load_vocoder("mimi", path, device=pick_device(args.device))
-        codes = encode_codes(vocoder, read_sound(file, vocoder))
+            codec = find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, models)
+            vocoder = load_vocoder("mimi", codec, device=pick_device(args.device))
+        codes = encode_codes(vocoder, read_sound(path, vocoder))
     try:
-        return Voice.of(name or Path(file).stem, codes, args.voice_text or "")
+        return Voice.of(name or path.stem, codes, args.voice_text or "")
     except MisoError as e:
         raise MisoError(f"{file}: {e}", "Give the text with --voice-text.") from e
 
@@ -87,7 +86,7 @@ def check_codes_file(path: str | None) -> None:
         )
 
 
-def read_sound(path: str, vocoder: Vocoder) -> Tensor:
+def read_sound(path: str | Path, vocoder: Vocoder) -> Tensor:
     """A sound file as [1, 1, N] at the vocoder's rate. Says what is odd about it."""
     wave, rate = read_audio(path)
     for remark in remarks(wave, rate):

@@ -95,8 +95,9 @@ def nano(args: Namespace) -> None:
     for part in parts if args.start else ():
         read_header(Path(args.start) / part)  # now, not after an hour
 
-    def run(kind: str, folder: str = "", preset: str = "") -> tuple[Run, Any, torch.device]:
-        chosen = settings(preset or kind, args.preset)
+    def run(kind: str, folder: str = "", like: str = "") -> tuple[Run, Any, torch.device]:
+        """Run, settings (of the kind ``like``, if it is given) and device of a kind of training."""
+        chosen = settings(like or kind, args.preset)
         budget = Budget(minutes=getattr(args, f"{kind}_minutes"))
         return Run(out / (folder or kind), budget, as_record(chosen), args.seed), chosen, device
 
@@ -110,7 +111,7 @@ def nano(args: Namespace) -> None:
     listener = train_listener(speech, *run("listener"))
     if args.start:
         first_model, first_codec, first_vocoder = (Path(args.start) / part for part in parts)
-        encoder_run = run("encoder", preset="new codec")
+        encoder_run = run("encoder", like="new codec")
     else:
         coder = train_coder(speech, *run("coder"))
         first_model, first_codec = None, train_codec(speech, *run("codec"), coder=coder)

@@ -116,9 +116,8 @@ def _is_file(text: str) -> bool:
 def _check_named(voices: list[str], names: dict[str, int]) -> None:
     """Raise MisoError if a NAME=FILE is for nobody in the script."""
     spoken = {name.casefold() for name in names}
-    for named in voices:
-        name, equals, _ = named.partition("=")
-        if equals and not Path(named).exists() and name.casefold() not in spoken:
+    for name, _ in map(_name_and_file, voices):
+        if name and name.casefold() not in spoken:
             raise MisoError(
                 f"Nobody in the script is called '{name}'.",
                 f"It has: {', '.join(names)}." if names else "Its lines have no names.",
@@ -126,11 +125,15 @@ def _check_named(voices: list[str], names: dict[str, int]) -> None:
             )
 
 
+def _name_and_file(named: str) -> tuple[str, str]:
+    """The two parts of NAME=FILE; the name is "" if there is only a file."""
+    name, equals, file = named.partition("=")
+    return (name, file) if equals and not Path(named).exists() else ("", named)
+
+
 def _voice(args: Namespace, named: str, vocoder: Vocoder, miso: Miso) -> Voice:
     """A voice from FILE or NAME=FILE."""
-    name, equals, file = named.partition("=")
-    if not equals or Path(named).exists():
-        name, file = Path(named).stem, named
+    name, file = _name_and_file(named)
     voice = load_voice(args, file, vocoder, miso, name)
     return replace(voice, speaker=args.speaker) if args.long else voice
 
