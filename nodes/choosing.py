@@ -10,10 +10,11 @@ from ..miso.codes.codes import Codes
 from ..miso.codes.hidden import Hidden
 from ..miso.codes.ranking import Ranked
 from ..miso.codes.ranking import rank as rank_takes
+from ..miso.codes.retired import other_codec
 from ..miso.errors import MisoError
 from ..miso.generation.choosing import Found, Heard, hear, seeds_of_passes
 from . import sockets
-from .listen import bundled_vocoder
+from .listen import NO_VOCODER, bundled_vocoder
 from .memory import Part, on_device, progress
 from .parts import codes_output, hidden_input, hidden_output, pick_hidden
 from .sampling import sample
@@ -102,9 +103,8 @@ class BestTake(io.ComfyNode):
         heard = None
         if recogniser is not None:
             if (vocoder := vocoder or bundled_vocoder(codes.codec)) is None:
-                raise MisoError(
-                    "Connect a vocoder, for the recogniser to hear the takes by.", input="vocoder"
-                )
+                wanted = "Connect a vocoder, for the recogniser to hear the takes by."
+                raise MisoError(*other_codec(codes.codec, NO_VOCODER, wanted), input="vocoder")
             heard = _hear(codes, vocoder, recogniser, text)
         ranking = rank_takes(codes, None if heard is None else [one.error for one in heard])
         take, why, _ = ranking[rank - 1]

@@ -10,9 +10,10 @@ from server import PromptServer
 
 from ..miso.codes.codes import Codes
 from ..miso.codes.picture import draw_codes
+from ..miso.codes.retired import other_codec
 from ..miso.errors import MisoError
 from . import codes_files, sockets
-from .listen import bundled_vocoder, sound_file
+from .listen import NO_VOCODER, bundled_vocoder, sound_file
 from .memory import Part
 from .saving import save
 from .schema import CODES, block
@@ -98,7 +99,8 @@ def _shown(file: str, codes: Codes, preview: Part | None) -> dict:
     if not codes.lengths[0]:
         silent = "The first take is empty."
     elif vocoder is None:
-        silent = "Connect a vocoder to preview to hear it."
+        told = other_codec(codes.codec, NO_VOCODER, "Connect a vocoder to preview to hear it.")
+        silent = " ".join(told).rstrip()
     elif PromptServer.instance.client_id is not None:  # somebody who could listen
         try:
             sound = sound_file(codes.take(0), vocoder)

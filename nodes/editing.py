@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..miso.checkpoints.find import BUNDLED
 from ..miso.codes import editing
 from ..miso.codes.codes import Codes
+from ..miso.codes.retired import other_codec
 from ..miso.errors import MisoError
 from ..miso.model.config import MIMI
 from ..miso.vocoders import DEFAULT, coded_silence
@@ -45,9 +46,11 @@ def why_no_silence(vocoder: Part | None, codes: Codes) -> str:
         return ""
     codec = "mimi" if codes.codec == MIMI else f"a codec of '{codes.codec}'"
     if vocoder is None:
-        return f"Silence needs a codec. Connect {codec} to the editor's vocoder."
-    what = "is for other codes" if vocoder.opened().can_encode else "only decodes"
-    return f"Silence needs a codec, and the connected vocoder {what}. Choose {codec} in Load Vocoder."
+        why = f"Silence needs a codec. Connect {codec} to the editor's vocoder."
+    else:
+        what = "is for other codes" if vocoder.opened().can_encode else "only decodes"
+        why = f"Silence needs a codec, and the connected vocoder {what}. Choose {codec} in Load Vocoder."
+    return " ".join(other_codec(codes.codec, "silence needs theirs", why)).rstrip()
 
 
 def _encodes(vocoder: Part | None, codes: Codes) -> bool:

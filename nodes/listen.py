@@ -22,6 +22,7 @@ from ..miso.vocoders.source_filter import inspect_source_filter
 from .memory import Part, on_device, progress, vocoder_part
 
 FOLDER = "miso"  # in ComfyUI's temp folder, which ComfyUI empties when it starts
+NO_VOCODER = "no vocoder of theirs comes with the pack"  # see ``other_codec``
 LIMIT = 500_000_000  # bytes of sounds in it, about four hours of speech
 # a name for each vocoder, so that a block that runs again finds the files of its last run
 _names: WeakKeyDictionary[Part, str] = WeakKeyDictionary()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..codes.retired import other_codec
 from ..errors import MisoError
 from ..model.config import MIMI
 
@@ -210,4 +211,7 @@ def _find(codec: str, codec_of: Callable[[Path], str], beside: Path, models: Pat
                 continue  # not a codec
     remedy = "Get it with: python -m miso fetch mimi" if codec == MIMI else "Give the path of its file."
     places = " or ".join(map(str, folders))
-    raise MisoError(f"No codec file for '{codec}' is in {places}.", remedy, input="vocoder")
+    told = other_codec(
+        codec, f"no file for them is in {places}", f"No codec file for '{codec}' is in {places}.", remedy
+    )
+    raise MisoError(*told, input="vocoder")

@@ -23,6 +23,7 @@ from ..limits import (
     is_int,
     is_number,
 )
+from .retired import other_codec
 from .takes import Take, take_from_json, take_to_json
 
 FORMAT = "miso.codes/1"
@@ -147,9 +148,11 @@ class Codes:
                     if name == "number of codebooks"
                     else "Connect codes of one codec"
                 )
-                raise MisoError(
-                    f"{remedy}: {what} has the {name} {theirs}, the first codes have {mine}.", input=input
-                )
+                told = (f"{remedy}: {what} has the {name} {theirs}, the first codes have {mine}.", "")
+                if name == "codec":
+                    told = other_codec(self.codec, f"{what} has '{theirs}'", *told)
+                    told = other_codec(other.codec, f"the first codes have '{mine}'", *told)
+                raise MisoError(*told, input=input)
 
     def packed(self) -> Tensor:
         """The tensor [B, K, T] in the smallest type that files have."""

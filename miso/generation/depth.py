@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..codes.codes import Codes
 from ..codes.hidden import Hidden
+from ..codes.retired import other_codec
 from ..errors import MisoError
 from ..model.config import ModelConfig
 from ..model.networks import DepthDecoder
@@ -144,11 +145,14 @@ def _check_redecode(depth: DepthSampler, hidden: Hidden, codes: Codes, keep: int
             input="hidden",
         )
     if (codes.codec, codes.codebook_size) != (config.codec, config.codebook_size):
-        raise MisoError(
+        told = (
             f"Use codes of the decoder's codec: these are of '{codes.codec}' with {codes.codebook_size} "
             f"ids, it draws '{config.codec}' with {config.codebook_size}.",
-            input="codes",
+            "",
         )
+        if codes.codec != config.codec:
+            told = other_codec(codes.codec, f"the depth decoder draws '{config.codec}'", *told)
+        raise MisoError(*told, input="codes")
     hidden.check_same_run(codes)
     if not 1 <= keep <= codes.codebooks:
         raise MisoError(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..codes.codes import Codes
+from ..codes.retired import other_codec
 from ..errors import MisoError
 from ..model.config import ModelConfig
 from ..progress import Progress
@@ -168,12 +169,14 @@ def frames_of_take(codes: Codes, config: ModelConfig, input: str = "codes") -> T
     ``input`` names the argument.
     """
     if codes.codec != config.codec:
-        raise MisoError(
+        told = other_codec(
+            codes.codec,
+            f"the model speaks '{config.codec}'",
             f"Use codes of the model's codec: these are of the codec '{codes.codec}', the model speaks "
             f"'{config.codec}'.",
             "To encode a recording, choose nano-codec for nano, mimi for Miso 8B and CSM.",
-            input=input,
         )
+        raise MisoError(*told, input=input)
     if codes.batch != 1:
         raise MisoError(
             f"Put Pick Take in between: the codes have {codes.batch} takes, and only one can be used here.",

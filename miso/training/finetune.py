@@ -9,6 +9,7 @@ import torch
 
 from ..checkpoints.checkpoint import Checkpoint, save_checkpoint
 from ..checkpoints.devices import Precision
+from ..codes.retired import other_codec
 from ..errors import MisoError
 from ..text.tokenizer import find_tokenizer
 from .coded import CodedSpeech
@@ -41,11 +42,13 @@ def finetune(
     """
     config = checkpoint.config
     if coded.codec != config.codec:
-        raise MisoError(
+        told = other_codec(
+            coded.codec,
+            f"the checkpoint samples '{config.codec}'",
             f"The codes are of the codec '{coded.codec}', the checkpoint samples '{config.codec}'.",
             "Encode the speech with the checkpoint's codec.",
-            input="codec",
         )
+        raise MisoError(*told, input="codec")
     if coded.codes.shape[1] < config.codebooks:
         raise MisoError(
             f"The codes have {coded.codes.shape[1]} codebooks, the checkpoint needs {config.codebooks}.",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..audio.pitch import octaves_off, pitch, window_size
+from ..codes.retired import other_codec
 from ..errors import MisoError
 from ..vocoders.mimi import Mimi, load_mimi
 from ..vocoders.source_filter import MIDDLE, SourceFilter, load_source_filter, save_source_filter
@@ -72,11 +73,13 @@ class VocoderTrainer:
         torch.manual_seed(seed)
         mimi = load_mimi(codec)
         if mimi.codec != coded.codec:
-            raise MisoError(
+            told = other_codec(
+                coded.codec,
+                f"{Path(codec).name} is '{mimi.codec}'",
                 f"The codes are of the codec '{coded.codec}', but {Path(codec).name} is '{mimi.codec}'.",
                 "Choose the codec that made the codes.",
-                input="codec",
             )
+            raise MisoError(*told, input="codec")
         if listener:
             speech.require_rate(RATE)
         self.net = _initial_vocoder(start, settings, mimi, speech.rate)

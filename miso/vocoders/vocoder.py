@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ..codes.retired import other_codec
 from ..errors import MisoError
 from ..progress import Progress
 
@@ -115,11 +116,14 @@ def check_codes(
     ``codec`` and ``frame_rate``: codec id and frame rate of the codes; None if the caller doesn't know them.
     """
     if codec is not None and codec != vocoder.codec:
-        raise MisoError(
+        told = other_codec(
+            codec,
+            f"this vocoder decodes '{vocoder.codec}'",
             f"Load another vocoder: these codes belong to the codec '{codec}', but this one decodes "
             f"'{vocoder.codec}', where they mean other sounds.",
             "nano-vocoder and nano-codec are for nano, mimi is for Miso 8B and CSM.",
         )
+        raise MisoError(*told)
     if frame_rate is not None and abs(frame_rate - vocoder.frame_rate) > 1e-6:
         raise MisoError(
             f"Load the vocoder that these codes were made for: they have {frame_rate:g} frames a second, "

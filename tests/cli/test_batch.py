@@ -122,7 +122,7 @@ def test_voices_by_name_and_file(tmp_path, speak):
     assert "There is no voice 'nobody'" in lines[5]["problem"] and "heart, michael" in lines[5]["problem"]
     # an embedded voice, whose codes are not this model's
     _, lines = speak("text,voice\nHello.,heart\n", out="other")
-    assert "Use codes of the model's codec" in lines[2]["problem"]
+    assert "the model speaks 'tiny'" in lines[2]["problem"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ the operation that doesn't fit."""
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -226,13 +227,17 @@ def test_silence_for_nano_needs_no_codec(fresh, nano, vocoder):
     assert done.outputs["9"]["miso_edits"][0]["silence"] == ""
 
 
-def test_why_there_is_no_silence_is_said(fresh, other):
+def test_why_there_is_no_silence_is_said(fresh, other, monkeypatch):
     about = fresh.run(edit_graph(vocoder=False)).outputs["9"]["miso_edits"][0]
     assert about["silence"] == "Silence needs a codec. Connect a codec of 'tiny' to the editor's vocoder."
     why = fresh.module("nodes.editing").why_no_silence
     assert fresh.run(edit_graph()).ok
     vocoder = fresh.value(4)
     assert why(vocoder, other) == ""
+    old = replace(other, codec="nano")
+    assert why(None, old) == ""  # of the embedded codec
+    monkeypatch.setattr(fresh.module("nodes.editing"), "_embedded", lambda codec: None)
+    assert "first edition of nano" in why(None, old) and "silence needs theirs" in why(vocoder, old)
     can_encode, vocoder.loaded.can_encode = vocoder.loaded.can_encode, False
     try:
         assert "only decodes" in why(vocoder, other)

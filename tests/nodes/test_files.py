@@ -89,7 +89,7 @@ def loading(file: str, **inputs) -> dict:
     }
 
 
-def test_what_was_loaded_is_shown_and_can_be_heard(fresh):
+def test_what_was_loaded_is_shown_and_can_be_heard(fresh, monkeypatch):
     codes("Two takes.", 2).save(fresh.base / "input" / "mine" / "two.safetensors")
     shown = fresh.run(loading("mine/two.safetensors")).outputs["1"]["miso_file"][0]
     assert (shown["file"], shown["takes"], shown["text"]) == ("mine/two.safetensors", 2, "Two takes.")
@@ -107,6 +107,12 @@ def test_what_was_loaded_is_shown_and_can_be_heard(fresh):
         loading("mine/nano.safetensors", preview=["4", 0])
     )  # one that can't: codes come all the same
     assert done.ok and codec in done.outputs["1"]["miso_file"][0]["silent"]
+    Codes(torch.ones(1, 8, 6, dtype=torch.int64), [6], "nano").save(
+        fresh.base / "input" / "mine" / "first.safetensors"
+    )
+    monkeypatch.setattr(fresh.module("nodes.codes"), "bundled_vocoder", lambda codec: None)
+    (shown,) = fresh.run(loading("mine/first.safetensors")).outputs["1"]["miso_file"]
+    assert "first edition of nano" in shown["silent"] and "no vocoder of theirs" in shown["silent"]
 
 
 def test_saving_says_where(fresh):

@@ -119,8 +119,8 @@ def test_only_the_first_8_codebooks_are_read(vocoder):
 
 
 def test_codes_of_other_codecs_are_refused(full):
-    with pytest.raises(MisoError, match="belong to the codec 'nano'"):
-        check_codes(full, draw(3, 8), "nano")
+    with pytest.raises(MisoError, match="belong to the codec 'nano-2'"):
+        check_codes(full, draw(3, 8), "nano-2")
     decoded = decode_codes(full, Codes(draw(3, 2048), [2], MIMI))
     assert decoded.samples == [3840] and not decoded.waveform[..., 3840:].any()
 
