@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes
 from ..miso.errors import MisoError
+from ..miso.model.config import PRESETS
 from ..miso.text.conditioning import Conditioning, Segment, TextEncoder, text_said
 from ..miso.text.length import expected_seconds
 from . import sockets
@@ -11,6 +12,8 @@ from .memory import progress
 from .schema import SPEAK, block
 from .sockets import name_errors, show_on_node
 from .widgets import speaker_input
+
+BY_NUMBER = "by number"
 
 
 class EncodeText(io.ComfyNode):
@@ -38,6 +41,15 @@ class EncodeText(io.ComfyNode):
                     optional=True,
                     tooltip="The codes that the previous line became: one take.",
                 ),
+                io.Combo.Input(
+                    "voice",
+                    options=[BY_NUMBER, *PRESETS["nano"].voices],
+                    default=BY_NUMBER,
+                    optional=True,
+                    tooltip="A voice that nano was taught, by name, in place of the speaker number. History "
+                    "keeps its speakers. A Voice Prompt is this line's only with the number of this voice, "
+                    "which the block shows.",
+                ),
             ],
             outputs=[
                 sockets.Conditioning.Output(
@@ -55,6 +67,7 @@ class EncodeText(io.ComfyNode):
         speaker: int,
         history: Conditioning | None = None,
         history_codes: Codes | None = None,
+        voice: str = BY_NUMBER,
     ):
         if history_codes is not None and history is None:
             raise MisoError(
@@ -63,6 +76,9 @@ class EncodeText(io.ComfyNode):
             )
         segments = () if history is None else history.as_history(history_codes)
         remarks = []
+        if voice and voice != BY_NUMBER:
+            speaker = text_encoder.config.speaker(voice)
+            remarks.append(f"{voice} is speaker {speaker}.")
         if history_codes is not None and not history_codes.takes[0].exact:
             remarks.append(
                 "history_codes were edited, so the text of history may not be what they say. If so, use Add "

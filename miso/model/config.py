@@ -133,9 +133,9 @@ class ModelConfig:
         if (number := self.speakers.get(voice.casefold())) is None:
             raise MisoError(
                 f"The checkpoint has no voice '{voice}'.",
-                f"Choose one of: {', '.join(self.voices)}."
+                f"Choose one of: {', '.join(self.voices)}; or choose by number."
                 if self.voices
-                else "Its speakers have no names: choose a number, or connect a voice prompt.",
+                else "Its speakers have no names: choose by number, or connect a voice prompt.",
                 input="voice",
             )
         return number

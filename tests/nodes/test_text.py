@@ -1,7 +1,14 @@
 """Text in the graph: Normalize Text, what Encode Text leaves out, and a user's pronunciations."""
 
+from dataclasses import replace
+
 import pytest
 from harness.graphs import graph
+from make_tiny import MODEL
+
+from miso.checkpoints.build import canonical_shapes, random_tensors
+from miso.checkpoints.checkpoint import save_checkpoint
+from miso.model.config import PRESETS
 
 
 def normalizing(text: str, pronunciations: str = "") -> dict:
@@ -91,3 +98,53 @@ def test_pronunciations_of_the_models_folder(fresh, base):
         )
     finally:
         path.unlink()
+
+
+@pytest.fixture
+def named(fresh):
+    """Makes a checkpoint, named.safetensors, whose speakers have these names."""
+    path = fresh.base / "models" / "miso" / "named.safetensors"
+
+    def make(*voices: str) -> None:
+        config = replace(MODEL, voices=voices)
+        read = random_tensors(config, seed=2)
+        save_checkpoint(path, config, {name: read(name) for name in canonical_shapes(config)})
+
+    yield make
+    path.unlink(missing_ok=True)
+
+
+def said_by(fresh, **changes) -> int:
+    """The speaker of Encode Text's line; ``changes`` of its inputs."""
+    prompt = graph(n1__checkpoint="named.safetensors", n3__takes=1, n3__max_seconds=0.08)
+    prompt["2"]["inputs"] |= changes
+    done = fresh.run(prompt)
+    assert done.ok, done.error
+    shown = f"{changes['voice']} is speaker" in " ".join(done.lines("2")) if "voice" in changes else False
+    assert shown == (changes.get("voice", "by number") != "by number")
+    return fresh.value(2).line.speaker
+
+
+def test_a_voice_is_told_by_name(fresh, named):
+    """The number is the connected checkpoint's, and another name is another line."""
+    voices = fresh.nodes.NODE_CLASS_MAPPINGS["MisoEncodeText"].INPUT_TYPES()["optional"]["voice"]
+    options = voices[1]["options"] if voices[0] == "COMBO" else voices[0]
+    assert options == ["by number", *PRESETS["nano"].voices]
+    named("bf_lily", "am_michael")
+    assert said_by(fresh, speaker=7) == 7  # as saved workflows have it
+    assert said_by(fresh, speaker=7, voice="by number") == 7
+    assert said_by(fresh, speaker=7, voice="am_michael") == 1
+    first = fresh.value(3).tensor
+    assert said_by(fresh, speaker=7, voice="bf_lily") == 0
+    assert said_by(fresh, speaker=1) == 1 and fresh.value(3).tensor.equal(first)
+
+
+@pytest.mark.parametrize(
+    "voices, remedy",
+    [((), "choose by number, or connect a voice"), (("am_adam", "bf_emma"), "am_adam, bf_emma;")],
+)
+def test_a_voice_that_the_checkpoint_lacks_is_refused(fresh, named, voices, remedy):
+    named(*voices)
+    done = fresh.run(graph(n1__checkpoint="named.safetensors", n2__voice="af_heart"))
+    assert done.error.startswith("Encode Text, voice: The checkpoint has no voice 'af_heart'."), done.error
+    assert remedy in done.error
