@@ -83,6 +83,14 @@ def test_what_is_finished_is_told_by_content(tmp_path, speak, sampled, capsys):
     assert sampled == ["A beginning."]
 
 
+def test_a_row_whose_name_is_doubled_stays_finished(speak, sampled, capsys):
+    table = "text,name\nThis is one.,one\nThis is two.,one\n"
+    for now in (1, 0):
+        sampled.clear()
+        assert speak(table)[0] == 1 and len(sampled) == now
+        assert f"{now} said now, {1 - now} finished before, 1 failed" in capsys.readouterr().err
+
+
 def test_bad_lines_are_reported_and_the_rest_is_said(speak, capsys):
     table = TABLE + "\U0001f600,,\nHello.,many,\n" + "much too long " * 900 + ",,\n"
     status, lines = speak(table)

@@ -38,7 +38,7 @@ class Manifest:
         """Whether the line was finished by an earlier run, whose record is then taken over."""
         before = self._before.get(line["name"], {})
         files = before.get("files")
-        if before.get("status") != "done" or before.get("key") != key or not isinstance(files, dict):
+        if before.get("key") != key or not isinstance(files, dict):
             return False
         for name, digest in files.items():
             path = self.path.parent / Path(name).name
@@ -64,9 +64,10 @@ class Manifest:
         self._written = time.monotonic()
 
     def _read(self) -> dict[str, dict[str, Any]]:
-        """The lines of an earlier run by name. A damaged manifest is as none."""
+        """The finished lines of an earlier run by name. A damaged manifest is as none."""
         try:
             found = read_json(self.path)
-            return {line["name"]: line for line in found["lines"]} if found["format"] == FORMAT else {}
+            done = [line for line in found["lines"] if line["status"] == "done"]
+            return {line["name"]: line for line in done} if found["format"] == FORMAT else {}
         except (MisoError, KeyError, TypeError):
             return {}
