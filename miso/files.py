@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import MisoError
-from .limits import MAX_HEADER, MAX_JSON
+from .limits import MAX_HEADER, MAX_JSON, MAX_TEXT
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -76,6 +76,26 @@ def read_json(path: str | os.PathLike) -> Any:
             f"{path.name} is too large for JSON that Miso reads (over {MAX_JSON / 2**20:.0f} MB)."
         )
     return parse_json(text, path.name)
+
+
+def read_text(path: str | os.PathLike, remedy: str = "Save it as text in UTF-8.") -> str:
+    """A text file in UTF-8, with or without a byte order mark; ends of lines stay as they are.
+
+    It may be a pipe. Raises MisoError if it can't be read or is too large; ``remedy`` is what to do about
+    another encoding.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_TEXT + 1)
+    except (OSError, ValueError) as e:  # ValueError: a name with NUL, or half a character
+        why = getattr(e, "strerror", None) or e
+        raise MisoError(f"{path} can't be read: {why}.", "Check the path and its permissions.") from e
+    if len(content) > MAX_TEXT:
+        raise MisoError(f"{path} is too large: over {MAX_TEXT / 2**20:.0f} MB.", "Cut it into several files.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise MisoError(f"{path} can't be read as UTF-8: {e.reason} at byte {e.start}.", remedy) from e
 
 
 def read_header(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, Entry]]:

@@ -21,6 +21,7 @@ from miso.files import (
     parse_json,
     read_header,
     read_json,
+    read_text,
     replacing,
     write_tensors,
 )
@@ -222,3 +223,17 @@ def test_names_that_no_file_can_have(tmp_path, name):
         pass
     with pytest.raises(MisoError):
         read_json(tmp_path / name)
+
+
+def test_text_is_read_or_what_is_wrong_with_it_is_said(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffone\r\n".encode())
+    assert read_text(path) == "one\r\n"
+    path.write_bytes(b"one \xff")
+    with pytest.raises(MisoError, match="a.txt can't be read as UTF-8: invalid start byte at byte 4. Save"):
+        read_text(path)
+    monkeypatch.setattr("miso.files.MAX_TEXT", 3)
+    with pytest.raises(MisoError, match="too large"):
+        read_text(path)
+    with pytest.raises(MisoError, match="none.txt can't be read: No such file or directory. Check the path"):
+        read_text(tmp_path / "none.txt")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import MisoError
+from ..files import read_text
 from .phonemes import MARKUP, SYMBOLS
 
 FILE = "pronunciations.txt"
@@ -44,10 +45,7 @@ class Pronunciations:
     @staticmethod
     def read(path: str | Path) -> Pronunciations:
         """Reads a file. Raises MisoError if that can't be done."""
-        try:
-            return Pronunciations.parse(Path(path).read_text(encoding="utf-8-sig"), Path(path).name)
-        except (OSError, UnicodeDecodeError) as e:
-            raise MisoError(f"{path} can't be read ({e}).", "Save it as text in UTF-8.") from e
+        return Pronunciations.parse(read_text(path), Path(path).name)
 
     def apply(self, text: str) -> str:
         """``text`` with whole words replaced. What already has phonemes stays."""

@@ -17,10 +17,11 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 from ..errors import MisoError
-from ..files import can_be_file
+from ..files import can_be_file, read_text
 from .script import MAX_SPEAKER
 
 COLUMNS = ("text", "speaker", "seed", "voice", "name")
@@ -56,12 +57,11 @@ def read_table(path: str | Path) -> Table:
     column ``text``.
     """
     path = Path(path)
+    text = read_text(path, "Save it as CSV in UTF-8.")
+    first = text.partition("\n")[0]
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            rows = list(csv.reader(file, delimiter=_delimiter(path, first), strict=True))
-    except (OSError, UnicodeError, csv.Error) as e:
+        rows = list(csv.reader(StringIO(text, ""), delimiter=_delimiter(path, first), strict=True))
+    except csv.Error as e:
         raise MisoError(f"{path} can't be read: {e}.", "Save it as CSV in UTF-8.", input="table") from e
     header = [cell.strip().casefold() for cell in rows[0]] if rows else []
     if twice := [name for name in COLUMNS if header.count(name) > 1]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import MisoError
+from ..files import read_text
 from ..model.config import PRESETS, StackConfig
 from ..vocoders.source_filter import SourceFilterConfig
 from .settings import (
@@ -127,10 +128,10 @@ def settings(kind: str, preset: str = "nano", config: str | Path | None = None) 
     if config is None:
         return base
     try:
-        return _changed(base, json.loads(Path(config).read_text()))
+        return _changed(base, json.loads(read_text(config)))
     except MisoError:
         raise
-    except (OSError, ValueError, TypeError) as e:
+    except (ValueError, TypeError) as e:
         raise MisoError(
             f"{config} can't be read as settings ({e}).",
             "It must be JSON, like the settings in a run's `record.json`.",

@@ -127,6 +127,23 @@ def test_what_is_said_for_a_text(tmp_path, run, capsys):
         run("spoken")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("spoken", "--file", "gone.txt"),
+        ("spoken", "Hi.", "--pronunciations", "gone.txt"),
+        ("say", "--script", "gone.txt", "-o", "x.wav"),
+        ("batch", "gone.txt", "--out", "out"),
+        ("train", "coder", "speech", "--out", "out", "--config", "gone.txt"),
+    ],
+)
+def test_a_missing_file_is_named_in_words(run, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("miso.cli.commands.training.Speech", lambda _: None)
+    with pytest.raises(MisoError, match="^gone.txt can't be read: No such file or directory. Check the path"):
+        run(*arguments)
+
+
 def test_pronunciations_and_what_is_left_out(tiny, tmp_path, say, capsys):
     own = tmp_path / "own.txt"
     own.write_text("there = dare\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from ...codes.codes import Codes, no_take
 from ...codes.hidden import Hidden
 from ...codes.subtitles import WORD_FORMATS
 from ...errors import MisoError
-from ...files import replacing
+from ...files import read_text, replacing
 from ...generation.alignment import align as align_words
 from ...generation.alignment import doubts, summary
 from ...generation.depth import DepthSampler
@@ -121,13 +121,7 @@ def spoken(args: Namespace) -> None:
         if left_out:
             print(f"Left out: {left_out}", file=sys.stderr)
         return
-    try:
-        lines = Path(args.file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise MisoError(
-            f"{args.file} can't be read ({e}).", "Give a text file in UTF-8.", input="file"
-        ) from e
-    for line in filter(str.strip, lines):
+    for line in filter(str.strip, read_text(args.file).splitlines()):
         text = line.partition("\t")[0] if Path(args.file).suffix == ".tsv" else line
         print(text, *said(text), sep="\t")
 

@@ -15,7 +15,7 @@ from ...codes.codes import Codes
 from ...codes.store import Store
 from ...codes.subtitles import subtitles
 from ...errors import MisoError
-from ...files import replacing
+from ...files import read_text, replacing
 from ...generation.depth import DepthSampler
 from ...speech import Miso
 from ...text.chunks import fit_turns, text_turns
@@ -55,7 +55,7 @@ def say_turns(args: Namespace) -> None:
         before = Conversation.load(args.conversation)
     voices = [_voice(args, named, vocoder, miso) for named in args.voice]
     if args.script:
-        script = _read_text(args.script)
+        script = sys.stdin.read() if args.script == "-" else read_text(args.script)
         written, speaking = cast_script(script, voices, before.names, config.speakers)
         turns = fit_turns(written, config.line_seconds, config.joined_seconds)
         names = speaker_names(written)
@@ -149,13 +149,3 @@ def _silence(args: Namespace, vocoder: Vocoder, miso: Miso) -> Callable[[], Code
             return None
         vocoder = load_vocoder("mimi", path, device=pick_device(args.device))
     return functools.cache(lambda: coded_silence(vocoder))
-
-
-def _read_text(path: str) -> str:
-    """The text of a file, or of standard input for "-"."""
-    if path == "-":
-        return sys.stdin.read()
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeError) as e:
-        raise MisoError(f"{path} can't be read: {e}.", "Use a text file in UTF-8.") from e
