@@ -41,7 +41,9 @@ def _add_say(group: CommandGroup) -> None:
         "-o", "--output", metavar="FILE", help=f"{OUTPUT_SOUND} (several takes are numbered from 1)"
     )
     p.add_argument("--codes", metavar="FILE", help="also write the codes (.safetensors)")
-    p.add_argument("--hidden", metavar="FILE", help="also write the hidden states, for redecode")
+    p.add_argument(
+        "--hidden", metavar="FILE", help="also write the hidden states, for redecode (.safetensors)"
+    )
     add_model(p)
     p.add_argument("--speaker", type=int, default=0, help="number of the speaker (default 0)")
     add_pronunciations(p)

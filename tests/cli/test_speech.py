@@ -246,8 +246,18 @@ def test_unwritable_output(say, tmp_path):
     assert (tmp_path / "file").read_text() == "kept"
 
 
-@pytest.mark.parametrize("command", ["encode", "replace", "redecode", "say"])
-def test_codes_are_not_written_over_a_sound(tmp_path, run, command):
+@pytest.mark.parametrize(
+    "command, what",
+    [
+        ("encode", "Codes"),
+        ("replace", "Codes"),
+        ("redecode", "Codes"),
+        ("say --codes", "Codes"),
+        ("say --hidden", "Hidden states"),
+        ("say --conversation", "A conversation"),
+    ],
+)
+def test_what_is_no_sound_is_not_written_over_one(tmp_path, run, command, what):
     sound = tmp_path / "own.wav"
     write_audio(sound, torch.zeros(24000), 24000)
     before = sound.read_bytes()
@@ -255,8 +265,8 @@ def test_codes_are_not_written_over_a_sound(tmp_path, run, command):
         "encode": [sound, "-o", sound],
         "replace": [tmp_path / "codes.safetensors", "-o", sound, "--text", "Hello."],
         "redecode": ["hidden.safetensors", tmp_path / "codes.safetensors", "-o", sound],
-        "say": ["Hello.", "--codes", sound],
     }
-    with pytest.raises(MisoError, match="Codes can't be written to own.wav"):
-        run(command, *options[command])
+    rest = options.get(command, [sound, "--long", "Hello.", "-o", "x.flac"])
+    with pytest.raises(MisoError, match=f"{what} can't be written to own.wav"):
+        run(*command.split(), *rest)
     assert sound.read_bytes() == before

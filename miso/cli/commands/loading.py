@@ -78,11 +78,11 @@ def load_voice(args: Namespace, file: str, vocoder: Vocoder, miso: Miso, name: s
         raise MisoError(f"{file}: {e}", "Give the text with --voice-text.") from e
 
 
-def check_codes_file(path: str | None) -> None:
-    """Raise MisoError if codes would be written under another suffix, perhaps over a sound."""
+def check_codes_file(path: str | None, what: str = "Codes") -> None:
+    """Raise MisoError if ``what`` would be written under another suffix, perhaps over a sound."""
     if path and Path(path).suffix != ".safetensors":
         raise MisoError(
-            f"Codes can't be written to {Path(path).name}.", "Give it a name that ends in .safetensors."
+            f"{what} can't be written to {Path(path).name}.", "Give it a name that ends in .safetensors."
         )
 
 

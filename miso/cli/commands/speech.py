@@ -49,6 +49,8 @@ def say(args: Namespace) -> None:
     if args.output:
         check_suffix(args.output)  # now, not after sampling
     check_codes_file(args.codes)
+    check_codes_file(args.hidden, "Hidden states")
+    check_codes_file(args.conversation, "A conversation")
     if args.script or args.long:
         return say_turns(args)
     if only := [name for name in ("keep", "conversation", "subtitles") if getattr(args, name)]:
