@@ -5,7 +5,9 @@ Of several takes, the first.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from html import escape
@@ -15,6 +17,7 @@ from .takes import Word
 
 _CHARACTERS = 42  # of a cue: a line, as subtitles usually have it
 _SECONDS = 4.0  # of a cue
+_LEAST = 0.3  # seconds of a cue, where there is room: a word may be found to take no time
 _GAP = 0.6  # seconds between words that end a cue
 
 
@@ -34,23 +37,24 @@ def subtitles(codes: Codes, names: Mapping[int, str] | None = None) -> str:
 
 def word_srt(codes: Codes) -> str:
     """SubRip (.srt): a cue of a few words."""
-    cues = []
-    for number, cue in enumerate(_cues(codes), 1):
-        start, end = (_time(frame / codes.frame_rate) for frame in (cue[0].start, cue[-1].end))
-        cues.append(f"{number}\n{start} --> {end}\n{' '.join(map(_line, cue))}\n")
-    return "\n".join(cues)
+    return "\n".join(
+        f"{number}\n{_time(start)} --> {_time(end)}\n{' '.join(map(_line, cue))}\n"
+        for number, (start, end, cue) in enumerate(_timed_cues(codes), 1)
+    )
 
 
 def word_vtt(codes: Codes) -> str:
     """WebVTT (.vtt): a cue of a few words, with the time of every word inside."""
     cues = ["WEBVTT\n"]
-    for cue in _cues(codes):
-        start, *inner, end = (
-            _time(frame / codes.frame_rate, ".") for frame in (*(word.start for word in cue), cue[-1].end)
-        )
-        first, *others = (escape(_line(word), quote=False) for word in cue)
-        text = " ".join([first, *(f"<{time}>{word}" for time, word in zip(inner, others))])
-        cues.append(f"{start} --> {end}\n{text}\n")
+    for times in _timed_cues(codes):
+        start, end = (_time(seconds, ".") for seconds in times[:2])
+        last, words = start, []
+        for word in times[2]:
+            time = _time(word.start / codes.frame_rate, ".")
+            tag = f"<{time}>" if last < time < end else ""  # within a cue, times must increase
+            words.append(tag + escape(_line(word), quote=False))
+            last = max(last, time)
+        cues.append(f"{start} --> {end}\n{' '.join(words)}\n")
     return "\n".join(cues)
 
 
@@ -79,6 +83,17 @@ WORD_FORMATS: dict[str, Callable[[Codes], str]] = {
     "labels": word_labels,
     "json": word_json,
 }
+
+
+def _timed_cues(codes: Codes) -> Iterator[tuple[float, float, list[Word]]]:
+    """Cues with their start and end in seconds. None is too short to be seen, and none overlaps the next."""
+    cues, end = list(_cues(codes)), 0.0
+    for cue, following in itertools.zip_longest(cues, cues[1:]):
+        start = max(cue[0].start / codes.frame_rate, end)
+        room = following[0].start / codes.frame_rate if following else math.inf
+        end = max(cue[-1].end / codes.frame_rate, start + _LEAST)
+        end = max(min(end, room), start + 1 / codes.frame_rate)
+        yield start, end, cue
 
 
 def _cues(codes: Codes) -> Iterator[list[Word]]:

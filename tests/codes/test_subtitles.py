@@ -60,3 +60,19 @@ def test_where_a_cue_ends(made, expected):
 
 def test_codes_without_words_have_no_cues():
     assert [write(codes()) for write in WORD_FORMATS.values()] == ["", "WEBVTT\n", "", '{\n "words": []\n}\n']
+
+
+def test_words_of_no_length_get_cues_that_are_seen_and_do_not_overlap():
+    places = [
+        ("One.", 0, 0),
+        ("Two.", 0, 0),
+        ("Three.", 2, 2),
+        ("four", 10, 10),
+        ("five", 10, 10),
+        ("six", 11, 11),
+    ]
+    take = Take(words=tuple(Word(text, start, end, 0.5) for text, start, end in places))
+    made = Codes(torch.ones(1, 1, 12, dtype=torch.int64), [12], "nano", takes=(take,))
+    times = re.findall(r"00:00:(.*) --> 00:00:(.*)", word_srt(made))
+    assert times == [("00,000", "00,080"), ("00,080", "00,160"), ("00,160", "00,460"), ("00,800", "01,100")]
+    assert word_vtt(made).endswith("00:00:00.800 --> 00:00:01.100\nfour five <00:00:00.880>six\n")
