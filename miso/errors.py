@@ -1,4 +1,4 @@
-"""The one exception whose message is meant for the person at the graph or the command line."""
+"""The one exception whose message is meant for the person at the graph or the command line, and its words."""
 
 
 class MisoError(ValueError):
@@ -24,3 +24,8 @@ def missing_package(package: str, needed_for: str, install: str | None = None) -
 def first_line(error: BaseException) -> str:
     """What a library's error says, in one line; its type if it says nothing."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def counted(number: int, what: str) -> str:
+    """A number and what is counted: 1 turn, 2 turns."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

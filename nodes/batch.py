@@ -11,7 +11,7 @@ import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes
-from ..miso.errors import MisoError
+from ..miso.errors import MisoError, counted
 from ..miso.generation.batch import BatchLoop, Line
 from ..miso.generation.lines import line_seeds, prepare_line
 from ..miso.generation.turn_settings import TurnSettings
@@ -195,7 +195,9 @@ def _show(
 ) -> None:
     """Say on the node what was said, and what a person should know of it."""
     seconds = sum(codes.seconds[0] for codes in said.values())
-    shown = [f"{len(said)} lines, {seconds:.1f} s: {len(said) - len(kept)} sampled, {len(kept)} kept."]
+    shown = [
+        f"{counted(len(said), 'line')}, {seconds:.1f} s: {len(said) - len(kept)} sampled, {len(kept)} kept."
+    ]
     if names := speaker_names(tuple(written)):
         shown.append(f"{turns.who_speaks(names, voices)}.")
     taught = encoder.config.taught_seconds

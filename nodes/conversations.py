@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..miso.errors import MisoError
+from ..miso.errors import MisoError, counted
 from ..miso.text.conversation import FORMAT, Conversation
 from . import codes_files, sockets
 from .saving import save
@@ -94,7 +94,7 @@ class LoadConversation(io.ComfyNode):
 def _described(conversation: Conversation) -> str:
     turns = sum(not segment.voice for segment in conversation.segments)
     who = ", ".join(conversation.names)
-    return f"{turns} turns, {conversation.seconds:.1f} s" + (f", {who}" if who else "")
+    return f"{counted(turns, 'turn')}, {conversation.seconds:.1f} s" + (f", {who}" if who else "")
 
 
 NODES = [LoadConversation, SaveConversation]

@@ -9,7 +9,7 @@ import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes, no_take
-from ..miso.errors import MisoError
+from ..miso.errors import MisoError, counted
 from ..miso.generation.alignment import doubts
 from ..miso.generation.attention import pass_bytes
 from ..miso.generation.keys import replacement_key
@@ -202,7 +202,7 @@ def _line(changes: list[str], sampled: int, takes: int, kept: bool, rank: int) -
     said = f"{'; '.join(changes)}."
     if kept:
         return f"{said} Candidate {rank} of {takes}, kept from an earlier run."
-    return f"{said} Candidate {rank} of {takes}: {sampled} frames sampled for each."
+    return f"{said} Candidate {rank} of {takes}: {counted(sampled, 'frame')} sampled for each."
 
 
 NODES = [ReplaceWords]

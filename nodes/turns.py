@@ -25,7 +25,7 @@ from comfy_api.latest import io
 
 from ..miso.codes.codes import Codes
 from ..miso.codes.store import LATEST, Store
-from ..miso.errors import MisoError
+from ..miso.errors import MisoError, counted
 from ..miso.generation.choices import read_choices
 from ..miso.generation.turn_settings import TurnSettings
 from ..miso.generation.turns import TurnLoop
@@ -233,7 +233,9 @@ def describe(loop: TurnLoop) -> dict:
 def show(loop: TurnLoop, what: str, *remarks: str) -> None:
     """Say on the node what was said, and what a person should know of it; ``what`` is a turn, or a part."""
     kept = sum(said.kept for said in loop.said)
-    lines = [f"{len(loop.said)} {what}s, {loop.codes.seconds[0]:.1f} s{f', {kept} kept' if kept else ''}."]
+    lines = [
+        f"{counted(len(loop.said), what)}, {loop.codes.seconds[0]:.1f} s{f', {kept} kept' if kept else ''}."
+    ]
     lines += [f"{remark}." for remark in remarks if remark]
     if cut := [i for i, said in enumerate(loop.said, 1) if said.cut]:
         lines.append(f"Cut at the time limit: {numbers(cut, what)}. Raise max_seconds, or try another seed.")
@@ -243,9 +245,9 @@ def show(loop: TurnLoop, what: str, *remarks: str) -> None:
         )
     if silent := [i for i, said in enumerate(loop.said, 1) if not said.codes.frames]:
         lines.append(f"Nothing was said in {numbers(silent, what)}. Try another seed.")
-    if loop.said[-1].dropped:
+    if dropped := loop.said[-1].dropped:
         lines.append(
-            f"No room in the model's memory for the {loop.said[-1].dropped} oldest {what}s at the end."
+            f"No room in the model's memory for the {counted(dropped, f'oldest {what}')} at the end."
         )
     if loop.left_out:
         lines.append(f"Left out: {', '.join(loop.left_out)}.")

@@ -113,7 +113,7 @@ class TurnPanel {
     this.clear.disabled = !this.choices.list.length;
     const hear = this.sound ? "" : hasInput(this.node, "preview") ? "run again to hear them" : "connect a vocoder to preview to hear them";
     this.note.textContent = this.note.title = !this.rows.length ? `Run to see the ${this.unit}s`
-      : [`${this.rows.length} ${this.unit}s`, locked && `${locked} locked`, other ? `${other} changed: press Run` : hear].filter(Boolean).join(" · ") + more;
+      : [`${this.rows.length} ${this.unit}${this.rows.length === 1 ? "" : "s"}`, locked && `${locked} locked`, other ? `${other} changed: press Run` : hear].filter(Boolean).join(" · ") + more;
   }
 
   async play(row) {

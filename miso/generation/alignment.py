@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..codes.codes import Codes
 from ..codes.takes import Span, Take, Word, words_within
-from ..errors import MisoError
+from ..errors import MisoError, counted
 from ..model.networks import Backbone
 from ..progress import Progress
 from ..text.conditioning import Segment, TextEncoder, frame_rows, frames_of_take
@@ -115,7 +115,7 @@ def summary(aligned: Aligned) -> str:
     """
     codes, words = aligned.codes, aligned.words
     low = sum(word.confidence < LOW for word in words)
-    facts = [f"{len(words)} word{'s' * (len(words) != 1)}"]
+    facts = [counted(len(words), "word")]
     if codes.batch > 1:
         facts[0] += f" in {codes.batch} takes"
     else:

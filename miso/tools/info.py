@@ -11,6 +11,7 @@ from ..checkpoints.layouts import is_model
 from ..codes.codes import FORMAT as CODES
 from ..codes.codes import Codes
 from ..codes.hidden import FORMAT as HIDDEN
+from ..errors import counted
 from ..files import Entry, read_header
 from ..model.config import MIMI
 from ..vocoders.backends.lfm2 import LICENCE
@@ -47,7 +48,7 @@ def info(path: str | Path) -> str:
     if metadata.get("format") == HIDDEN:
         takes, frames, width = entries["hidden"].shape
         return (
-            f"Hidden states of a backbone: {takes} takes, up to {frames} frames, {width} wide.\n"
+            f"Hidden states of a backbone: {counted(takes, 'take')}, up to {frames} frames, {width} wide.\n"
             f"From the checkpoint {metadata['fingerprint']}; its depth decoder can run again on them."
         )
     if metadata.get("format") == SOURCE_FILTER:
@@ -104,13 +105,13 @@ def _checkpoint(path: Path) -> str:
 
 def _codes(path: Path, metadata: dict[str, str]) -> str:
     codes = Codes.load(path)
-    takes = f"{codes.batch} {'take' if codes.batch == 1 else 'takes'}"
+    takes = counted(codes.batch, "take")
     lines = [
         f"Codes of the codec '{codes.codec}': {takes}, {codes.codebooks} codebooks of {codes.codebook_size}, "
         f"{codes.frame_rate:g} frames a second."
     ]
     for i, (take, length, seconds) in enumerate(zip(codes.takes, codes.lengths.tolist(), codes.seconds)):
-        facts = [f"{length} frames", f"{seconds:.2f} s"]
+        facts = [counted(length, "frame"), f"{seconds:.2f} s"]
         facts += [f"seed {take.seed}"] if take.seed is not None else []
         facts += [_STOPS[take.stop]]
         if take.log_probability is not None:
@@ -123,7 +124,7 @@ def _codes(path: Path, metadata: dict[str, str]) -> str:
                 f"  {start:.2f} to {end:.2f} s, speaker {span.speaker}: {about}{printable(span.text)}"
             )
         if take.words:
-            lines.append(f"  It is known where {len(take.words)} words lie.")
+            lines.append(f"  The places of {counted(len(take.words), 'word')} are known.")
     if codes.batch == 1 and codes.takes[0].spans and codes.takes[0].exact:
         lines.append("Can serve as a voice prompt: its text is known.")
     if "model" in codes.source:
@@ -152,7 +153,7 @@ def _contents(entries: dict[str, Entry]) -> str:
         types[entry.dtype] += entry.end - entry.start
     amount = f"{numbers / 1e9:.2f} billion" if numbers >= 1e9 else f"{numbers / 1e6:.2f} million"
     sizes = " and ".join(f"{size / 2**20:,.1f} MiB of {name.lower()}" for name, size in types.most_common())
-    return f"{amount} numbers in {len(entries)} tensors, {sizes}"
+    return f"{amount} numbers in {counted(len(entries), 'tensor')}, {sizes}"
 
 
 def printable(text: str) -> str:

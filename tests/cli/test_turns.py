@@ -37,7 +37,7 @@ def test_a_script_with_subtitles_and_what_was_cut(tmp_path, speak, script, capsy
     assert "Ben: This is two." in (tmp_path / "talk.srt").read_text()
     assert (tmp_path / "talk.flac").stat().st_size > 1000
     said = capsys.readouterr().err
-    assert "3 turns, 1.60 s; 0 turns were kept" in said
+    assert "3 turns, 1.60 s; 0 kept" in said
     assert "turn 2 (line 2) was cut at the time limit: raise --max-seconds" in said
     monkeypatch.setattr("sys.stdin", io.StringIO(SCRIPT))
     assert speak("--script", "-").digest() == codes.digest()
@@ -47,7 +47,7 @@ def test_what_is_kept_is_not_said_again(tmp_path, speak, script, capsys):
     first = speak("--script", script, "--keep", tmp_path / "kept")
     script.write_text(SCRIPT.replace("three", "the end"))
     second = speak("--script", script, "--keep", tmp_path / "kept")
-    assert "2 turns were kept" in capsys.readouterr().err
+    assert "; 2 kept" in capsys.readouterr().err
     assert second.tensor[..., :15].equal(first.tensor[..., :15])
 
 
@@ -62,9 +62,10 @@ def test_a_conversation_goes_on(tmp_path, speak, script):
     assert len(kept.segments) == 3 and kept.names == {"Anna": 0, "Ben": 1}
 
 
-def test_a_long_text_in_a_voice(tmp_path, speak, run):
+def test_a_long_text_in_a_voice(tmp_path, speak, capsys):
     voice = tmp_path / "Eve.safetensors"
     speak("--long", "A voice.")
+    assert "\n1 part, 0.40 s; 0 kept\npart 1 was cut" in capsys.readouterr().err
     (tmp_path / "codes.safetensors").rename(voice)
     text = "This is a sentence that takes some seconds to say aloud. " * 8
     plain, voiced = speak("--long", text), speak("--long", text, "--voice", voice, "--speaker", 2)

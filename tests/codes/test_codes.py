@@ -244,7 +244,7 @@ def test_words_are_kept_and_files_without_words_stay_the_same(tmp_path):
     known = Codes(torch.ones(1, 2, 3, dtype=torch.int64), [3], "tiny", takes=(replace(take, words=words),))
     known.save(tmp_path / "words.safetensors")
     assert Codes.load(tmp_path / "words.safetensors").takes[0].words == words
-    assert "where 2 words lie" in info(tmp_path / "words.safetensors")
+    assert "places of 2 words are known" in info(tmp_path / "words.safetensors")
     assert known.digest() != known.like(known.tensor, takes=[take]).digest()
 
 

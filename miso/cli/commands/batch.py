@@ -15,7 +15,7 @@ from ...audio.files import check_suffix, write_audio
 from ...checkpoints.find import PUBLISHED, find_vocoder, models_folder
 from ...checkpoints.voices import find_voice
 from ...codes.store import Store
-from ...errors import MisoError
+from ...errors import MisoError, counted
 from ...files import file_digest
 from ...generation.lines import line_seeds, prepare_line
 from ...generation.turn_settings import TurnSettings
@@ -92,8 +92,8 @@ class _Batch:
         done = sum(line["status"] == "done" for line in lines)
         failed = len(lines) - done
         print(
-            f"{len(lines)} lines: {done - finished} said now, {finished} finished before, {failed} failed. "
-            f"See {self.manifest.path}",
+            f"{counted(len(lines), 'line')}: {done - finished} said now, {finished} finished before, "
+            f"{failed} failed. See {self.manifest.path}",
             file=sys.stderr,
         )
         return 1 if failed else 0

@@ -15,7 +15,7 @@ from ...checkpoints.find import BUNDLED, find_recogniser, models_folder
 from ...codes.codes import Codes, no_take
 from ...codes.hidden import Hidden
 from ...codes.subtitles import WORD_FORMATS
-from ...errors import MisoError
+from ...errors import MisoError, counted
 from ...files import read_text, replacing
 from ...generation.alignment import align as align_words
 from ...generation.alignment import doubts, summary
@@ -212,7 +212,10 @@ def replace(args: Namespace) -> None:
     result = replaced.codes.take(args.rank - 1)
     result.save(args.output)
     changes = [about for edit in edits for about in edit.about]
-    print(f"{'; '.join(changes) or 'No word differs'}: {replaced.sampled} frames sampled", file=sys.stderr)
+    print(
+        f"{'; '.join(changes) or 'No word differs'}: {counted(replaced.sampled, 'frame')} sampled",
+        file=sys.stderr,
+    )
     for doubt in doubts(result):
         print(doubt, file=sys.stderr)
     print(args.output)

@@ -15,6 +15,7 @@ from ...checkpoints.checkpoint import Checkpoint
 from ...checkpoints.convert import convert_checkpoint
 from ...checkpoints.devices import pick_device, pick_precision
 from ...checkpoints.find import PUBLISHED, find_checkpoint, find_codec, models_folder
+from ...errors import counted
 from ...files import read_header, replacing
 from ...training.codec import train_codec
 from ...training.coded import CodedSpeech, encode_speech
@@ -45,7 +46,8 @@ def prepare(args: Namespace) -> None:
         )
     splits = ", ".join(f"{len(speech.split(name))} {name}" for name in ("train", "validation", "test"))
     hours = sum(clip.samples for clip in speech.clips) / speech.rate / 3600
-    print(f"{len(speech.clips)} clips ({splits}), {hours:.2f} hours, voices: {', '.join(speech.voices)}")
+    clips, voices = counted(len(speech.clips), "clip"), ", ".join(speech.voices)
+    print(f"{clips} ({splits}), {hours:.2f} hours, voices: {voices}")
 
 
 def coder(args: Namespace) -> None:
@@ -67,7 +69,9 @@ def codes(args: Namespace) -> None:
             progress=progress,
         )
     frames, codebooks = coded.codes.shape
-    print(f"{len(coded.utterances)} utterances, {frames} frames of {codebooks} codebooks")
+    print(
+        f"{counted(len(coded.utterances), 'utterance')}, {counted(frames, 'frame')} of {codebooks} codebooks"
+    )
 
 
 def vocoder(args: Namespace) -> None:

@@ -14,7 +14,7 @@ from ...checkpoints.find import find_codec, models_folder
 from ...codes.codes import Codes
 from ...codes.store import Store
 from ...codes.subtitles import subtitles
-from ...errors import MisoError
+from ...errors import MisoError, counted
 from ...files import read_text, replacing
 from ...generation.depth import DepthSampler
 from ...speech import Miso
@@ -88,11 +88,12 @@ def say_turns(args: Namespace) -> None:
             progress(*loop.progress)
     codes = loop.codes
     kept = sum(said.kept for said in loop.said)
-    print(f"{len(loop.said)} turns, {codes.seconds[0]:.2f} s; {kept} turns were kept", file=sys.stderr)
+    what = "part" if args.long else "turn"
+    print(f"{counted(len(loop.said), what)}, {codes.seconds[0]:.2f} s; {kept} kept", file=sys.stderr)
     for i, said in enumerate(loop.said, 1):
         if said.cut:
             where = f" (line {said.turn.line})" if said.turn.line else ""
-            print(f"turn {i}{where} was cut at the time limit: raise --max-seconds", file=sys.stderr)
+            print(f"{what} {i}{where} was cut at the time limit: raise --max-seconds", file=sys.stderr)
     if args.conversation:
         Conversation(loop.segments, {**before.names, **names}).save(args.conversation)
     if args.codes:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...checkpoints.devices import pick_device
 from ...codes.codes import Codes
-from ...errors import MisoError, missing_package
+from ...errors import MisoError, counted, missing_package
 from ...generation.batch import BatchLoop, Line
 from ...generation.depth import DepthSampler
 from ...model.sampling import Sampling
@@ -143,7 +143,7 @@ def say_on_ray(
         gpu = setup.device != "cpu" and resources.get("GPU", 0) >= 1
         there = int(resources["GPU" if gpu else "CPU"])
         number = max(1, min(workers or there, there, len(jobs)))
-        print(f"{number} workers with one {'GPU' if gpu else 'CPU core'} each", file=sys.stderr)
+        print(f"{counted(number, 'worker')} with one {'GPU' if gpu else 'CPU core'} each", file=sys.stderr)
         actor = ray.remote(Worker).options(num_cpus=0 if gpu else 1, num_gpus=1 if gpu else 0)
         yield from _share(ray, lambda: actor.remote(setup), jobs, number, setup.slots)
     finally:
