@@ -16,7 +16,7 @@ from .checkpoints.fit import choose_precision
 from .checkpoints.lora import AdaptedCheckpoint, Adapter
 from .codes.codes import Codes
 from .errors import MisoError
-from .generation.depth import DepthSampler
+from .generation.depth import DepthSampler, how_many
 from .generation.loop import FrameLoop
 from .generation.turn_settings import TurnSettings
 from .generation.turns import KeptTurns, TurnLoop
@@ -82,6 +82,7 @@ class Miso:
         max_seconds: float = 30,
         sampling: Sampling | None = None,
         depth: DepthSampler | None = None,
+        codebooks: int | None = None,
         prefix: Codes | None = None,
         keep_hidden: bool = False,
         path: str = "auto",
@@ -89,16 +90,18 @@ class Miso:
         """A frame loop that speaks the last segment, one take per seed; the other segments are its history.
 
         ``sampling`` defaults to the checkpoint's, ``depth`` to the checkpoint's depth decoder with this
-        sampling. For ``prefix``, ``keep_hidden`` and ``path`` see ``FrameLoop``.
+        sampling and ``codebooks``. For ``prefix``, ``keep_hidden`` and ``path`` see ``FrameLoop``. What is
+        wrong with the text or a limit is found before the networks are loaded.
         """
         conditioning = self.text.conditioning(segments)
         frames = frames_for(max_seconds, self.checkpoint.config.frame_rate)
         given = prefix.frames if prefix else 0
+        prompt = conditioning.prompt(frames + given, given)
         sampling = sampling or self.sampling
         return FrameLoop(
             self.backbone,
-            depth or DepthSampler(self.depth, sampling),
-            conditioning.prompt(frames + given, given),
+            depth or DepthSampler(self.depth, sampling, codebooks),
+            prompt,
             seeds=seeds,
             max_frames=frames,
             sampling=sampling,
@@ -115,6 +118,7 @@ class Miso:
         max_seconds: float = 0,
         sampling: Sampling | None = None,
         depth: DepthSampler | None = None,
+        codebooks: int | None = None,
         history: Sequence[Segment] = (),
         store: KeptTurns | None = None,
         silence: Callable[[], Codes] | None = None,
@@ -126,14 +130,14 @@ class Miso:
         ``TurnLoop``.
         """
         sampling = sampling or self.sampling
-        depth = depth or DepthSampler(self.depth, sampling)
-        own, others = self.checkpoint.fingerprint, depth.decoder.fingerprint
+        own = self.checkpoint.fingerprint
+        others = depth.decoder.fingerprint if depth else own
         settings = TurnSettings(
             fingerprint=own if own == others else f"{own} {others}",
             precision=str(self.precision),
             sampling=sampling,
-            depth_sampling=depth.sampling,
-            codebooks=depth.codebooks,
+            depth_sampling=depth.sampling if depth else sampling,
+            codebooks=depth.codebooks if depth else how_many(codebooks, self.checkpoint.config.codebooks),
             seed=seed,
             max_seconds=max_seconds,
             path=path,
@@ -141,7 +145,7 @@ class Miso:
         return TurnLoop(
             self.text,
             turns,
-            lambda rows: (self.backbone, depth),
+            lambda rows: (self.backbone, depth or DepthSampler(self.depth, sampling, codebooks)),
             settings,
             history=history,
             store=store,

@@ -72,10 +72,6 @@ class Recogniser(ABC):
         return " ".join(filter(None, said))
 
     def _check_language(self) -> None:
-        if self.language not in (AUTO, *LANGUAGES):
-            raise MisoError(
-                f"'{self.language}' is no language of Whisper.", "Use a code such as en.", input="language"
-            )
         if not self.multilingual and self.language not in (AUTO, "en"):
             raise MisoError(
                 f"This recogniser knows English only, not '{self.language}'.",
@@ -161,6 +157,10 @@ def load_recogniser(
 
     Raises MisoError if there is none, a package is missing, or it doesn't know the language.
     """
+    if language not in (AUTO, *LANGUAGES):
+        raise MisoError(
+            f"'{language}' is no language of Whisper.", "Use a code such as en.", input="language"
+        )
     folder = Path(folder)
     weights = _weights(folder)
     if not (folder / "config.json").is_file() or not weights:

@@ -17,6 +17,19 @@ from ..model.sampling import Sampling, draw, uniforms
 from ..progress import Progress
 
 
+def how_many(codebooks: int | None, available: int) -> int:
+    """The number of codebooks to sample; None is all. Raises MisoError if there are fewer."""
+    if codebooks is None:
+        return available
+    if not 1 <= codebooks <= available:
+        raise MisoError(
+            f"codebooks is {codebooks}; the depth decoder has {available}.",
+            f"Use 1 to {available}.",
+            input="codebooks",
+        )
+    return codebooks
+
+
 @dataclass(frozen=True, init=False)
 class DepthSampler:
     """A depth decoder with its own sampling, limited to the first ``codebooks`` (None: all of the model's).
@@ -29,15 +42,7 @@ class DepthSampler:
     codebooks: int
 
     def __init__(self, decoder: DepthDecoder, sampling: Sampling = Sampling(), codebooks: int | None = None):
-        available = decoder.config.codebooks
-        if codebooks is None:
-            codebooks = available
-        if not 1 <= codebooks <= available:
-            raise MisoError(
-                f"codebooks is {codebooks}; the depth decoder has {available}.",
-                f"Use 1 to {available}.",
-                input="codebooks",
-            )
+        codebooks = how_many(codebooks, decoder.config.codebooks)
         for name, value in (("decoder", decoder), ("sampling", sampling), ("codebooks", codebooks)):
             object.__setattr__(self, name, value)  # frozen
 

@@ -109,6 +109,12 @@ def needs_pytorch(sampling: Sampling, depth_sampling: Sampling, min_frames: int)
     return "a least length needs PyTorch" if min_frames else None
 
 
+def check_path(name: str) -> None:
+    """Raise MisoError if there is no such path."""
+    if name not in ("auto", *PATHS):
+        raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(sorted(PATHS))}.", input="path")
+
+
 def pick_path(
     name: str, backbone: Backbone, depth: DepthSampler, takes: int, no_kernel: str | None = None
 ) -> Verdict:
@@ -127,8 +133,7 @@ def pick_path(
             return choose_path(backbone, depth, takes)
         no_graph = GraphPath.unsupported(backbone, depth, takes)
         return Verdict(PlainPath.name, no_graph) if no_graph else Verdict(GraphPath.name, no_kernel)
-    if name not in PATHS:
-        raise MisoError(f"There is no path '{name}'.", f"Use auto, {', '.join(sorted(PATHS))}.", input="path")
+    check_path(name)
     reason = no_kernel if name == PersistentPath.name else None
     if reason := reason or PATHS[name].unsupported(backbone, depth, takes):
         raise MisoError(f"The path '{name}' can't be used here: {reason}.", "Use auto.", input="path")

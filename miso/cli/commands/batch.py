@@ -24,7 +24,7 @@ from ...text.length import expected_seconds
 from ...text.script import Turn
 from ...text.table import TableLine, read_table
 from ...text.voice import Voice
-from .loading import choose_sampling, load_miso, read_pronunciations
+from .loading import check_place, choose_sampling, load_miso, read_pronunciations
 from .manifest import Manifest
 from .progress import ProgressLine
 from .workers import Job, Result, Setup, Worker, say_on_ray
@@ -57,6 +57,7 @@ class _Batch:
         self.args, self.folder = args, Path(args.out)
         self.table, self.manifest = read_table(args.table), Manifest(self.folder)
         self.store = Store(self.folder / KEPT)
+        check_place(self.manifest.path)
         self.models = Path(args.models or models_folder())
         self.pronunciations = read_pronunciations(args)
         self.miso = load_miso(args, self.pronunciations)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from ...audio.check import remarks
-from ...audio.files import read_audio, write_audio
+from ...audio.files import check_suffix, read_audio, write_audio
 from ...audio.resampling import resample
 from ...checkpoints.devices import pick_device
 from ...checkpoints.find import PUBLISHED, find_checkpoint, find_codec, find_vocoder, models_folder
 from ...checkpoints.voices import find_voice
 from ...codes.codes import Codes
 from ...errors import MisoError
+from ...files import open_regular
+from ...generation.depth import how_many
+from ...generation.paths import check_path
 from ...model.sampling import Sampling
-from ...speech import Miso
+from ...speech import Miso, frames_for, take_seeds
 from ...text.pronunciations import FILE, Pronunciations
 from ...text.voice import Voice
 from ...vocoders import Vocoder, decode_codes, load_vocoder
@@ -26,7 +32,14 @@ from ...vocoders.encode import encode_codes
 from .progress import ProgressLine
 
 
-def load_miso(args: Namespace, pronunciations: Pronunciations = Pronunciations()) -> Miso:
+def load_miso(
+    args: Namespace, pronunciations: Pronunciations = Pronunciations(), *, reads: bool = True
+) -> Miso:
+    """The checkpoint of the options, opened; its networks are loaded when they are needed.
+
+    Options and, if it ``reads`` text, its tokenizer are checked here. Prints where it will run.
+    """
+    _check_numbers(vars(args))
     models = Path(args.models or models_folder())
     miso = Miso(
         find_checkpoint(args.checkpoint, models),
@@ -36,8 +49,21 @@ def load_miso(args: Namespace, pronunciations: Pronunciations = Pronunciations()
         pronunciations=pronunciations,
         loras=args.lora,
     )
+    how_many(getattr(args, "codebooks", None), miso.checkpoint.config.codebooks)
+    if reads:
+        _ = miso.text
     print(f"{miso.precision} on {miso.device}: {miso.because}", file=sys.stderr)
     return miso
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    """Raise MisoError for options that suit no checkpoint."""
+    given = {name: value for name, value in options.items() if value is not None}
+    Sampling(**{name: given[name] for name in ("temperature", "top_k") if name in given})
+    take_seeds(0, given.get("takes", 1))
+    check_path(given.get("path", "auto"))
+    if seconds := given.get("max_seconds"):  # 0 is no limit, where that can be
+        frames_for(seconds, 1)
 
 
 def read_pronunciations(args: Namespace) -> Pronunciations:
@@ -59,6 +85,12 @@ def load_codes_vocoder(args: Namespace, codec: str, beside: Path) -> Vocoder:
     if vocoder.notice:
         print(vocoder.notice, file=sys.stderr)
     return vocoder
+
+
+def check_voices(args: Namespace, voices: list[str]) -> None:
+    """Raise MisoError if a voice, by its name or file, is missing."""
+    for voice in voices:
+        find_voice(voice, Path(), Path(args.models or models_folder()))
 
 
 def load_voice(args: Namespace, file: str, vocoder: Vocoder, miso: Miso, name: str = "") -> Voice:
@@ -84,6 +116,36 @@ def check_codes_file(path: str | None, what: str = "Codes") -> None:
         raise MisoError(
             f"{what} can't be written to {Path(path).name}.", "Give it a name that ends in .safetensors."
         )
+    check_place(path)
+
+
+def check_sound_file(path: str | None) -> None:
+    """Raise MisoError if sound can't be written to a file of this name."""
+    if path:
+        check_suffix(path)
+        check_place(path)
+
+
+def check_place(path: str | Path | None) -> None:
+    """Raise MisoError if a file can't be written there. Missing folders will be made."""
+    if not path:
+        return
+    folder = next(parent for parent in Path(path).absolute().parents if os.path.exists(parent))
+    if os.path.exists(path) and not os.path.isfile(path):
+        why = "it is not a file"
+    elif not folder.is_dir():
+        why = f"{folder} is not a folder"
+    elif not os.access(folder, os.W_OK):
+        why = f"you may not write in {folder}"
+    else:
+        return
+    raise MisoError(f"{path} can't be written: {why}.", "Choose another place.")
+
+
+def check_readable(path: str | Path) -> None:
+    """Raise MisoError if there is no such file."""
+    with open_regular(Path(path)):
+        pass
 
 
 def read_sound(path: str | Path, vocoder: Vocoder) -> Tensor:

@@ -18,6 +18,7 @@ from ...errors import MisoError
 from ...files import replacing
 from ...generation.persistent.limits import GpuLimits
 from ...model.sampling import Sampling
+from .loading import check_place
 from .progress import ProgressLine
 
 
@@ -25,6 +26,7 @@ def evaluate(args: Namespace) -> None:
     from ...training.evaluate import evaluate as measure
     from ...training.figures import table
 
+    check_place(args.json)
     models = Path(args.models or models_folder())
     path = find_checkpoint(args.checkpoint, models)
     checkpoint = Checkpoint(path)
@@ -57,6 +59,8 @@ def bench(args: Namespace) -> None:
     from ...tools.bench import bench as measure
     from ...tools.chart import chart
 
+    check_place(args.json)
+    check_place(args.picture)
     device = pick_device(args.device)
     if args.vocoders:
         _bench_vocoders(args, device)

@@ -8,7 +8,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from ...audio.files import check_suffix, read_audio
+from ...audio.files import read_audio
 from ...audio.recogniser import load_recogniser
 from ...checkpoints.devices import pick_device
 from ...checkpoints.find import BUNDLED, find_recogniser, models_folder
@@ -23,7 +23,7 @@ from ...generation.depth import DepthSampler
 from ...generation.depth import redecode as redecode_codes
 from ...generation.replacement import plan_edits, replace_words
 from ...generation.runaway import RUNAWAY, RunawayWatch
-from ...speech import take_seeds
+from ...speech import frames_for, take_seeds
 from ...text.conditioning import Segment
 from ...text.normalize import normalize
 from ...text.phonemes import phonemes
@@ -31,6 +31,10 @@ from ...vocoders import load_vocoder
 from ...vocoders.encode import encode_codes
 from .loading import (
     check_codes_file,
+    check_place,
+    check_readable,
+    check_sound_file,
+    check_voices,
     choose_sampling,
     load_codes_vocoder,
     load_miso,
@@ -46,8 +50,7 @@ from .turns import say_turns
 def say(args: Namespace) -> None:
     if not (args.output or args.codes or args.hidden):
         raise MisoError("No output file is given.", "Use -o FILE for sound, or --codes FILE.")
-    if args.output:
-        check_suffix(args.output)  # now, not after sampling
+    check_sound_file(args.output)  # now, not after sampling
     check_codes_file(args.codes)
     check_codes_file(args.hidden, "Hidden states")
     check_codes_file(args.conversation, "A conversation")
@@ -55,6 +58,12 @@ def say(args: Namespace) -> None:
         return say_turns(args)
     if only := [name for name in ("keep", "conversation", "subtitles") if getattr(args, name)]:
         raise MisoError(f"--{only[0]} goes with --script or --long.", "Add one of them.")
+    if len(args.voice) > 1:
+        raise MisoError("Several voices go with --script.", "Give one --voice.")
+    check_voices(args, args.voice)
+    seconds = 30 if args.max_seconds is None else args.max_seconds
+    frames_for(seconds, 1)
+    prefix = Codes.load(args.prefix) if args.prefix else None
     text = sys.stdin.read() if args.text == "-" else args.text
     miso = load_miso(args, read_pronunciations(args))
     if left_out := miso.text.read(text).left_out:
@@ -65,18 +74,16 @@ def say(args: Namespace) -> None:
     vocoder = None
     if args.output or args.voice:
         vocoder = load_codes_vocoder(args, config.codec, miso.checkpoint.folder)
-    if len(args.voice) > 1:
-        raise MisoError("Several voices go with --script.", "Give one --voice.")
     for file in args.voice:
         voice = load_voice(args, file, vocoder, miso)
         segments.insert(0, dataclasses.replace(voice, speaker=args.speaker).segment())
     loop = miso.sample(
         segments,
         seeds=take_seeds(args.seed, args.takes),
-        max_seconds=30 if args.max_seconds is None else args.max_seconds,
+        max_seconds=seconds,
         sampling=sampling,
-        depth=DepthSampler(miso.depth, sampling, args.codebooks),
-        prefix=Codes.load(args.prefix) if args.prefix else None,
+        codebooks=args.codebooks,
+        prefix=prefix,
         keep_hidden=bool(args.hidden),
         path=args.path,
     )
@@ -130,6 +137,7 @@ def spoken(args: Namespace) -> None:
 
 def encode(args: Namespace) -> None:
     check_codes_file(args.output)
+    check_readable(args.input)
     path = args.vocoder or BUNDLED / "nano-codec.safetensors"
     vocoder = load_vocoder(args.backend, path, device=pick_device(args.device))
     wave = read_sound(args.input, vocoder)
@@ -138,7 +146,7 @@ def encode(args: Namespace) -> None:
 
 
 def decode(args: Namespace) -> None:
-    check_suffix(args.output)
+    check_sound_file(args.output)
     codes = Codes.load(args.input)
     vocoder = load_codes_vocoder(args, codes.codec, Path(args.input).parent)
     write_sound(codes, vocoder, Path(args.output))
@@ -146,8 +154,8 @@ def decode(args: Namespace) -> None:
 
 def redecode(args: Namespace) -> None:
     check_codes_file(args.output)
-    miso = load_miso(args)
     codes, hidden = Codes.load(args.input), Hidden.load(args.hidden)
+    miso = load_miso(args, reads=False)
     seeds = None if args.seed is None else take_seeds(args.seed, codes.batch)
     sampler = DepthSampler(miso.depth, choose_sampling(args, miso), args.codebooks)
     with ProgressLine("redecoding", codes.batch * codes.frames) as progress:
@@ -163,6 +171,7 @@ def align(args: Namespace) -> None:
             f"There are no subtitles of the kind '{kind}'.", f"Use one of: {', '.join(WORD_FORMATS)}."
         )
     check_codes_file(args.codes)
+    check_place(args.output)
     codes, miso = Codes.load(args.input), load_miso(args, read_pronunciations(args))
     with ProgressLine("aligning", 1) as progress:
         aligned = align_words(miso.backbone, miso.text, codes, args.text, progress)
@@ -179,6 +188,8 @@ def align(args: Namespace) -> None:
 
 
 def transcribe(args: Namespace) -> None:
+    for file in args.input:
+        check_readable(file)
     folder = find_recogniser(args.recogniser, Path(args.models or models_folder()))
     recogniser = load_recogniser(folder, language=args.language, device=pick_device(args.device))
     for file in args.input:
@@ -190,6 +201,8 @@ def transcribe(args: Namespace) -> None:
 
 def replace(args: Namespace) -> None:
     check_codes_file(args.output)
+    if not 1 <= args.rank <= args.takes:
+        raise no_take(args.rank - 1, args.takes, "rank")
     codes, miso = Codes.load(args.input), load_miso(args)
     reading = miso.text.with_pronunciations(read_pronunciations(args)) if args.pronunciations else None
     sampling = choose_sampling(args, miso)

@@ -16,14 +16,15 @@ from ...codes.store import Store
 from ...codes.subtitles import subtitles
 from ...errors import MisoError, counted
 from ...files import read_text, replacing
-from ...generation.depth import DepthSampler
 from ...speech import Miso
 from ...text.chunks import fit_turns, text_turns
 from ...text.conversation import Conversation
-from ...text.script import speaker_names
+from ...text.script import parse_script, speaker_names
 from ...text.voice import Voice, cast_script
 from ...vocoders import Vocoder, coded_silence, load_vocoder
 from .loading import (
+    check_place,
+    check_voices,
     choose_sampling,
     load_codes_vocoder,
     load_miso,
@@ -47,15 +48,20 @@ def say_turns(args: Namespace) -> None:
         )
     if args.long and _is_file(args.text):
         raise MisoError("--long takes the text itself.", f"To read a file: say --long - < {args.text}")
-    miso = load_miso(args, read_pronunciations(args))
-    config, sampling = miso.checkpoint.config, choose_sampling(args, miso)
-    vocoder = load_codes_vocoder(args, config.codec, miso.checkpoint.folder)
+    check_place(args.subtitles)
+    check_voices(args, [file for _, file in map(_name_and_file, args.voice)])
+    script = ""
+    if args.script:
+        script = sys.stdin.read() if args.script == "-" else read_text(args.script)
+        parse_script(script)  # what is wrong with it is known now
     before = Conversation()
     if args.conversation and Path(args.conversation).exists():
         before = Conversation.load(args.conversation)
+    miso = load_miso(args, read_pronunciations(args))
+    config, sampling = miso.checkpoint.config, choose_sampling(args, miso)
+    vocoder = load_codes_vocoder(args, config.codec, miso.checkpoint.folder)
     voices = [_voice(args, named, vocoder, miso) for named in args.voice]
     if args.script:
-        script = sys.stdin.read() if args.script == "-" else read_text(args.script)
         written, speaking = cast_script(script, voices, before.names, config.speakers)
         turns = fit_turns(written, config.line_seconds, config.joined_seconds)
         names = speaker_names(written)
@@ -72,7 +78,7 @@ def say_turns(args: Namespace) -> None:
         seed=args.seed,
         max_seconds=args.max_seconds or 0,
         sampling=sampling,
-        depth=DepthSampler(miso.depth, sampling, args.codebooks),
+        codebooks=args.codebooks,
         history=[
             *(voice.segment() for voice in speaking),
             *(s for s in before.segments if not (s.voice and s.speaker in given)),
