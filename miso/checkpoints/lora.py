@@ -60,7 +60,7 @@ class Adapter:
         if not is_adapter(self._entries):
             raise MisoError(
                 f"{self.path.name} is not a LoRA adapter: it has no lora_A and lora_B.",
-                "A whole checkpoint is chosen in Load Miso Model.",
+                "Choose a whole checkpoint in Load Miso Model (--checkpoint on the command line).",
                 input="adapter",
             )
         self._settings = self._read_settings()
@@ -168,8 +168,8 @@ class Adapter:
     def _unsupported(self, why: str) -> MisoError:
         return MisoError(
             f"{self.path.name} can't be added as it is: {why}.",
-            "Merge it into its checkpoint (PEFT: merge_and_unload), save that, and choose it in Load Miso "
-            "Model.",
+            "Merge it into its checkpoint (PEFT: merge_and_unload), save that, and choose it as the "
+            "checkpoint.",
             input="adapter",
         )
 

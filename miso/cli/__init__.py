@@ -10,7 +10,8 @@ import argparse
 from importlib import import_module
 
 from .. import __version__
-from .arguments import CommandGroup
+from ..errors import MisoError
+from .arguments import CommandGroup, in_options
 
 # title in --help -> modules here, with ``add_commands``, and of the same name in ``commands``
 GROUPS = {
@@ -39,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     module, function = args.run
     command = getattr(import_module(f".commands.{module}", __name__), function)
-    return command(args) or 0
+    try:
+        return command(args) or 0
+    except MisoError as e:
+        raise MisoError(in_options(e, args), input=e.input) from e
 
 
 def parser() -> argparse.ArgumentParser:

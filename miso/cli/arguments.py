@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TypeAlias
+
+from ..errors import MisoError
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -27,7 +30,7 @@ class CommandGroup:
     def step(self, subparsers: Subparsers, name: str, help: str) -> argparse.ArgumentParser:
         """Like ``command``, for a subcommand of a command."""
         parser = subparsers.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
-        parser.set_defaults(run=(self._module, name))
+        parser.set_defaults(run=(self._module, name), parser=parser)
         return parser
 
     def steps(self, name: str, help: str, title: str) -> Subparsers:
@@ -35,6 +38,25 @@ class CommandGroup:
         self.commands.append((name, help))
         parser = self._subparsers.add_parser(name, description=f"{help[0].upper()}{help[1:]}.")
         return parser.add_subparsers(title=title, metavar="STEP", required=True)
+
+
+def in_options(error: MisoError, args: argparse.Namespace) -> str:
+    """What an error says, with the names of settings as the options of the command: --max-seconds.
+
+    The setting that holds the bad value stands in front, as an input does on a node.
+    """
+    options = set(re.findall(r"--[a-z][a-z-]*", args.parser.format_usage())) - {
+        "--codes"
+    }  # those are written
+    text = str(error)
+    for option in options:
+        name = option[2:].replace("-", "_")
+        if "_" in name:
+            text = re.sub(rf"\b{name}\b", option, text)
+        if name == error.input and option not in text:
+            own = rf"^{name}(?= is )"
+            text = re.sub(own, option, text) if re.match(own, text) else f"{option}: {text}"
+    return text
 
 
 def weights_file(name: str) -> str:

@@ -62,7 +62,10 @@ class Conversation:
         metadata, entries = read_header(path)
         name = Path(path).name
         if metadata.get("format") != FORMAT:
-            raise MisoError(f"{name} is no conversation.", "Save Conversation makes such a file.")
+            raise MisoError(
+                f"{name} is no conversation.",
+                "Save Conversation makes such a file (say --conversation on the command line).",
+            )
         try:
             about = parse_json(metadata["about"], "The description")
             if entries.keys() != {str(i) for i in range(len(about["segments"]))}:

@@ -67,7 +67,10 @@ class Voice:
         try:
             return Voice.of(path.stem, Codes.load(path))
         except MisoError as e:
-            raise MisoError(f"{path.name} is no voice: {e.problem}", "Save Voice makes such a file.") from e
+            raise MisoError(
+                f"{path.name} is no voice: {e.problem}",
+                "Save Voice makes such a file (encode --text on the command line).",
+            ) from e
 
 
 def numbered(voices: Iterable[Voice], reserved: Collection[int] = ()) -> tuple[Voice, ...]:

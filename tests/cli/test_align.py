@@ -42,9 +42,13 @@ def test_codes_with_words_align_to_the_same(align, spoken, tmp_path, run, tiny):
     assert (tmp_path / "second.json").read_bytes() == (tmp_path / "first.json").read_bytes()
 
 
-def test_what_is_wrong_is_said(align, spoken, run, tmp_path):
+def test_what_is_wrong_is_said(align, spoken, run, tmp_path, tiny):
     with pytest.raises(MisoError, match="kind 'mp3'"):
         align("-o", tmp_path / "x.mp3")
+    codes, dumb = Codes.load(spoken), tmp_path / "dumb.safetensors"
+    Codes(codes.tensor, codes.lengths, codes.codec).save(dumb)
+    with pytest.raises(MisoError, match="^--text: The text of these codes is not known. Type exactly what"):
+        run("align", dumb, "--checkpoint", tiny / "tiny.safetensors")
     with pytest.raises(MisoError, match="the model speaks 'nano'"):
         run("align", spoken)
     assert not (tmp_path / "x.mp3").exists()

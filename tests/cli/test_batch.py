@@ -100,6 +100,11 @@ def test_bad_lines_are_reported_and_the_rest_is_said(speak, capsys):
     assert "Text too long" in lines[7]["problem"] and "3 failed" in said
 
 
+def test_what_a_row_lacks_names_the_option(speak, capsys):
+    assert speak(TABLE, "--max-seconds", 400)[0] == 1
+    assert "row 2: Lower --max-seconds to " in capsys.readouterr().err
+
+
 def test_a_stopped_run_goes_on(tmp_path, speak, sampled, monkeypatch):
     write = command.write_audio
 

@@ -24,6 +24,7 @@ from ...text.length import expected_seconds
 from ...text.script import Turn
 from ...text.table import TableLine, read_table
 from ...text.voice import Voice
+from ..arguments import in_options
 from .loading import check_place, choose_sampling, load_miso, read_pronunciations
 from .manifest import Manifest
 from .progress import ProgressLine
@@ -111,7 +112,7 @@ class _Batch:
             try:
                 entry = self._entry(line, turn, seed, record)
             except MisoError as e:
-                self._fail(record, str(e))
+                self._fail(record, in_options(e, self.args))
                 continue
             if not self.manifest.take_finished(record, entry.key):
                 entries[line.row] = entry

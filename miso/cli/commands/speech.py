@@ -174,7 +174,10 @@ def align(args: Namespace) -> None:
     check_place(args.output)
     codes, miso = Codes.load(args.input), load_miso(args, read_pronunciations(args))
     with ProgressLine("aligning", 1) as progress:
-        aligned = align_words(miso.backbone, miso.text, codes, args.text, progress)
+        try:
+            aligned = align_words(miso.backbone, miso.text, codes, args.text, progress)
+        except MisoError as e:
+            raise MisoError(e.problem, e.remedy, "text" if e.input == "transcript" else e.input) from e
     print(summary(aligned), file=sys.stderr)
     if args.codes:
         aligned.codes.save(args.codes)

@@ -22,6 +22,7 @@ from ...text.conversation import Conversation
 from ...text.script import parse_script, speaker_names
 from ...text.voice import Voice, cast_script
 from ...vocoders import Vocoder, coded_silence, load_vocoder
+from ..arguments import in_options
 from .loading import (
     check_place,
     check_voices,
@@ -152,7 +153,7 @@ def _silence(args: Namespace, vocoder: Vocoder, miso: Miso) -> Callable[[], Code
         try:
             path = find_codec(miso.checkpoint.config.codec, miso.checkpoint.folder, models)
         except MisoError as e:
-            print(f"Without pauses: {e}", file=sys.stderr)
+            print(f"Without pauses: {in_options(e, args)}", file=sys.stderr)
             return None
         vocoder = load_vocoder("mimi", path, device=pick_device(args.device))
     return functools.cache(lambda: coded_silence(vocoder))
