@@ -1,6 +1,7 @@
 """say --script and say --long on the tiny checkpoint."""
 
 import io
+import re
 
 import pytest
 
@@ -71,6 +72,14 @@ def test_a_long_text_in_a_voice(tmp_path, speak, capsys):
     plain, voiced = speak("--long", text), speak("--long", text, "--voice", voice, "--speaker", 2)
     assert len(plain.takes[0].spans) == 2 and not plain.tensor.equal(voiced.tensor)
     assert {span.speaker for span in voiced.takes[0].spans} == {2}
+
+
+def test_a_text_too_long_for_a_take_hints_at_long(say, capsys):
+    say("Hello there.", "short.flac", "--max-seconds", 2)
+    assert "--long" not in capsys.readouterr().err
+    say("word " * 100, "x.flac")
+    told = r"The text takes about 29 s, and a take holds [0-9.]+ s: with --long it is cut into parts\n"
+    assert re.search(told, capsys.readouterr().err)
 
 
 def test_voices_of_a_script(tmp_path, speak, script):

@@ -25,6 +25,7 @@ from ...generation.replacement import plan_edits, replace_words
 from ...generation.runaway import RUNAWAY, RunawayWatch
 from ...speech import frames_for, take_seeds
 from ...text.conditioning import Segment
+from ...text.length import expected_seconds
 from ...text.normalize import normalize
 from ...text.phonemes import phonemes
 from ...vocoders import load_vocoder
@@ -69,6 +70,10 @@ def say(args: Namespace) -> None:
     if left_out := miso.text.read(text).left_out:
         print(f"Left out: {', '.join(left_out)}", file=sys.stderr)
     config = miso.checkpoint.config
+    takes, holds = expected_seconds(text), config.taught_seconds or seconds
+    if takes > holds:
+        about = f"The text takes about {takes:.0f} s, and a take holds {holds:g} s"
+        print(f"{about}: with --long it is cut into parts", file=sys.stderr)
     sampling = choose_sampling(args, miso)
     segments = [Segment(text, args.speaker)]
     vocoder = None
