@@ -113,9 +113,13 @@ class ModelConfig:
             )
         if not isinstance(self.codec, str) or not self.codec:
             raise MisoError(f"A model's codec must be its id, not {shown(self.codec)}.")
-        object.__setattr__(self, "voices", tuple(self.voices))  # JSON brings a list
-        if not all(isinstance(name, str) and name for name in self.voices):
-            raise MisoError(f"A model's voices must be names, not {shown(self.voices)}.")
+        names = self.voices if isinstance(self.voices, (list, tuple)) else [None]  # JSON brings a list
+        if not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+            raise MisoError(
+                f"A model's voices must be names, each once, not {shown(self.voices)}.",
+                "The file is damaged or of another kind: get it again.",
+            )
+        object.__setattr__(self, "voices", tuple(names))
         if self.family not in tuple(FAMILIES):
             raise MisoError(
                 f"The checkpoint is of the family {shown(self.family)}; known are {', '.join(FAMILIES)}.",

@@ -22,5 +22,9 @@ def test_voices_are_written_only_where_there_are_any():
     nano, large = PRESETS["nano"], PRESETS["8b"]
     assert ModelConfig.from_json(nano.to_json()) == nano
     assert "voices" not in large.to_json() and ModelConfig.from_json(large.to_json()) == large
-    with pytest.raises(MisoError, match="voices must be names"):
-        replace(nano, voices=("a", 5))
+
+
+@pytest.mark.parametrize("voices", [("a", 5), ("a", ""), ("a", "b", "a"), "heart", {"a": 1}, 5, None, [[]]])
+def test_voices_of_a_damaged_config_are_refused(voices):
+    with pytest.raises(MisoError, match="voices must be names, each once, not .* The file is damaged"):
+        replace(PRESETS["nano"], voices=voices)
