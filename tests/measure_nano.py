@@ -227,6 +227,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the whole measurement (default 1)")
     parser.add_argument("--source", help="folder of prepared speech")
     args = parser.parse_args()
+    if unknown := [name for name in args.rows if name not in ROWS]:
+        parser.error(f"there is no row '{unknown[0]}': use {', '.join(ROWS)}")
     torch.set_num_threads(1)
     speaker = Speaker()
     print("| what | figure | s |\n|---|---|---|", flush=True)
