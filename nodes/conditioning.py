@@ -89,7 +89,7 @@ class EncodeText(io.ComfyNode):
         text_encoder.rows(conditioning.line, progress())
         said = text_encoder.read(text)
         if said.left_out:
-            remarks.append(f"Left out: {', '.join(said.left_out)}")
+            remarks.append(f"Left out: {', '.join(said.left_out)}.")
         taught, seconds = text_encoder.config.taught_seconds, expected_seconds(said.text)
         if taught and seconds > taught:
             remarks.append(

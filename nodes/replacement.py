@@ -199,7 +199,8 @@ def _reading(encoder: TextEncoder, pronunciations: str) -> TextEncoder | None:
 def _line(changes: list[str], sampled: int, takes: int, kept: bool, rank: int) -> str:
     if not changes:
         return "No word differs: the codes are as they were."
-    said = f"{'; '.join(changes)}."
+    said = "; ".join(changes)
+    said += "" if said.endswith((".", "?", "!")) else "."
     if kept:
         return f"{said} Candidate {rank} of {takes}, kept from an earlier run."
     return f"{said} Candidate {rank} of {takes}: {counted(sampled, 'frame')} sampled for each."

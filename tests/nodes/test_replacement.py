@@ -39,7 +39,9 @@ def test_other_words_are_sampled_once_and_candidates_are_there(fresh):
     first = fresh.value(8)
     assert first.takes[0].text == "Hello again." and fresh.value(8, 1).batch == 3
     assert shown(done)["changes"] == ["there. → again."] and shown(done)["text"] == "Hello there."
-    assert 0 < shown(done)["sampled"] and not shown(done)["kept"] and "there. → again." in line(done)
+    assert (
+        0 < shown(done)["sampled"] and not shown(done)["kept"] and "there. → again. Candidate 1" in line(done)
+    )
     assert any(event == "progress" for event, _ in done.events)
     for rank in (2, 3):
         done = fresh.run(replacing("Hello again.", rank=rank))

@@ -53,7 +53,7 @@ def encoding(text: str) -> dict:
 def test_encode_text_says_what_it_leaves_out(fresh):
     done = fresh.run(encoding("It is 10:30 🙂"))
     assert done.ok, done.error
-    assert done.lines("2") == ["Left out: 🙂 (emoji)"]
+    assert done.lines("2") == ["Left out: 🙂 (emoji)."]
     done = fresh.run(encoding('"'))
     assert not done.ok and done.error.startswith("Encode Text, text: There is nothing to be said in '\"'")
 
@@ -62,6 +62,8 @@ def test_a_line_longer_than_the_checkpoint_was_taught_is_said_to_be(fresh):
     words = "Too long for one line of this checkpoint: about 14 s, it was taught up to 8 s"
     (line,) = fresh.run(encoding("The baker opened her shop before the sun came up. " * 5)).lines("2")
     assert words in line and "Use Long Text." in line
+    (line,) = fresh.run(encoding("🙂 The baker opened her shop before the sun came up. " * 5)).lines("2")
+    assert f"Left out: 🙂 (emoji). {words}" in line
     assert not fresh.run(encoding("The baker opened her shop before the sun came up.")).lines("2")
 
 
