@@ -18,7 +18,7 @@ from ..miso.generation.turn_settings import TurnSettings
 from ..miso.model.sampling import Sampling
 from ..miso.text.conditioning import Segment, TextEncoder
 from ..miso.text.length import expected_seconds
-from ..miso.text.script import Turn, speaker_names
+from ..miso.text.script import Turn, in_script, speaker_names
 from ..miso.text.table import line_name
 from ..miso.text.voice import Voice, cast_script
 from . import sockets, turns
@@ -182,7 +182,7 @@ def _prepare(
                 raise MisoError("each line is alone, so there is no pause between lines.", input="script")
             prepared.append(prepare_line(encoder, turn, seed, settings, prompts.get(turn.speaker)))
         except MisoError as e:
-            raise MisoError(f"Line {turn.line}: {e.problem}", e.remedy, input=e.input) from e
+            raise in_script(e, turn.line) from e
     return [line for line, _ in prepared], [key for _, key in prepared]
 
 

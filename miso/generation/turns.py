@@ -18,7 +18,7 @@ from ..errors import MisoError
 from ..model.networks import Backbone
 from ..text.conditioning import Prompt, Segment, TextEncoder
 from ..text.length import expected_seconds
-from ..text.script import Turn
+from ..text.script import Turn, in_script
 from .choices import Choice, TurnKey
 from .depth import DepthSampler
 from .loop import Frame, FrameLoop
@@ -184,8 +184,9 @@ class TurnLoop:
             rows = self._count_rows(Segment(turn.text, turn.speaker))
             self.left_out += (x for x in self.encoder.read(turn.text).left_out if x not in self.left_out)
         except MisoError as e:
-            where = f"Line {turn.line}: " if turn.line else ""
-            raise MisoError(f"{where}{e.problem}", e.remedy, input=e.input) from e
+            if not turn.line:
+                raise
+            raise in_script(e, turn.line) from e
         return rows
 
     def _prompt(self, i: int) -> tuple[Prompt, int]:

@@ -55,6 +55,12 @@ class Turn:
     line: int = 0  # of the script, from 1; 0 if there is no script
 
 
+def in_script(error: MisoError, line: int) -> MisoError:
+    """The error of a text, as one of a line of the script that it is from."""
+    input = "script" if error.input == "text" else error.input
+    return MisoError(f"Line {line}: {error.problem}", error.remedy, input=input)
+
+
 def parse_script(text: str, speakers: Mapping[str, int] | None = None) -> tuple[Turn, ...]:
     """The turns of a script.
 

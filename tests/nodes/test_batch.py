@@ -101,7 +101,7 @@ def test_a_stopped_run_keeps_the_lines_that_had_ended(fresh, sampled):
     [
         ("Anna: Hi. [pause 1]\nBen: Ho.", "Batch Lines, script: Line 1: each line is alone"),
         ("Anna: Hi.\nBen:", "Batch Lines, script: Line 2: a name with nothing to say"),
-        ("Hi.\n\U0001f600", "Line 2: There is nothing to be said"),
+        ("Hi.\n\U0001f600", "Batch Lines, script: Line 2: There is nothing to be said"),
         ("# nothing", "Write a script"),
     ],
 )

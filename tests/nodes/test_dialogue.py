@@ -321,6 +321,7 @@ def test_speaker_tracks_are_aligned_and_make_up_the_whole(fresh):
         ("Anna: Hi.\nBen:", "Dialogue, script: Line 2: a name with nothing to say"),
         ("# nothing", "Write a script"),
         ("Anna: Hi.\nBen: \u2028", "Line 2"),
+        ("Anna: Hi.\nBen: \U0001f600", "Dialogue, script: Line 2: There is nothing to be said"),
     ],
 )
 def test_errors_name_the_line(fresh, script, words):
