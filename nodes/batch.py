@@ -20,7 +20,7 @@ from ..miso.text.conditioning import Segment, TextEncoder
 from ..miso.text.length import expected_seconds
 from ..miso.text.script import Turn, in_script, speaker_names
 from ..miso.text.table import line_name
-from ..miso.text.voice import Voice, cast_script
+from ..miso.text.voice import Voice, cast_script, doubtful_names
 from . import sockets, turns
 from .depth import Depth
 from .memory import Part, on_device, progress, run_bytes
@@ -200,6 +200,7 @@ def _show(
     ]
     if names := speaker_names(tuple(written)):
         shown.append(f"{turns.who_speaks(names, voices)}.")
+        shown += doubtful_names(names, voices, [*(voice.name for voice in voices), *encoder.config.speakers])
     taught = encoder.config.taught_seconds
     for wrong, what in (
         (lambda i: said[i].takes[0].stop == "limit", "Cut at the time limit: {}. Raise max_seconds."),

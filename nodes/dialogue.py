@@ -13,7 +13,7 @@ from ..miso.text.chunks import fit_turns, text_turns
 from ..miso.text.conditioning import TextEncoder
 from ..miso.text.conversation import Conversation
 from ..miso.text.script import speaker_names
-from ..miso.text.voice import Voice, cast_script
+from ..miso.text.voice import Voice, cast_script, doubtful_names
 from ..miso.vocoders import decode_codes
 from . import sockets, turns
 from .memory import Part, on_device, progress
@@ -80,7 +80,9 @@ class Dialogue(io.ComfyNode):
             **settings,
         )
         names = speaker_names(written)
-        turns.show(loop, "turn", turns.who_speaks(names, speaking))
+        known = [*(voice.name for voice in voices), *before, *config.speakers]
+        doubts = doubtful_names(names, speaking, known)
+        turns.show(loop, "turn", turns.who_speaks(names, speaking), *doubts)
         return io.NodeOutput(
             loop.codes,
             Conversation(loop.segments, before | names),

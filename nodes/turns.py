@@ -236,7 +236,7 @@ def show(loop: TurnLoop, what: str, *remarks: str) -> None:
     lines = [
         f"{counted(len(loop.said), what)}, {loop.codes.seconds[0]:.1f} s{f', {kept} kept' if kept else ''}."
     ]
-    lines += [f"{remark}." for remark in remarks if remark]
+    lines += [remark if remark.endswith("?") else f"{remark}." for remark in remarks if remark]
     if cut := [i for i, said in enumerate(loop.said, 1) if said.cut]:
         lines.append(f"Cut at the time limit: {numbers(cut, what)}. Raise max_seconds, or try another seed.")
     if unlocked := [i for i, said in enumerate(loop.said, 1) if said.unlocked]:

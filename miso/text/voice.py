@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from ..codes.codes import Codes
@@ -18,6 +19,7 @@ from .conditioning import Segment, text_said
 from .script import MAX_SPEAKER, Turn, parse_script, speaker_names
 
 FOLDER = "miso_voices"  # in the models folder
+_CLOSE = 0.8  # likeness of two names, from which one may be the other misspelt: haert and heart
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +107,18 @@ def cast(names: Iterable[str], voices: Sequence[Voice]) -> dict[str, int]:
     left = [voice for voice in voices if voice.name.casefold() not in wanted]
     others = {name.casefold(): name for name in names if name.casefold() not in own}
     return numbers | {name: voice.speaker for name, voice in zip(others.values(), left)}
+
+
+def doubtful_names(names: Mapping[str, int], speaking: Iterable[Voice], known: Iterable[str]) -> list[str]:
+    """A question for each name of a script that has no voice, but is close to one of the ``known`` names."""
+    voiced = {voice.speaker for voice in speaking}
+    others = {name.casefold(): name for name in known}
+    found = {
+        name: get_close_matches(name.casefold(), others, 1, _CLOSE)
+        for name, number in names.items()
+        if number not in voiced and name.casefold() not in others
+    }
+    return [f"{name} is not a voice; did you mean {others[near[0]]}?" for name, near in found.items() if near]
 
 
 def cast_script(

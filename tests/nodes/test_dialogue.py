@@ -214,6 +214,10 @@ def test_voices_are_saved_loaded_and_cast(fresh, sampled):
     done = fresh.run(talk(voices=["8", 0]) | load)
     assert without.ok and done.ok, done.error
     assert "Anna: speaker 0 (voice Eve), Ben: speaker 1 (voice Ben)" in done.lines("3")[0]
+    assert "did you mean" not in done.lines("3")[0]
+    done = fresh.run(talk("Eve: This is one.\nEvee: This is two.", voices=["7", 0]) | load)
+    assert "speaker 1. Evee is not a voice; did you mean Eve? Cut at" in done.lines("3")[0]
+    assert fresh.run(talk(voices=["8", 0]) | load).ok
     assert not fresh.value(3).tensor.equal(plain.tensor)
     segments = fresh.value(3, 1).segments
     assert [(s.voice, s.speaker) for s in segments[:2]] == [(True, 0), (True, 1)] and len(segments) == 5

@@ -13,7 +13,7 @@ from miso.codes.takes import Span, Take
 from miso.errors import MisoError
 from miso.text.conditioning import Segment
 from miso.text.conversation import FORMAT, Conversation
-from miso.text.voice import Voice, cast, cast_script, numbered
+from miso.text.voice import Voice, cast, cast_script, doubtful_names, numbered
 
 
 def codes(text: str = "Hello there.", speaker: int = 0, frames: int = 10, codebooks: int = 8) -> Codes:
@@ -69,6 +69,16 @@ def test_a_script_is_cast():
     assert [voice.name for voice in speaking] == ["heart", "Ben"]
     turns, speaking = cast_script("Anna: And then?\nheart: So.", voices, {"anna": 5})
     assert [t.speaker for t in turns] == [5, 0] and [voice.name for voice in speaking] == ["heart"]
+
+
+def test_names_close_to_known_ones_are_asked_about():
+    heart, known = Voice.of("Heart", codes(speaker=0)), ["Heart", "michael", "Anna"]
+    names = {"heart": 0, "Micheal": 2, "ANNA": 3, "Nora": 4, "Haert": 5}
+    assert doubtful_names(names, [heart], known) == [
+        "Micheal is not a voice; did you mean michael?",
+        "Haert is not a voice; did you mean Heart?",
+    ]
+    assert doubtful_names({"Haert": 0}, [heart], known) == []  # it has been given that voice
 
 
 def test_names_of_the_checkpoints_voices_need_no_voice():

@@ -20,7 +20,7 @@ from ...speech import Miso
 from ...text.chunks import fit_turns, text_turns
 from ...text.conversation import Conversation
 from ...text.script import parse_script, speaker_names
-from ...text.voice import Voice, cast_script
+from ...text.voice import Voice, cast_script, doubtful_names
 from ...vocoders import Vocoder, coded_silence, load_vocoder
 from ..arguments import in_options
 from .loading import (
@@ -67,6 +67,9 @@ def say_turns(args: Namespace) -> None:
         turns = fit_turns(written, config.line_seconds, config.joined_seconds)
         names = speaker_names(written)
         _check_named(args.voice, names)
+        known = [*(voice.name for voice in voices), *before.names, *config.speakers]
+        for doubt in doubtful_names(names, speaking, known):
+            print(doubt, file=sys.stderr)
     else:
         text = sys.stdin.read() if args.text == "-" else args.text
         turns = text_turns(text, config.line_seconds, config.joined_seconds, args.speaker)
