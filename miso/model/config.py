@@ -233,8 +233,10 @@ PRESETS = {
         audio_vocab=2051,
         codebooks=8,
         codebook_size=2048,
-        codec="nano",
+        codec="nano-2",
         family="nano",
+        temperature=0.25,
+        longest_line=12.0,
         voices=(
             *("af_heart", "am_michael", "af_alloy", "af_aoede", "af_bella", "af_jessica", "af_kore"),
             *("af_nicole", "af_nova", "af_river", "af_sarah", "af_sky", "am_adam", "am_echo", "am_eric"),

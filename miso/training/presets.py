@@ -59,7 +59,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "vocoder": VocoderSettings(),
         "listener": ListenerSettings(),
         "encoder": EncoderSettings(),
-        "new codec": EncoderSettings(codec="nano-2", augmented=True, rate=5e-4, dropped=0.3),
+        "new codec": EncoderSettings(codec="nano-3", augmented=True, rate=5e-4, dropped=0.3),
         "lm": LMSettings(),
         "finetune": FinetuneSettings(),
     },

@@ -29,7 +29,7 @@ class CoderSettings:
     """Settings of the mel coder."""
 
     sizes: MimiConfig = NANO_CODEC  # of the codec that will have these codes
-    codec: str = "nano"  # codec id
+    codec: str = "nano-2"  # codec id
     width: int = 384
     reader: int = 128  # width of the content head
     seconds: float = 80.0  # of speech per batch

@@ -49,6 +49,6 @@ def test_what_is_wrong_is_said(align, spoken, run, tmp_path, tiny):
     Codes(codes.tensor, codes.lengths, codes.codec).save(dumb)
     with pytest.raises(MisoError, match="^--text: The text of these codes is not known. Type exactly what"):
         run("align", dumb, "--checkpoint", tiny / "tiny.safetensors")
-    with pytest.raises(MisoError, match="the model speaks 'nano'"):
+    with pytest.raises(MisoError, match="the model speaks 'nano-2'"):
         run("align", spoken)
     assert not (tmp_path / "x.mp3").exists()

@@ -68,7 +68,8 @@ def test_words_lie_where_they_are_heard(nano, spoken):
         begin, end = quiet_frames(nano, codes)
         assert abs(aligned.words[0].start - begin) < 2 and abs(aligned.words[-1].end - end) < 4
         assert min(word.confidence for word in aligned.words) > LOW
-        assert min(word.end - word.start for word in aligned.words) > 0.5
+        for word in aligned.words:  # an "a" can take 30 ms
+            assert word.end - word.start > (0.5 if len(word.text) > 1 else 0.25)
 
 
 def test_each_span_has_its_own_words_and_history_changes_nothing(nano, spoken):
@@ -226,7 +227,7 @@ def test_layers_that_stay_on_the_cpu(nano, spoken):
 
 
 def test_what_does_not_fit_is_refused(nano, spoken, csm, llama):
-    long = Codes(torch.ones(1, 8, 2040, dtype=torch.int64), [2040], "nano")
+    long = Codes(torch.ones(1, 8, 2040, dtype=torch.int64), [2040], "nano-2")
     other = replace(spoken[0], codec="mimi-e351c8d8")
     for codes, encoder, words, input in (
         (long, nano.text, "Cut the codes", "codes"),

@@ -209,7 +209,7 @@ def test_the_text_of_edited_codes_is_not_used_silently():
             Segment("a", 0, Codes(torch.zeros(1, 8, 3, dtype=torch.int64), [3], "mimi-e351c8d8")),
             "codec 'mimi-e351c8d8'",
         ),
-        (Segment("a", 0, Codes(torch.zeros(2, 8, 3, dtype=torch.int64), [3, 3], "nano")), "2 takes"),
+        (Segment("a", 0, Codes(torch.zeros(2, 8, 3, dtype=torch.int64), [3, 3], "nano-2")), "2 takes"),
     ],
 )
 def test_bad_segments_are_explained(encoder, segment, words):

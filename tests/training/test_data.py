@@ -64,7 +64,7 @@ def test_other_rates_lengths_and_texts_beside(tmp_path, capsys):
     (voice / "broken.wav").write_bytes(b"not a sound")
     (voice / "broken.txt").write_text("no")
     assert main(["train", "prepare", str(voice), "-o", str(tmp_path / "out"), "--workers", "1"]) == 0
-    assert "1 clips" in capsys.readouterr().out
+    assert "1 clip " in capsys.readouterr().out
     (clip,) = Speech(tmp_path / "out").clips
     assert clip.text == "Bad cab dab fed."
     assert clip.voice == "me"

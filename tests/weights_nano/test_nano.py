@@ -21,8 +21,8 @@ def test_it_is_small_and_has_a_model_card():
     card = (BUNDLED / "README.md").read_text(encoding="utf-8")
     assert all(word in card for word in ("Kokoro", "Apache-2.0", "WordNet", "WER"))
     nowhere = Path("nowhere")
-    assert find_codec("nano", nowhere, nowhere) == CODEC
-    assert find_vocoder("nano", nowhere, nowhere) == VOCODER
+    assert find_codec("nano-2", nowhere, nowhere) == CODEC
+    assert find_vocoder("nano-2", nowhere, nowhere) == VOCODER
 
 
 @pytest.fixture(scope="module")
