@@ -157,6 +157,9 @@ def _add_nano(group: CommandGroup, steps: Subparsers) -> None:
         metavar="DIR",
         help="folder of an earlier nano, its codec and its vocoder to start from; the codec gets another id",
     )
+    p.add_argument(
+        "--config", metavar="FILE", help='JSON file of settings to change, by step: {"lm": {"rate": 1e-3}}'
+    )
     for option, minutes, what in NANO_MINUTES:
         p.add_argument(
             option, type=float, default=minutes, help=f"minutes of training {what} (default {minutes})"

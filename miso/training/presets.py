@@ -115,9 +115,10 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def settings(kind: str, preset: str = "nano", config: str | Path | None = None) -> Any:
+def settings(kind: str, preset: str = "nano", config: str | Path | None = None, step: str = "") -> Any:
     """Settings of a ``kind`` of training: those of the preset, changed by the JSON file ``config``.
 
+    With ``step``, the file has the changes of several steps by their names, and those of this one are made.
     Raises MisoError for an unknown preset, an unreadable file, or unknown settings.
     """
     if preset not in PRESET_SETTINGS:
@@ -128,7 +129,16 @@ def settings(kind: str, preset: str = "nano", config: str | Path | None = None) 
     if config is None:
         return base
     try:
-        return _changed(base, json.loads(read_text(config)))
+        changes = json.loads(read_text(config))
+        if step:
+            if unknown := set(changes) - set(PRESET_SETTINGS[preset]):
+                raise MisoError(
+                    f"There are no steps {', '.join(sorted(unknown))}.",
+                    f"Use: {', '.join(PRESET_SETTINGS[preset])}.",
+                    input="config",
+                )
+            changes = changes.get(step, {})
+        return _changed(base, changes)
     except MisoError:
         raise
     except (ValueError, TypeError) as e:

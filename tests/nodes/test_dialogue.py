@@ -246,7 +246,7 @@ def test_the_embedded_voices_are_there(fresh):
         )
         assert done.ok, done.error
         ((voice,),) = [fresh.value(1)]
-        assert (voice.name, voice.speaker, voice.codes.codec) == (name, i, "nano") and voice.text
+        assert (voice.name, voice.speaker, voice.codes.codec) == (name, i, "nano-2") and voice.text
 
 
 def test_a_conversation_is_saved_and_goes_on(fresh):

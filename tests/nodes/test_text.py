@@ -59,7 +59,7 @@ def test_encode_text_says_what_it_leaves_out(fresh):
 
 
 def test_a_line_longer_than_the_checkpoint_was_taught_is_said_to_be(fresh):
-    words = "Too long for one line of this checkpoint: about 14 s, it was taught up to 8 s"
+    words = "Too long for one line of this checkpoint: about 14 s, it was taught up to 12 s"
     (line,) = fresh.run(encoding("The baker opened her shop before the sun came up. " * 5)).lines("2")
     assert words in line and "Use Long Text." in line
     (line,) = fresh.run(encoding("🙂 The baker opened her shop before the sun came up. " * 5)).lines("2")

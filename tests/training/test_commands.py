@@ -72,7 +72,10 @@ def test_nano_runs_all_steps_once(speech, tmp_path):
     before = progress()
     checkpoint = Checkpoint(tmp_path / "nano.safetensors")
     assert checkpoint.weights == "int8" and checkpoint.config.codec == "tiny"
-    assert load_mimi(tmp_path / "nano-codec.safetensors").codec == "tiny"
+    codec = load_mimi(tmp_path / "nano-codec.safetensors")
+    assert codec.codec == "tiny"
+    full = load_mimi(tmp_path / "encoder" / "codec.safetensors").state_dict()
+    assert all(t.equal(full[name].bfloat16().float()) for name, t in codec.state_dict().items())
     assert load_vocoder("auto", tmp_path / "nano-vocoder.safetensors").codec == "tiny"
     run(*command)  # nothing is left to do
     assert progress() == before
@@ -83,7 +86,16 @@ def test_a_new_edition_starts_from_the_last(speech, tmp_path):
     """Its codec is a new one, and the vocoder and the model beside it are of that codec."""
     first, second = tmp_path / "first", tmp_path / "second"
     run("train", "nano", speech.folder, "-o", first, *short_runs())
-    run("train", "nano", speech.folder, "-o", second, "--start", first, *short_runs())
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"encoder": {"dropped": 0.5}, "lm": {"rate": 1e-4}}))
+    run("train", "nano", speech.folder, "-o", second, "--start", first, "--config", config, *short_runs())
+    changed = [
+        json.loads((second / step / "record.json").read_text())["settings"] for step in ("encoder", "lm")
+    ]
+    assert (changed[0]["dropped"], changed[0]["codec"], changed[1]["rate"]) == (0.5, "tiny-2", 1e-4)
+    config.write_text(json.dumps({"model": {}}))
+    with pytest.raises(MisoError, match="no steps model"):
+        run("train", "nano", speech.folder, "-o", tmp_path / "third", "--config", config, *short_runs())
     assert Checkpoint(second / "nano.safetensors").config.codec == "tiny-2"
     assert load_vocoder("auto", second / "nano-vocoder.safetensors").codec == "tiny-2"
     codecs = [load_mimi(folder / "nano-codec.safetensors") for folder in (first, second)]

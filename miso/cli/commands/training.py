@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from ...checkpoints.convert import convert_checkpoint
 from ...checkpoints.devices import pick_device, pick_precision
 from ...checkpoints.find import PUBLISHED, find_checkpoint, find_codec, models_folder
 from ...errors import counted
-from ...files import read_header, replacing
+from ...files import open_tensors, read_header, write_tensors
 from ...training.codec import train_codec
 from ...training.coded import CodedSpeech, encode_speech
 from ...training.coder import train_coder
@@ -101,7 +100,7 @@ def nano(args: Namespace) -> None:
 
     def run(kind: str, folder: str = "", like: str = "") -> tuple[Run, Any, torch.device]:
         """Run, settings (of the kind ``like``, if it is given) and device of a kind of training."""
-        chosen = settings(like or kind, args.preset)
+        chosen = settings(like or kind, args.preset, args.config, step=kind)
         budget = Budget(minutes=getattr(args, f"{kind}_minutes"))
         return Run(out / (folder or kind), budget, as_record(chosen), args.seed), chosen, device
 
@@ -132,9 +131,16 @@ def nano(args: Namespace) -> None:
     outputs = [out / part for part in parts]
     convert_checkpoint(model, outputs[0], "int8")
     for source, target in zip((codec, vocoder), outputs[1:]):
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
+        _write_bf16(source, target)
     print(*outputs, sep="\n")
+
+
+def _write_bf16(source: Path, target: Path) -> None:
+    """Copy a codec or vocoder in half of its size; runs keep fp32, to be resumed."""
+    metadata, _ = read_header(source)
+    with open_tensors(source) as file:
+        tensors = {name: file.get_tensor(name).bfloat16() for name in file.keys()}  # noqa: SIM118
+    write_tensors(target, tensors, metadata)
 
 
 def finetune(args: Namespace) -> None:
