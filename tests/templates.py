@@ -22,7 +22,8 @@ TEMPLATES = {
         "Speak a text.",
         """**Type your text below and press Run.**
 
-Another seed gives another take. *Sound on* in the sampler plays it while it is made.
+*voice* offers nano's voices by name. Another seed gives another take. *Sound on* in the sampler plays
+it while it is made.
 
 For Miso 8B or CSM, choose it in *Load Miso Model*, choose `mimi` in *Load Vocoder*, and set the
 temperature to 0.9.""",
@@ -42,7 +43,7 @@ temperature to 0.9.""",
         """**Upload a recording of 5 to 15 seconds. Type exactly what it says, type your text, and press
 Run.**
 
-nano knows two voices and follows others only roughly. For Miso 8B or CSM, choose `mimi` in both
+nano knows 28 voices and follows others only roughly. For Miso 8B or CSM, choose `mimi` in both
 vocoder blocks.""",
         {
             **load(codec="Load codec (it encodes)"),

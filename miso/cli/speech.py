@@ -45,7 +45,9 @@ def _add_say(group: CommandGroup) -> None:
         "--hidden", metavar="FILE", help="also write the hidden states, for redecode (.safetensors)"
     )
     add_model(p)
-    p.add_argument("--speaker", type=int, default=0, help="number of the speaker (default 0)")
+    p.add_argument(
+        "--speaker", default="0", help="number of the speaker, or the name of a voice of nano (default 0)"
+    )
     add_pronunciations(p)
     p.add_argument(
         "--voice",

@@ -132,15 +132,15 @@ class ModelConfig:
         numbers = {name.casefold(): i for i, name in enumerate(self.voices)}
         return {name.partition("_")[2] or name: i for name, i in numbers.items()} | numbers
 
-    def speaker(self, voice: str) -> int:
-        """The number of the speaker with this name. Raises MisoError if there is none."""
+    def speaker(self, voice: str, input: str = "voice") -> int:
+        """The number of the speaker with this name. Raises MisoError, about ``input``, if there is none."""
         if (number := self.speakers.get(voice.casefold())) is None:
             raise MisoError(
                 f"The checkpoint has no voice '{voice}'.",
                 f"Choose one of: {', '.join(self.voices)}; or choose by number."
                 if self.voices
                 else "Its speakers have no names: choose by number, or connect a voice prompt.",
-                input="voice",
+                input=input,
             )
         return number
 

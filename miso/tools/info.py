@@ -97,6 +97,7 @@ def _checkpoint(path: Path) -> str:
         f"{config.positions / config.frame_rate:.0f} s of prompt and speech together.",
         f"Text: {config.conventions.tokenizer} tokenizer, {config.text_vocab} ids, "
         f'prompt "{config.conventions.prompt}".',
+        *([f"Voices: {printable(', '.join(config.voices))}."] if config.voices else []),
         f"Default sampling: temperature {config.temperature:g}, top-k {config.top_k}.",
         f"Fingerprint {checkpoint.fingerprint}.",
     ]

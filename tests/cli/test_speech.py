@@ -20,6 +20,15 @@ def test_same_command_same_bytes(tmp_path, say):
     assert (tmp_path / "a.flac").read_bytes() != say("Hello there.", "c.flac", "--seed", 6).read_bytes()
 
 
+def test_a_voice_of_nano_by_name(tmp_path, run):
+    codes = tmp_path / "codes.safetensors"
+    short = ["say", "Hi.", "--codes", codes, "--max-seconds", 0.2]
+    run(*short, "--speaker", "bf_emma")
+    assert Codes.load(codes).takes[0].spans[0].speaker == 21
+    with pytest.raises(MisoError, match="^--speaker: The checkpoint has no voice 'emmma'.*bf_emma"):
+        run(*short, "--speaker", "emmma")
+
+
 @pytest.mark.parametrize(
     "suffix, codec",
     [

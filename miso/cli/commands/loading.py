@@ -23,6 +23,7 @@ from ...errors import MisoError
 from ...files import open_regular
 from ...generation.depth import how_many
 from ...generation.paths import check_path
+from ...model.config import ModelConfig
 from ...model.sampling import Sampling
 from ...speech import Miso, frames_for, take_seeds
 from ...text.pronunciations import FILE, Pronunciations
@@ -54,6 +55,11 @@ def load_miso(
         _ = miso.text
     print(f"{miso.precision} on {miso.device}: {miso.because}", file=sys.stderr)
     return miso
+
+
+def speaker_number(args: Namespace, config: ModelConfig) -> int:
+    """The number of ``--speaker``, which may be the name of one of the checkpoint's voices."""
+    return int(args.speaker) if args.speaker.isdecimal() else config.speaker(args.speaker, input="speaker")
 
 
 def _check_numbers(options: Mapping[str, Any]) -> None:

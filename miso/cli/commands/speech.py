@@ -42,6 +42,7 @@ from .loading import (
     load_voice,
     read_pronunciations,
     read_sound,
+    speaker_number,
     write_sound,
 )
 from .progress import ProgressLine
@@ -70,18 +71,19 @@ def say(args: Namespace) -> None:
     if left_out := miso.text.read(text).left_out:
         print(f"Left out: {', '.join(left_out)}", file=sys.stderr)
     config = miso.checkpoint.config
+    speaker = speaker_number(args, config)
     takes, holds = expected_seconds(text), config.taught_seconds or seconds
     if takes > holds:
         about = f"The text takes about {takes:.0f} s, and a take holds {holds:g} s"
         print(f"{about}: with --long it is cut into parts", file=sys.stderr)
     sampling = choose_sampling(args, miso)
-    segments = [Segment(text, args.speaker)]
+    segments = [Segment(text, speaker)]
     vocoder = None
     if args.output or args.voice:
         vocoder = load_codes_vocoder(args, config.codec, miso.checkpoint.folder)
     for file in args.voice:
         voice = load_voice(args, file, vocoder, miso)
-        segments.insert(0, dataclasses.replace(voice, speaker=args.speaker).segment())
+        segments.insert(0, dataclasses.replace(voice, speaker=speaker).segment())
     loop = miso.sample(
         segments,
         seeds=take_seeds(args.seed, args.takes),

@@ -31,6 +31,7 @@ from .loading import (
     load_miso,
     load_voice,
     read_pronunciations,
+    speaker_number,
     write_sound,
 )
 from .progress import ProgressLine
@@ -72,7 +73,7 @@ def say_turns(args: Namespace) -> None:
             print(doubt, file=sys.stderr)
     else:
         text = sys.stdin.read() if args.text == "-" else args.text
-        turns = text_turns(text, config.line_seconds, config.joined_seconds, args.speaker)
+        turns = text_turns(text, config.line_seconds, config.joined_seconds, speaker_number(args, config))
         speaking, names = tuple(voices[:1]), {}
         if not turns:
             raise MisoError("Write what is to be said: the text is empty.", input="text")
@@ -146,7 +147,7 @@ def _voice(args: Namespace, named: str, vocoder: Vocoder, miso: Miso) -> Voice:
     """A voice from FILE or NAME=FILE."""
     name, file = _name_and_file(named)
     voice = load_voice(args, file, vocoder, miso, name)
-    return replace(voice, speaker=args.speaker) if args.long else voice
+    return replace(voice, speaker=speaker_number(args, miso.checkpoint.config)) if args.long else voice
 
 
 def _silence(args: Namespace, vocoder: Vocoder, miso: Miso) -> Callable[[], Codes] | None:
