@@ -54,8 +54,8 @@ def _add_say(group: CommandGroup) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="voice prompt: codes, a sound file, or a name (heart, michael, those in models/miso_voices); "
-        "with --script several, also as NAME=FILE",
+        help="voice prompt: codes, a sound file, or a name (heart and the other voices of nano, those in "
+        "models/miso_voices); with --script several, also as NAME=FILE",
     )
     p.add_argument(
         "--voice-text",

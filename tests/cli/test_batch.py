@@ -132,7 +132,7 @@ def test_voices_by_name_and_file(tmp_path, speak):
     status, lines = speak(table, out="voices")
     assert status == 1 and [line["speaker"] for line in lines.values()] == [0, 1, 4, 0]
     assert len({line["key"] for line in list(lines.values())[:3]}) == 3
-    assert "There is no voice 'nobody'" in lines[5]["problem"] and "heart, michael" in lines[5]["problem"]
+    assert "There is no voice 'nobody'" in lines[5]["problem"] and ", heart, " in lines[5]["problem"]
     # an embedded voice, whose codes are not this model's
     _, lines = speak("text,voice\nHello.,heart\n", out="other")
     assert "the model speaks 'tiny'" in lines[2]["problem"]
