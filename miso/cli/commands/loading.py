@@ -59,7 +59,10 @@ def load_miso(
 
 def speaker_number(args: Namespace, config: ModelConfig) -> int:
     """The number of ``--speaker``, which may be the name of one of the checkpoint's voices."""
-    return int(args.speaker) if args.speaker.isdecimal() else config.speaker(args.speaker, input="speaker")
+    try:
+        return int(args.speaker)
+    except ValueError:
+        return config.speaker(args.speaker, input="speaker")
 
 
 def _check_numbers(options: Mapping[str, Any]) -> None:
