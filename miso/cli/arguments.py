@@ -45,9 +45,8 @@ def in_options(error: MisoError, args: argparse.Namespace) -> str:
 
     The setting that holds the bad value stands in front, as an input does on a node.
     """
-    options = set(re.findall(r"--[a-z][a-z-]*", args.parser.format_usage())) - {
-        "--codes"
-    }  # those are written
+    options = set(re.findall(r"--[a-z][a-z-]*", args.parser.format_usage()))
+    options.discard("--codes")  # names an output; an error about codes is about the input
     text = str(error)
     for option in options:
         name = option[2:].replace("-", "_")

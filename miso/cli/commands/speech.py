@@ -72,9 +72,9 @@ def say(args: Namespace) -> None:
         print(f"Left out: {', '.join(left_out)}", file=sys.stderr)
     config = miso.checkpoint.config
     speaker = speaker_number(args, config)
-    takes, holds = expected_seconds(text), config.taught_seconds or seconds
-    if takes > holds:
-        about = f"The text takes about {takes:.0f} s, and a take holds {holds:g} s"
+    needed, most = expected_seconds(text), config.taught_seconds or seconds
+    if needed > most:
+        about = f"The text takes about {needed:.0f} s, and a take holds {most:g} s"
         print(f"{about}: with --long it is cut into parts", file=sys.stderr)
     sampling = choose_sampling(args, miso)
     segments = [Segment(text, speaker)]
