@@ -1,10 +1,13 @@
 """The persistent kernel on the CPU: its source without device.cuh, compiled as C++ with an emulated GPU."""
 
 import ctypes
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pytest
 
 from miso.generation.persistent import source as kernel_source
 from miso.generation.persistent.limits import GpuLimits
@@ -14,6 +17,8 @@ from miso.generation.persistent.step import PersistentFrame
 PROGRAMS = 3  # multiprocessors of the emulated GPU
 SHARED = 160 * 1024  # bytes of shared memory for each
 _EMULATED = Path(__file__).with_name("emulated")
+
+emulated = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated GPU is compiled by g++")
 
 
 @cache

@@ -1,101 +1,29 @@
 """The persistent kernel against plain PyTorch: on a GPU, and its source on an emulated GPU."""
 
 import copy
-import shutil
-from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 
 import pytest
 import torch
-from generation.emulator import EmulatedFrame
+from closeness import relative
+from generation.emulator import EmulatedFrame, emulated
+from generation.frames import CAPACITY, FRAME, FRAMES, SMALL, SPLIT, compute, fill, models
 from generation.recorded import check_recorded_frame
 
-from miso.checkpoints.build import build, random_tensors
-from miso.checkpoints.devices import Precision
 from miso.errors import MisoError
 from miso.generation.depth import DepthSampler
-from miso.generation.frame import FrameState, PlainFrame
+from miso.generation.frame import PlainFrame
 from miso.generation.paths import pick_path
 from miso.generation.persistent.limits import GpuLimits, limited_to
 from miso.generation.persistent.program import SharedMemoryError
 from miso.generation.persistent.split import SplitFrame, persistent_frame
 from miso.generation.persistent.step import PersistentFrame, unsupported
 from miso.generation.trial import compare
-from miso.model.config import PRESETS, StackConfig
-from miso.model.networks import Backbone, DepthDecoder
-from miso.model.sampling import Sampling, draw, uniforms
+from miso.model.networks import Backbone
+from miso.model.sampling import Sampling, draw
 from miso.text.conditioning import Prompt, Segment
 
-SMALL = replace(
-    PRESETS["nano"],
-    backbone=StackConfig(2, 4, 2, 512, 1024),
-    depth=StackConfig(2, 4, 2, 256, 512),
-    audio_vocab=35,
-    codebooks=4,
-    codebook_size=32,
-    positions=512,
-    text_vocab=40,
-)
-# One KV head, so that the three programs share a context; more logits than a program has threads.
-SPLIT = replace(
-    SMALL,
-    backbone=StackConfig(2, 4, 1, 256, 512),
-    depth=StackConfig(2, 4, 2, 128, 256),
-    audio_vocab=323,
-    codebook_size=320,
-)
-CAPACITY, FRAMES, FRAME = 256, 5, 3  # positions of the cache, rows of the tables, and the row to be written
-
-emulated = pytest.mark.skipif(shutil.which("g++") is None, reason="the emulated GPU is compiled by g++")
 slow = pytest.mark.slow
-
-
-@cache
-def models(config, weights="", device="cpu"):
-    tensor = random_tensors(config, 1, device=device, dtype=torch.bfloat16)
-    precision = Precision(torch.bfloat16, weights)
-    return tuple(
-        build(kind, config, "random", tensor, device=device, precision=precision)
-        for kind in (Backbone, DepthDecoder)
-    )
-
-
-def fill(backbone, depth, takes, position):
-    """A state of random numbers whose next row stands at ``position``.
-
-    The first and the last past position have larger values than the others, so that missing one shows.
-    Later positions are larger still, so that reading them shows.
-    """
-    state = FrameState.make(backbone, depth, takes, CAPACITY, FRAMES)
-    device = state.x.device
-    generator = torch.Generator(device).manual_seed(7)
-    state.x.normal_(generator=generator)
-    for table in (state.cache.keys, state.cache.values):
-        table.normal_(generator=generator)
-        table[:, :, :, position:] = 1000
-    edges = [0, position - 1] if position else []
-    state.cache.values[:, :, :, edges] *= 20
-    state.position.fill_(position)
-    state.counter.fill_(FRAME)
-    state.u.copy_(uniforms(list(range(takes)), FRAMES, backbone.config.codebooks))
-    state.codes.fill_(-1)
-    for table in (state.log_p, state.hidden):
-        table.fill_(float("nan"))
-    return state
-
-
-def compute(step, backbone, depth, takes, sampling=Sampling(0.9, 30), position=100, u=None):
-    """A frame of ``step`` (the class), computed from the same state for every step."""
-    state = fill(backbone, depth, takes, position)
-    if u is not None:
-        state.u.copy_(u)
-    frame = step(backbone, depth, sampling, state)
-    frame()
-    return frame
-
-
-def relative(got, want):
-    return float((got.float() - want.float()).norm() / want.float().norm())
 
 
 def check_frame(step, backbone, decoder, takes):

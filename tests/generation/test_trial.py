@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from generation.emulator import EmulatedFrame
-from generation.test_persistent import SMALL, emulated, models
+from generation.emulator import EmulatedFrame, emulated
+from generation.frames import SMALL, models
 
 from miso.errors import MisoError
 from miso.generation import paths, trial
