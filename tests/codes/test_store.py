@@ -6,50 +6,21 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from codes.entries import KEYS, equal, make, spoil
 
 from miso.cli import main
 from miso.codes.codes import Codes
 from miso.codes.hidden import Hidden
 from miso.codes.store import NOTE, Store
-from miso.codes.takes import Span, Take
+from miso.codes.takes import Take
 from miso.errors import MisoError
-from miso.files import read_header, write_tensors
-from miso.generation.keys import codes_key
-from miso.model.sampling import Sampling
-from miso.text.conditioning import Prompt, Segment
+from miso.files import read_header
 
 ROOT = Path(__file__).parents[2]
-KEYS = ["a" * 64, "b" * 64, "c" * 64, "d" * 64]
-
-
-def make(seed=0, frames=20, stop="eos") -> tuple[Codes, Hidden]:
-    generator = torch.Generator().manual_seed(seed)
-    takes = (Take(seed, stop, (Span(0, frames, f"Line {seed}."),)), Take(seed + 1, "eos"))
-    tensor = torch.randint(0, 2048, (2, 32, frames), generator=generator)
-    source = {"model": "m", "sampling": {"temperature": 0.9, "top_k": 50}}
-    codes = Codes(tensor, [frames, frames - 3], "nano", takes=takes, source=source)
-    hidden = torch.randn(2, frames, 16, generator=generator).to(torch.bfloat16)
-    return codes, Hidden(hidden, codes.lengths, "m")
-
-
-def equal(entry, other) -> bool:
-    (codes, hidden), (other_codes, other_hidden) = entry, other
-    return (
-        codes.tensor.equal(other_codes.tensor)
-        and codes.lengths.equal(other_codes.lengths)
-        and codes.takes == other_codes.takes
-        and codes.source == other_codes.source
-        and codes.codec == other_codes.codec
-        and hidden.tensor.equal(other_hidden.tensor)
-        and hidden.tensor.dtype == other_hidden.tensor.dtype
-        and hidden.lengths.equal(other_hidden.lengths)
-        and hidden.fingerprint == other_hidden.fingerprint
-    )
 
 
 @pytest.fixture
@@ -204,42 +175,6 @@ def test_several_servers_can_share_a_folder(tmp_path):
     assert any(found.values()) and all(equal(found[key], made[i]) for i, key in enumerate(KEYS) if found[key])
 
 
-def test_the_key_depends_on_everything_that_determines_the_codes():
-    rows = torch.arange(12).reshape(3, 4)
-    base = {
-        "fingerprint": "m",
-        "precision": "bf16",
-        "prompt": Prompt(rows, rows > 5, Segment("Hello.", 0)),
-        "sampling": Sampling(0.9, 50),
-        "depth_sampling": Sampling(0.9, 50),
-        "seeds": [1],
-        "max_frames": 10,
-        "codebooks": 32,
-        "prefix": None,
-    }
-    prompt = base["prompt"]
-    changes = [
-        {"fingerprint": "n"},
-        {"precision": "fp32"},
-        {"prompt": replace(prompt, rows=rows + 1)},
-        {"prompt": replace(prompt, mask=rows > 6)},
-        {"prompt": replace(prompt, rows=rows[None], mask=prompt.mask[None])},
-        {"prompt": replace(prompt, line=Segment("Hello.", 1))},
-        {"sampling": Sampling(0.8, 50)},
-        {"depth_sampling": Sampling(0.9, 0)},
-        {"seeds": [2]},
-        {"seeds": [1, 2]},
-        {"max_frames": 11},
-        {"codebooks": 8},
-        {"prefix": make(0)[0]},
-        {"prefix": make(1)[0]},
-        {"prefix": make(0)[0].take(0)},
-    ]
-    keys = [codes_key(**base), *(codes_key(**{**base, **change}) for change in changes)]
-    assert len(set(keys)) == len(keys) and codes_key(**base) == keys[0]
-    assert all(len(key) == 64 for key in keys)
-
-
 def test_the_command(store, capsys):
     store.put(KEYS[0], *make(seed=5))
     store.put(KEYS[1], *make(seed=7))
@@ -258,16 +193,6 @@ def test_the_command(store, capsys):
     assert "1 removed" in capsys.readouterr().out
     with pytest.raises(MisoError, match="limit"):
         main(["cache", "prune", "--limit", "-1", *run])
-
-
-def spoil(store, key, **changes):
-    """Change an entry's description (``about``) or note in place."""
-    from safetensors.torch import load_file
-
-    path = store.folder / f"{key}.safetensors"
-    metadata, _ = read_header(path)
-    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
-    write_tensors(path, tensors, {**metadata, **changes})
 
 
 def test_one_odd_entry_hides_no_other(store):
@@ -311,7 +236,8 @@ def test_a_file_in_the_folders_place_is_an_empty_store(tmp_path):
 FULL = """
 import resource, signal, sys
 sys.path[:0] = ["tests"]
-from codes.test_store import KEYS, Store, make
+from codes.entries import KEYS, make
+from miso.codes.store import Store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 print(Store(sys.argv[1]).put(KEYS[0], *make()))

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from codes.test_store import KEYS, equal, make, spoil
+from codes.entries import KEYS, equal, make, spoil
 
 from miso.cli import main
 from miso.codes.store import LATEST, NOTE, Store
@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 WRITER = """
 import sys
 sys.path[:0] = ["tests"]
-from codes.test_store import KEYS, Store, make
+from codes.entries import KEYS, make
+from miso.codes.store import Store
 made = [make(i, frames=4000) for i in range(2)]
 print("ready", flush=True)
 while True:

@@ -1,6 +1,9 @@
-"""Keys of stored codes: what a user's store already holds must still be found."""
+"""Keys of stored codes: they tell apart what differs, and a user's store must still be found by them."""
+
+from dataclasses import replace
 
 import torch
+from codes.entries import make
 
 from miso.codes.codes import Codes
 from miso.generation.keys import codes_key
@@ -40,3 +43,39 @@ def test_a_seed_beyond_32_bits_has_another_key_than_before():
         for seed in (1, 2**32 + 1, 2**40)
     }
     assert len(keys) == 3
+
+
+def test_the_key_depends_on_everything_that_determines_the_codes():
+    rows = torch.arange(12).reshape(3, 4)
+    base = {
+        "fingerprint": "m",
+        "precision": "bf16",
+        "prompt": Prompt(rows, rows > 5, Segment("Hello.", 0)),
+        "sampling": Sampling(0.9, 50),
+        "depth_sampling": Sampling(0.9, 50),
+        "seeds": [1],
+        "max_frames": 10,
+        "codebooks": 32,
+        "prefix": None,
+    }
+    prompt = base["prompt"]
+    changes = [
+        {"fingerprint": "n"},
+        {"precision": "fp32"},
+        {"prompt": replace(prompt, rows=rows + 1)},
+        {"prompt": replace(prompt, mask=rows > 6)},
+        {"prompt": replace(prompt, rows=rows[None], mask=prompt.mask[None])},
+        {"prompt": replace(prompt, line=Segment("Hello.", 1))},
+        {"sampling": Sampling(0.8, 50)},
+        {"depth_sampling": Sampling(0.9, 0)},
+        {"seeds": [2]},
+        {"seeds": [1, 2]},
+        {"max_frames": 11},
+        {"codebooks": 8},
+        {"prefix": make(0)[0]},
+        {"prefix": make(1)[0]},
+        {"prefix": make(0)[0].take(0)},
+    ]
+    keys = [codes_key(**base), *(codes_key(**{**base, **change}) for change in changes)]
+    assert len(set(keys)) == len(keys) and codes_key(**base) == keys[0]
+    assert all(len(key) == 64 for key in keys)
