@@ -3,6 +3,7 @@
 import json
 
 CLEAR = "He closed the window."  # nano says it so that a small recogniser understands it
+SCRIPT = "Anna: This is one.\nBen: This is two. [pause 0.4]\nAnna: This is three."
 
 
 def graph(**changes) -> dict:
@@ -118,3 +119,8 @@ def turns_graph(block: str, filename_prefix: str | list, **inputs) -> dict:
         "4": {"class_type": "MisoVocoderDecode", "inputs": {"codes": ["3", 0], "vocoder": ["2", 0]}},
         "5": {"class_type": "SaveAudio", "inputs": {"audio": ["4", 0], "filename_prefix": filename_prefix}},
     }
+
+
+def talk(script: str = SCRIPT, **inputs) -> dict:
+    """Model 1, codec 2, dialogue 3, decode 4, save 5: five blocks."""
+    return turns_graph("MisoDialogue", "talk", **{"script": script, "preview": ["2", 0], **inputs})
