@@ -6,61 +6,6 @@ import pytest
 from harness.graphs import graph
 from safetensors import safe_open
 
-NODES = {
-    "MisoLoadLora",
-    "MisoLoadModel",
-    "MisoLoadVocoder",
-    "MisoLoadRecogniser",
-    "MisoTranscribe",
-    "MisoPrepareVoice",
-    "MisoNormalizeText",
-    "MisoEncodeText",
-    "MisoVoicePrompt",
-    "MisoAddSegment",
-    "MisoEncodeAudio",
-    "MisoImportCodes",
-    "MisoDepthDecoder",
-    "MisoBackboneSampler",
-    "MisoDialogue",
-    "MisoLongText",
-    "MisoBatchLines",
-    "MisoSpeakerTracks",
-    "MisoLoadVoice",
-    "MisoSaveVoice",
-    "MisoLoadConversation",
-    "MisoSaveConversation",
-    "MisoHiddenStates",
-    "MisoAlignWords",
-    "MisoReplaceWords",
-    "MisoDepthRedecode",
-    "MisoSaveCodes",
-    "MisoLoadCodes",
-    "MisoPreviewCodes",
-    "MisoPickTake",
-    "MisoBestTake",
-    "MisoBestOfN",
-    "MisoTrimCodes",
-    "MisoSpliceCodes",
-    "MisoKeepCodebooks",
-    "MisoVocoderDecode",
-    "MisoBlend",
-    "MisoCompare",
-    "MisoLoudness",
-    "MisoTrimSilence",
-    "MisoCodeEditor",
-    "MisoDeleteCodes",
-    "MisoInsertSilence",
-    "MisoRepeatCodes",
-    "MisoReplaceCodebooks",
-    "MisoPrefix",
-    "MisoStoredCodes",
-    "MisoTakePicker",
-}
-
-
-def test_all_blocks_are_there(fresh):
-    assert {name for name in fresh.nodes.NODE_CLASS_MAPPINGS if name.startswith("Miso")} == NODES
-
 
 @pytest.mark.host
 def test_chain(fresh):

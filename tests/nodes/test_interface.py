@@ -9,6 +9,56 @@ import json
 from pathlib import Path
 
 INTERFACE = Path(__file__).with_name("interface.json")
+NODES = {
+    "MisoLoadLora",
+    "MisoLoadModel",
+    "MisoLoadVocoder",
+    "MisoLoadRecogniser",
+    "MisoTranscribe",
+    "MisoPrepareVoice",
+    "MisoNormalizeText",
+    "MisoEncodeText",
+    "MisoVoicePrompt",
+    "MisoAddSegment",
+    "MisoEncodeAudio",
+    "MisoImportCodes",
+    "MisoDepthDecoder",
+    "MisoBackboneSampler",
+    "MisoDialogue",
+    "MisoLongText",
+    "MisoBatchLines",
+    "MisoSpeakerTracks",
+    "MisoLoadVoice",
+    "MisoSaveVoice",
+    "MisoLoadConversation",
+    "MisoSaveConversation",
+    "MisoHiddenStates",
+    "MisoAlignWords",
+    "MisoReplaceWords",
+    "MisoDepthRedecode",
+    "MisoSaveCodes",
+    "MisoLoadCodes",
+    "MisoPreviewCodes",
+    "MisoPickTake",
+    "MisoBestTake",
+    "MisoBestOfN",
+    "MisoTrimCodes",
+    "MisoSpliceCodes",
+    "MisoKeepCodebooks",
+    "MisoVocoderDecode",
+    "MisoBlend",
+    "MisoCompare",
+    "MisoLoudness",
+    "MisoTrimSilence",
+    "MisoCodeEditor",
+    "MisoDeleteCodes",
+    "MisoInsertSilence",
+    "MisoRepeatCodes",
+    "MisoReplaceCodebooks",
+    "MisoPrefix",
+    "MisoStoredCodes",
+    "MisoTakePicker",
+}
 
 
 def kind(declared: tuple) -> str:
@@ -38,3 +88,7 @@ def test_ids_sockets_types_and_order_are_those_recorded(comfy, pytestconfig):
     if pytestconfig.getoption("--update-interface"):
         INTERFACE.write_text(json.dumps(found, indent=1) + "\n")
     assert found == json.loads(INTERFACE.read_text())
+
+
+def test_all_blocks_are_there(fresh):
+    assert {name for name in fresh.nodes.NODE_CLASS_MAPPINGS if name.startswith("Miso")} == NODES
