@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from torch import Tensor
 from ..errors import MisoError, missing_package
 from ..files import open_regular, replacing
 from ..limits import MAX_RATE, MAX_SAMPLES
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 CODECS = {".flac": "flac", ".wav": "pcm_s16le", ".mp3": "libmp3lame", ".opus": "libopus"}
 
@@ -61,14 +65,13 @@ def write_audio(
 def read_audio(path: str | Path) -> tuple[Tensor, int]:
     """Read any file that FFmpeg reads, mixed to mono; returns samples [N] in float32 and the sample rate.
 
-    Raises MisoError if it can't be read as sound, is empty, or holds more than ``MAX_SAMPLES``. Playlists
-    that name other files are not followed into the network.
+    Raises MisoError if it can't be read as sound, is empty, or holds more than ``MAX_SAMPLES``.
     """
     av = _import_av()
     with open_regular(Path(path)):
         pass
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as file:
+        with open_sound(str(path)) as file:
             stream = file.streams.audio[0]
             rate = getattr(stream, "rate", None) or 0  # which a file may lack
             if not 1 <= rate <= MAX_RATE:
@@ -93,6 +96,18 @@ def read_audio(path: str | Path) -> tuple[Tensor, int]:
     if not sum(map(len, parts)):
         raise MisoError(f"{path} contains no sound.", "Choose another file.")
     return torch.cat([torch.from_numpy(part) for part in parts]), rate
+
+
+def open_sound(source: str | BinaryIO) -> InputContainer:
+    """A path or an open file as PyAV's container, to be closed; its tags may have any encoding.
+
+    Playlists that name other files are not followed into the network.
+    """
+    av = _import_av()
+    tags = {}
+    if int(av.__version__.partition(".")[0]) < 19:  # later versions read any tag, and have no such option
+        tags = {"metadata_errors": "replace"}
+    return av.open(source, options={"protocol_whitelist": "file"}, **tags)
 
 
 def _import_av():

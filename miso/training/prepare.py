@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..audio.files import open_sound
 from ..errors import missing_package
 from ..files import replacing
 from ..progress import Progress
@@ -114,7 +115,7 @@ def decode(data: bytes, rate: int = RATE) -> np.ndarray | None:
     except ImportError:
         return _decode_soundfile(data, rate)
     try:
-        with av.open(io.BytesIO(data)) as file:
+        with open_sound(io.BytesIO(data)) as file:
             stream = file.streams.audio[0]
             resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
             parts = [r.to_ndarray()[0] for frame in file.decode(stream) for r in resampler.resample(frame)]

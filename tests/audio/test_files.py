@@ -1,6 +1,7 @@
 """Sound files, and resampling with either library."""
 
 import math
+import struct
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from miso.audio.files import read_audio, write_audio
 from miso.audio.resampling import resample
 from miso.errors import MisoError
+from miso.training.prepare import decode
 
 
 @pytest.mark.parametrize("library", ["torchaudio", "scipy"])
@@ -87,6 +89,22 @@ def test_stereo_is_averaged(tmp_path):
         assert rate == 24_000 and len(wave) == 24_000
         peaks[layout] = wave
     assert torch.allclose(peaks["mono"], peaks["stereo"], atol=1e-6)
+
+
+def test_tags_may_have_any_encoding(tmp_path):
+    """A title in Latin-1, as old recorders write it, isn't UTF-8."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return name + struct.pack("<I", len(content)) + content
+
+    described = struct.pack("<HHIIHH", 1, 1, 24_000, 48_000, 2, 16)
+    title = b"INFO" + chunk(b"INAM", "été ".encode("latin-1"))
+    samples = bytes(4800)
+    content = b"WAVE" + chunk(b"fmt ", described) + chunk(b"LIST", title) + chunk(b"data", samples)
+    path = tmp_path / "titled.wav"
+    path.write_bytes(chunk(b"RIFF", content))
+    assert len(read_audio(path)[0]) == 2400
+    assert len(decode(path.read_bytes())) == 2400  # for training
 
 
 @pytest.mark.parametrize("rate", [22_051, 8_363, 44_101, 95_999])
