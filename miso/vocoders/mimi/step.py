@@ -61,7 +61,7 @@ class DecodeStep(nn.Module):
         self.acoustic = _Lookup(mimi.quantizer.acoustic)
         size = config.dim // config.heads
         exponents = torch.arange(0, size, 2, dtype=torch.float64) * (-math.log(config.rope_base) / size)
-        self.register_buffer("frequencies", exponents.exp())
+        self.register_buffer("frequencies", exponents.exp() / (2 * math.pi))  # turns per position
 
     def forward(self, codes: Tensor, position: Tensor, upsample: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
         c = self.config
@@ -71,9 +71,11 @@ class DecodeStep(nn.Module):
         query = position + torch.arange(tokens, device=x.device)
         key = position - (c.window - 1) + torch.arange(c.window - 1 + tokens, device=x.device)
         mask = (key <= query[:, None]) & (key > query[:, None] - c.window) & (key >= 0)
-        # fp64, as in ``rotation``; cosines and sines, because graphs have no complex numbers
-        angles = query.double()[:, None] * self.frequencies
-        turn = torch.stack((angles.cos().float(), angles.sin().float()))
+        # Angles in fp64, as in ``rotation``, less whole turns: ONNX Runtime up to 1.23 has no cosine in fp64.
+        # Cosines and sines, because graphs have no complex numbers.
+        turns = query.double()[:, None] * self.frequencies
+        angles = (2 * math.pi * (turns - turns.floor())).float()
+        turn = torch.stack((angles.cos(), angles.sin()))
         x, new = x.transpose(1, 2), []
         for layer, keys, values in zip(self.transformer.layers, past[::2], past[1::2], strict=False):
             x, kept = layer(x, turn, mask, (keys, values))
