@@ -36,6 +36,7 @@ SAFETENSORS_TYPES = {
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _QUANTIZED = {SAFETENSORS_TYPES[dtype]: kind for kind, dtype in TYPES.items()}  # type of a weight -> its kind
 _MAX_PROBLEMS = 12  # listed in one error
+_COMPARED = 1000  # rows of a tensor that is in the file twice
 
 
 class Checkpoint:
@@ -59,6 +60,7 @@ class Checkpoint:
         self.layout = detect(self.entries, self.path.name)
         self.config = self._read_config()
         self._names = self._match_names()  # canonical name -> name in the file
+        self._check_shared()
         self._progress = progress
 
     @cached_property
@@ -196,6 +198,26 @@ class Checkpoint:
                 "The file belongs to another model, or was cut or changed; download it again.",
             )
         return names
+
+    def _check_shared(self) -> None:
+        """Raise MisoError if a tensor that the networks share is in the file twice, with other values.
+
+        transformers 5.20 didn't tie the audio embeddings of a new model, so training made two of them.
+        """
+        for canonical in self._names:
+            names = [name for name in self.layout.sources(canonical) if name in self.entries]
+            rows = [self._first_rows(name) for name in names] if len(names) > 1 else []
+            if any(not torch.equal(rows[0], other) for other in rows):
+                raise MisoError(
+                    f"{self.path.name} has audio embeddings of its own for the depth decoder; models of this "
+                    "family have the same for both networks.",
+                    "Fine-tune it again with both tied, which the newest transformers does.",
+                    input="checkpoint",
+                )
+
+    def _first_rows(self, name: str) -> Tensor:
+        with open_tensors(self._files[name]) as file:
+            return file.get_slice(name)[:_COMPARED]
 
     def _unknown_tensors(self, names: dict[str, str], problems: list[str]) -> list[str]:
         """The tensors of the file that are not part of the model and not mentioned in ``problems``."""

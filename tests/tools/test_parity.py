@@ -1,6 +1,7 @@
 """Parity with recorded outputs of the published model definition, and between checkpoint layouts."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -124,6 +125,10 @@ def hugging_face(tmp_path_factory):
     )
     torch.manual_seed(0)
     model = CsmForConditionalGeneration(config).eval()
+    # as the published one is; transformers 5.20 doesn't tie them in a new model
+    model.depth_decoder.model.embed_tokens.weight = (
+        model.backbone_model.embed_tokens.embed_audio_tokens.weight
+    )
     folder = tmp_path_factory.mktemp("csm")
     model.save_pretrained(folder, max_shard_size="100KB")
     assert transformers and json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
@@ -149,6 +154,20 @@ def test_the_hugging_face_layout_agrees_with_transformers(hugging_face):
     ids = torch.nn.functional.pad(frame[:, :-1], (1, 0))
     theirs = model.depth_decoder(input_ids=ids, backbone_last_hidden_state=hidden[0, :5], use_cache=False)
     assert (ours - theirs.logits).abs().max() < 1e-4
+
+
+def test_a_depth_decoder_with_embeddings_of_its_own_is_refused(hugging_face, tmp_path):
+    folder, _ = hugging_face
+    tensors = {n: t for file in folder.glob("*.safetensors") for n, t in load_file(file).items()}
+    shutil.copy(folder / "config.json", tmp_path)
+    names = LAYOUTS[1].sources("audio_embeddings.weight")
+    tensors |= dict.fromkeys(names, next(tensors[name] for name in names if name in tensors))
+    save_file({n: t.clone() for n, t in tensors.items()}, tmp_path / "model.safetensors")
+    assert Checkpoint(tmp_path).config.codebooks == 8
+    tensors[names[1]] = tensors[names[1]] + 1
+    save_file({n: t.clone() for n, t in tensors.items()}, tmp_path / "model.safetensors")
+    with pytest.raises(MisoError, match="audio embeddings of its own"):
+        Checkpoint(tmp_path)
 
 
 @pytest.mark.slow  # 9 GB of memory
