@@ -148,8 +148,8 @@ class Conversations:
             mask[: len(ids), K] = True
             mask[len(ids) :, :K] = True
             parts.append((part, mask))
-        rows, mask = (np.concatenate(p) for p in zip(*parts))
-        return rows, mask
+        rows, masks = zip(*parts)
+        return np.concatenate(rows), np.concatenate(masks)
 
     def _ids(self, line: Line) -> list[int]:
         return self.tokenizer.encode(
